@@ -1,0 +1,7 @@
+//! What the nodes of a cluster agree on, and the names they know each other by.
+//!
+//! This crate knows no HTTP, no OpenAI and no actors.
+
+mod identity;
+
+pub use identity::{NodeId, Revision};

@@ -1,0 +1,1 @@
+//! The `.proto` files of llm-router and the code generated from them. No hand-written type.

@@ -1,0 +1,5 @@
+//! The doors: HTTP and gRPC, one use case behind both.
+
+pub mod grpc;
+pub mod options;
+pub mod status;

@@ -1,0 +1,105 @@
+//! What callers say beside the body: `x-llm-router-*` headers, the same names as gRPC metadata.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::error::{Error, Kind};
+use crate::types::{CacheMode, Moment, Priority, RequestId};
+
+/// Longest a request may take, whatever the caller says.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+/// How long a request may take when the caller says nothing.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+/// Most tags on one request.
+pub const MAX_TAGS: usize = 32;
+/// Longest tag name or value in bytes.
+pub const MAX_TAG_BYTES: usize = 128;
+
+/// The caller's wishes, checked.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `x-request-id`, or a fresh one.
+    pub id: RequestId,
+    /// `x-llm-router-priority`.
+    pub priority: Priority,
+    /// `x-llm-router-cache`.
+    pub cache: CacheMode,
+    /// `x-llm-router-tags`.
+    pub tags: Vec<(String, String)>,
+    /// From `x-llm-router-timeout-ms`, else the SDK's own hint, else the default.
+    pub deadline: Moment,
+}
+
+impl Options {
+    /// Reads and checks the headers.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidRequest`] naming the header.
+    pub fn read(headers: &HeaderMap, now: Moment) -> Result<Self, Error> {
+        let id = text(headers, "x-request-id").and_then(RequestId::accept);
+        let priority = match text(headers, "x-llm-router-priority") {
+            None => Priority::default(),
+            Some(given) => given.parse().map_err(|_| {
+                bad("x-llm-router-priority", "must be critical, high, normal or low")
+            })?,
+        };
+        let cache = match text(headers, "x-llm-router-cache") {
+            None => CacheMode::default(),
+            Some(given) => given
+                .parse()
+                .map_err(|()| bad("x-llm-router-cache", "must be on, exact, off or refresh"))?,
+        };
+        Ok(Options {
+            id: id.unwrap_or_else(RequestId::generate),
+            priority,
+            cache,
+            tags: tags(text(headers, "x-llm-router-tags"))?,
+            deadline: now + timeout(headers)?,
+        })
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn bad(header: &str, problem: &str) -> Error {
+    Error::new(Kind::InvalidRequest, format!("header {header} {problem}")).with_param(header)
+}
+
+/// Our own header is binding; the SDKs' read timeouts (in seconds) are hints.
+fn timeout(headers: &HeaderMap) -> Result<Duration, Error> {
+    if let Some(given) = text(headers, "x-llm-router-timeout-ms") {
+        let millis: u64 = given.trim().parse().map_err(|_| {
+            bad("x-llm-router-timeout-ms", "must be a positive number of milliseconds")
+        })?;
+        return Ok(Duration::from_millis(millis).min(MAX_TIMEOUT));
+    }
+    let hint = ["x-stainless-read-timeout", "x-stainless-timeout"]
+        .into_iter()
+        .filter_map(|name| text(headers, name))
+        .filter_map(|value| value.trim().parse::<f64>().ok())
+        .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
+        .find_map(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    Ok(hint.unwrap_or(DEFAULT_TIMEOUT).min(MAX_TIMEOUT))
+}
+
+fn tags(header: Option<&str>) -> Result<Vec<(String, String)>, Error> {
+    let Some(header) = header else { return Ok(Vec::new()) };
+    let mut tags = Vec::new();
+    for pair in header.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(bad("x-llm-router-tags", "must look like k=v,k2=v2"));
+        };
+        let (name, value) = (name.trim(), value.trim());
+        if name.is_empty() || name.len() > MAX_TAG_BYTES || value.len() > MAX_TAG_BYTES {
+            return Err(bad("x-llm-router-tags", "has a tag that is empty or over 128 bytes"));
+        }
+        tags.push((name.to_owned(), value.to_owned()));
+        if tags.len() > MAX_TAGS {
+            return Err(bad("x-llm-router-tags", "has more than 32 tags"));
+        }
+    }
+    Ok(tags)
+}

@@ -1,0 +1,1 @@
+//! When a model is left alone, and who may probe it.

@@ -1,0 +1,1 @@
+//! Text to vector: the MiniLM encoder, its weights, its workers.

@@ -1,0 +1,456 @@
+//! The routing part: models, routes, breaker, cache and retry. Changes live, without a restart.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration::{ByteSize, Span};
+use crate::types::{ModelName, Priority, RouteName};
+
+/// Everything the nodes of a cluster agree on about routing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoutingConfig {
+    /// Deployments by name, in order of preference where nothing else decides.
+    pub models: IndexMap<ModelName, ModelConfig>,
+    /// Rules; the first that matches decides. Without a match, all models in order.
+    pub routes: Vec<RouteConfig>,
+    /// When a model is left alone.
+    pub circuit_breaker: BreakerConfig,
+    /// When an answer is reused.
+    pub cache: CacheConfig,
+    /// When a try is repeated.
+    pub retry: RetryConfig,
+}
+
+/// Which dialect an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// OpenAI Chat Completions, or anything compatible at `base_url`.
+    OpenAi,
+    /// Ollama's native `/api/chat`.
+    Ollama,
+    /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
+    Demo,
+}
+
+/// One deployment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The upstream's dialect.
+    pub provider: ProviderKind,
+    /// The upstream's name for the model.
+    pub model: String,
+    /// Where the upstream is; each provider has a default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// The credential, best as a reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<Secret>,
+    /// Requests that may wait; one more is refused.
+    #[serde(default = "default_queue_depth")]
+    pub max_queue_depth: u32,
+    /// Attempts that may run at once.
+    #[serde(default = "default_concurrency")]
+    pub max_concurrency: u32,
+    /// Price in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// Provider-specific options: Ollama's `options`, the demo provider's settings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, serde_json::Value>,
+    /// Phase limits.
+    #[serde(default)]
+    pub timeouts: TimeoutsConfig,
+    /// Tokens the model can take, prompt and answer together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_window: Option<u64>,
+    /// What the model can do; anything not said is assumed.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// Active health checks, off unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthConfig>,
+    /// Send `traceparent` upstream; on for loopback and private addresses when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagate_trace: Option<bool>,
+}
+
+fn default_queue_depth() -> u32 {
+    100
+}
+fn default_concurrency() -> u32 {
+    64
+}
+
+/// US dollars per million tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Prompt tokens.
+    pub input_per_mtok: f64,
+    /// Answer tokens.
+    pub output_per_mtok: f64,
+}
+
+/// What a model can do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Capabilities {
+    /// Takes `tools`.
+    pub tools: bool,
+    /// Takes images.
+    pub vision: bool,
+    /// Continues a started assistant message.
+    pub prefill: bool,
+    /// Takes a JSON schema as response format.
+    pub json_schema: bool,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities { tools: true, vision: true, prefill: true, json_schema: true }
+    }
+}
+
+/// Phase limits of an attempt.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsConfig {
+    /// TCP and TLS.
+    pub connect: Span,
+    /// Until the first real delta.
+    pub first_token: Span,
+    /// Between two pieces of a stream.
+    pub idle: Span,
+    /// The whole attempt.
+    pub total: Span,
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        let given = crate::provider::Timeouts::default();
+        TimeoutsConfig {
+            connect: given.connect.into(),
+            first_token: given.first_token.into(),
+            idle: given.idle.into(),
+            total: given.total.into(),
+        }
+    }
+}
+
+/// Active health checks: GET requests, never completions.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthConfig {
+    /// Path below the upstream's origin; each provider has a default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How often.
+    #[serde(default = "default_health_interval")]
+    pub interval: Span,
+}
+
+fn default_health_interval() -> Span {
+    Span::from_secs(10)
+}
+
+/// A credential: a reference, or (with a warning) a literal.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Secret {
+    /// `{ env: NAME }`
+    Env {
+        /// Name of the environment variable.
+        env: String,
+    },
+    /// `{ file: PATH }`
+    File {
+        /// File whose content, trimmed, is the secret.
+        file: String,
+    },
+    /// The secret itself; shown nowhere.
+    Literal(#[serde(serialize_with = "redact")] String),
+}
+
+fn redact<S: serde::Serializer>(_: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("••••")
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Secret::Env { env } => write!(f, "Secret(env {env})"),
+            Secret::File { file } => write!(f, "Secret(file {file})"),
+            Secret::Literal(_) => f.write_str("Secret(••••)"),
+        }
+    }
+}
+
+/// One rule.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// The rule's name; clients may ask for it as a model.
+    pub name: RouteName,
+    /// When the rule holds; empty matches everything.
+    #[serde(default, rename = "match")]
+    pub matches: MatchConfig,
+    /// Models to use.
+    pub targets: Vec<Target>,
+    /// Models to use when no target answers, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<ModelName>,
+    /// How targets are ordered.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Overrides of the cache for requests of this rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<RouteCache>,
+}
+
+/// A target: a name, or a name with a weight.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Target {
+    /// Weight 1.
+    Name(ModelName),
+    /// With a weight, for `strategy: weighted`.
+    Weighted(WeightedTarget),
+}
+
+/// `{ model: a, weight: 3 }`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedTarget {
+    /// The model.
+    pub model: ModelName,
+    /// Its share, 1 to 1000.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+fn default_weight() -> u32 {
+    1
+}
+
+impl Target {
+    /// The model.
+    pub fn model(&self) -> &ModelName {
+        match self {
+            Target::Name(model) => model,
+            Target::Weighted(target) => &target.model,
+        }
+    }
+
+    /// Its share.
+    pub fn weight(&self) -> u32 {
+        match self {
+            Target::Name(_) => 1,
+            Target::Weighted(target) => target.weight,
+        }
+    }
+}
+
+/// How targets are ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// As written.
+    #[default]
+    Ordered,
+    /// Randomly by weight.
+    Weighted,
+    /// Fewest waiting and running first.
+    LeastBusy,
+    /// Lowest moving average until the first delta first; unmeasured ones get tried.
+    LowestLatency,
+    /// Lowest estimated price first; unpriced counts as free.
+    LowestCost,
+}
+
+impl Strategy {
+    /// The name as written in config.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Ordered => "ordered",
+            Strategy::Weighted => "weighted",
+            Strategy::LeastBusy => "least_busy",
+            Strategy::LowestLatency => "lowest_latency",
+            Strategy::LowestCost => "lowest_cost",
+        }
+    }
+}
+
+/// One value or several; several mean any.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// One.
+    One(T),
+    /// Any of these.
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    /// The values.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many,
+        }
+    }
+}
+
+/// When a rule holds: every key given must hold, lists mean any.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MatchConfig {
+    /// Admission level.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<OneOrMany<Priority>>,
+    /// The name the client asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<OneOrMany<String>>,
+    /// Tenant or the body's `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<OneOrMany<String>>,
+    /// Tags that must all be present with these values (a list means any of its values).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, OneOrMany<String>>,
+    /// Fewest estimated prompt tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_prompt_tokens: Option<u64>,
+    /// Most estimated prompt tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prompt_tokens: Option<u64>,
+    /// Any of these occurs in the messages, case ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contains: Option<OneOrMany<String>>,
+    /// Any of these regular expressions matches the messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regex: Option<OneOrMany<String>>,
+}
+
+/// When a model is left alone.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerConfig {
+    /// Consecutive failures that open it.
+    pub failure_threshold: u32,
+    /// How long it stays open before one probe.
+    pub recovery_timeout: Span,
+    /// Good probes that close it.
+    pub success_threshold: u32,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        BreakerConfig { failure_threshold: 5, recovery_timeout: Span::from_secs(60), success_threshold: 3 }
+    }
+}
+
+/// When an answer is reused.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Off: neither read nor written.
+    pub enabled: bool,
+    /// Least cosine of a semantic hit; guards come on top.
+    pub similarity_threshold: f64,
+    /// How long an answer may be reused.
+    pub ttl: Span,
+    /// Most entries; the least recently used goes first.
+    pub max_entries: u64,
+    /// Requests hotter than this are never cached.
+    pub max_temperature: f64,
+    /// What a request that states no temperature counts as.
+    pub absent_temperature: f64,
+    /// Wrong answers among served ones that the semantic tier may risk.
+    pub max_error_rate: f64,
+    /// Largest answer kept.
+    pub max_answer: ByteSize,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        CacheConfig {
+            enabled: true,
+            similarity_threshold: 0.92,
+            ttl: Span::from_secs(24 * 3600),
+            max_entries: 10_000,
+            max_temperature: 0.3,
+            absent_temperature: 0.0,
+            max_error_rate: 0.01,
+            max_answer: ByteSize::mebibytes(1),
+        }
+    }
+}
+
+/// A rule's overrides of [`CacheConfig`].
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteCache {
+    /// Off for this rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Another threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similarity_threshold: Option<f64>,
+    /// Another lifetime.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Span>,
+    /// Another limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_temperature: Option<f64>,
+}
+
+impl CacheConfig {
+    /// The settings for one rule.
+    pub fn for_route(mut self, route: Option<&RouteCache>) -> Self {
+        let Some(route) = route else { return self };
+        self.enabled &= route.enabled.unwrap_or(true);
+        self.similarity_threshold = route.similarity_threshold.unwrap_or(self.similarity_threshold);
+        self.ttl = route.ttl.unwrap_or(self.ttl);
+        self.max_temperature = route.max_temperature.unwrap_or(self.max_temperature);
+        self
+    }
+}
+
+/// When a try is repeated on the same candidate.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// Tries on one candidate, the first included.
+    pub max_attempts: u32,
+    /// Waits between them.
+    pub backoff: BackoffConfig,
+    /// Repeated tries as a share of all.
+    pub budget: f64,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        RetryConfig { max_attempts: 3, backoff: BackoffConfig::default(), budget: 0.2 }
+    }
+}
+
+/// Exponential, with full jitter.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackoffConfig {
+    /// The first wait is at most this.
+    pub base: Span,
+    /// No wait is longer.
+    pub max: Span,
+}
+
+impl Default for BackoffConfig {
+    fn default() -> Self {
+        BackoffConfig { base: Span::from_millis(100), max: Span::from_secs(2) }
+    }
+}

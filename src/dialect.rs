@@ -1,0 +1,4 @@
+//! Wire structs and conversions. No I/O; fields we do not know are kept.
+
+pub mod json;
+pub mod openai;

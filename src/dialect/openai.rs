@@ -1,0 +1,10 @@
+//! OpenAI Chat Completions: requests, answers, chunks and errors.
+//!
+//! [`ChatBody`] is a request with every field kept raw; [`tap`] reads off answers what the node
+//! needs; [`build`] makes OpenAI-shaped JSON where the upstream does not speak it.
+
+pub mod build;
+pub mod request;
+pub mod tap;
+
+pub use request::{BadRequest, ChatBody, Message};

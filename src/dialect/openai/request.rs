@@ -1,0 +1,267 @@
+//! A chat request: validated where we must, opaque everywhere else.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::dialect::json::{JsonError, Object, raw};
+use crate::types::Features;
+
+/// Most messages in one request.
+pub const MAX_MESSAGES: usize = 2048;
+/// Most answers one request may ask for.
+pub const MAX_CHOICES: u64 = 128;
+
+/// A request the client must change, with the field at fault in OpenAI's `param`.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRequest {
+    /// Not acceptable JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A field is missing.
+    #[error("missing required field `{0}`")]
+    Missing(&'static str),
+    /// A field has the wrong type or an impossible value.
+    #[error("field `{param}` {problem}")]
+    Field {
+        /// The field.
+        param: &'static str,
+        /// What is wrong, continuing the sentence.
+        problem: String,
+    },
+}
+
+impl BadRequest {
+    /// The field at fault.
+    pub fn param(&self) -> Option<&'static str> {
+        match self {
+            BadRequest::Json(_) => None,
+            BadRequest::Missing(param) | BadRequest::Field { param, .. } => Some(param),
+        }
+    }
+}
+
+/// One message, read for routing and caching; forwarded from the raw body, never from here.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Message {
+    /// `system`, `developer`, `user`, `assistant`, `tool`, `function`.
+    pub role: String,
+    /// A string, an array of parts, or null.
+    #[serde(default)]
+    pub content: Option<Box<RawValue>>,
+    /// The assistant's tool calls, raw.
+    #[serde(default)]
+    pub tool_calls: Option<Box<RawValue>>,
+}
+
+impl Message {
+    /// Text of the content: the string, or the `text` parts joined by newlines.
+    pub fn text(&self) -> String {
+        #[derive(Deserialize)]
+        struct Part {
+            #[serde(default)]
+            text: Option<String>,
+        }
+        let Some(content) = &self.content else { return String::new() };
+        if let Ok(text) = serde_json::from_str::<String>(content.get()) {
+            return text;
+        }
+        let parts: Vec<Part> = serde_json::from_str(content.get()).unwrap_or_default();
+        let texts: Vec<String> = parts.into_iter().filter_map(|part| part.text).collect();
+        texts.join("\n")
+    }
+
+    /// The content is a string, or consists of `text` parts alone.
+    pub fn is_plain_text(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Part {
+            #[serde(default, rename = "type")]
+            kind: String,
+        }
+        let Some(content) = &self.content else { return false };
+        if content.get().starts_with('"') {
+            return true;
+        }
+        serde_json::from_str::<Vec<Part>>(content.get())
+            .is_ok_and(|parts| parts.iter().all(|part| part.kind == "text"))
+    }
+}
+
+/// A chat request as it came, fields in order and values raw.
+#[derive(Clone, Debug)]
+pub struct ChatBody {
+    object: Object,
+    messages: Vec<Message>,
+}
+
+impl ChatBody {
+    /// Parses and checks what we rely on; everything else passes through unread.
+    ///
+    /// # Errors
+    /// [`BadRequest`] names the field at fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadRequest> {
+        Self::from_object(Object::parse(bytes)?)
+    }
+
+    /// The same from an object already parsed or built.
+    ///
+    /// # Errors
+    /// [`BadRequest`] names the field at fault.
+    pub fn from_object(object: Object) -> Result<Self, BadRequest> {
+        let given = object.get("messages").ok_or(BadRequest::Missing("messages"))?;
+        let messages: Vec<Message> = serde_json::from_str(given.get())
+            .map_err(|e| field("messages", format!("must be an array of messages: {e}")))?;
+        if messages.is_empty() {
+            return Err(field("messages", "must not be empty".to_owned()));
+        }
+        if messages.len() > MAX_MESSAGES {
+            return Err(field("messages", format!("holds more than {MAX_MESSAGES} messages")));
+        }
+        check_scalars(&object)?;
+        Ok(ChatBody { object, messages })
+    }
+
+    /// A request built from `(role, text)` pairs.
+    pub fn from_messages(model: &str, messages: &[(String, String)]) -> Result<Self, BadRequest> {
+        #[derive(serde::Serialize)]
+        struct Plain<'a> {
+            role: &'a str,
+            content: &'a str,
+        }
+        let list: Vec<Plain<'_>> =
+            messages.iter().map(|(role, content)| Plain { role, content }).collect();
+        let mut object = Object::default();
+        object.set("model", raw(model));
+        object.set("messages", raw(&list));
+        Self::from_object(object)
+    }
+
+    /// Raw top-level fields.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The same request with a field set or replaced.
+    pub fn with(mut self, name: &str, value: Box<RawValue>) -> Result<Self, BadRequest> {
+        self.object.set(name, value);
+        Self::from_object(self.object)
+    }
+
+    /// The messages, read.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The `model` field; `auto` when absent.
+    pub fn model(&self) -> String {
+        self.object.read("model").unwrap_or_else(|| "auto".to_owned())
+    }
+
+    /// The client wants a stream.
+    pub fn wants_stream(&self) -> bool {
+        self.object.read("stream").unwrap_or(false)
+    }
+
+    /// The client asked for usage in the stream.
+    pub fn wants_usage(&self) -> bool {
+        #[derive(Deserialize)]
+        struct StreamOptions {
+            #[serde(default)]
+            include_usage: bool,
+        }
+        self.object.read::<StreamOptions>("stream_options").is_some_and(|o| o.include_usage)
+    }
+
+    /// Sampling temperature, when stated.
+    pub fn temperature(&self) -> Option<f64> {
+        self.object.read("temperature")
+    }
+
+    /// `max_completion_tokens`, else `max_tokens`.
+    pub fn max_tokens(&self) -> Option<u64> {
+        self.object.read("max_completion_tokens").or_else(|| self.object.read("max_tokens"))
+    }
+
+    /// How many answers are asked for; 1 when not stated.
+    pub fn choices(&self) -> u64 {
+        self.object.read("n").unwrap_or(1)
+    }
+
+    /// Tools (or the older functions) are offered.
+    pub fn has_tools(&self) -> bool {
+        let filled = |name| {
+            self.object.get(name).is_some_and(|v: &RawValue| v.get() != "null" && v.get() != "[]")
+        };
+        filled("tools") || filled("functions")
+    }
+
+    /// What routing reads.
+    pub fn features(&self) -> Features {
+        let texts: Vec<String> = self.messages.iter().map(Message::text).collect();
+        let opaque: usize = ["tools", "functions", "response_format"]
+            .into_iter()
+            .filter_map(|name| self.object.get(name))
+            .map(|value| value.get().len())
+            .sum();
+        let bytes: usize = texts.iter().map(|text| text.len() + 16).sum::<usize>() + opaque;
+        Features {
+            prompt_tokens: (bytes as u64).div_ceil(4),
+            max_output_tokens: self.max_tokens(),
+            text: texts.join("\n").into(),
+            has_tools: self.has_tools(),
+            user: self.object.read("user"),
+        }
+    }
+
+    /// The body for an OpenAI-compatible upstream: our fields rewritten, the rest byte for byte.
+    ///
+    /// We own `model` and, on a stream, `stream_options.include_usage` (accounting needs it).
+    pub fn to_upstream(&self, model: &str) -> Vec<u8> {
+        let mut object = self.object.clone();
+        object.set("model", raw(model));
+        if self.wants_stream() {
+            let options = object.get("stream_options").map(|given| given.get().as_bytes());
+            let mut options = options.and_then(|text| Object::parse(text).ok()).unwrap_or_default();
+            options.set("include_usage", raw(&true));
+            let text = String::from_utf8(options.to_bytes()).unwrap_or_default();
+            if let Ok(value) = RawValue::from_string(text) {
+                object.set("stream_options", value);
+            }
+        }
+        object.to_bytes()
+    }
+}
+
+fn field(param: &'static str, problem: String) -> BadRequest {
+    BadRequest::Field { param, problem }
+}
+
+/// Checks the scalars we read; absent and null are fine.
+fn check_scalars(object: &Object) -> Result<(), BadRequest> {
+    fn check<T: serde::de::DeserializeOwned>(
+        object: &Object,
+        param: &'static str,
+        expected: &str,
+    ) -> Result<Option<T>, BadRequest> {
+        match object.get(param) {
+            None => Ok(None),
+            Some(value) if value.get() == "null" => Ok(None),
+            Some(value) => serde_json::from_str(value.get())
+                .map(Some)
+                .map_err(|_| field(param, format!("must be {expected}"))),
+        }
+    }
+    check::<String>(object, "model", "a string")?;
+    check::<bool>(object, "stream", "true or false")?;
+    for param in ["max_tokens", "max_completion_tokens"] {
+        check::<u64>(object, param, "a non-negative integer")?;
+    }
+    let temperature: Option<f64> = check(object, "temperature", "a number")?;
+    if temperature.is_some_and(|t| !(0.0..=2.0).contains(&t)) {
+        return Err(field("temperature", "must lie between 0 and 2".to_owned()));
+    }
+    let choices: Option<u64> = check(object, "n", "a positive integer")?;
+    if choices.is_some_and(|n| n == 0 || n > MAX_CHOICES) {
+        return Err(field("n", format!("must lie between 1 and {MAX_CHOICES}")));
+    }
+    Ok(())
+}

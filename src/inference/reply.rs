@@ -1,0 +1,117 @@
+//! What the use case hands back to a door.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Stream;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::types::{Chunk, Completion, ModelName, RequestId, RouteName};
+
+/// How the cache took part, as in `x-llm-router-cache`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// Looked, found nothing that may be reused.
+    Miss,
+    /// An identical request's answer.
+    Exact,
+    /// The answer to a request of the same meaning.
+    Semantic,
+    /// Not looked: off, too hot, not cacheable.
+    #[default]
+    Bypass,
+}
+
+impl CacheStatus {
+    /// The header's value and the metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CacheStatus::Miss => "miss",
+            CacheStatus::Exact => "exact",
+            CacheStatus::Semantic => "semantic",
+            CacheStatus::Bypass => "bypass",
+        }
+    }
+}
+
+/// What is known when the first byte goes out.
+#[derive(Clone, Debug)]
+pub struct ReplyMeta {
+    /// The request.
+    pub id: RequestId,
+    /// The rule that matched.
+    pub route: Option<RouteName>,
+    /// The model that answered (or once answered, for a hit).
+    pub model: ModelName,
+    /// Tries made for this request; 0 for a hit.
+    pub attempts: u32,
+    /// The cache's part.
+    pub cache: CacheStatus,
+    /// Cosine of a semantic hit.
+    pub similarity: Option<f32>,
+    /// Time from arrival to this reply.
+    pub elapsed: Duration,
+    /// Cost in US dollars, once known and priced; known at once for whole answers and hits.
+    pub cost_usd: Option<f64>,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// What is known now.
+    pub meta: ReplyMeta,
+    /// The answer.
+    pub body: ReplyBody,
+}
+
+/// The answer itself.
+#[derive(Debug)]
+pub enum ReplyBody {
+    /// All of it.
+    Complete(Completion),
+    /// Piece by piece.
+    Stream(ReplyStream),
+}
+
+/// What became known while a stream ran: the final SSE comment.
+#[derive(Clone, Debug, Default)]
+pub struct StreamEnd {
+    /// Cost in US dollars.
+    pub cost_usd: Option<f64>,
+}
+
+/// A stream of chunks, ready to be framed. Usage chunks the client did not ask for are already
+/// gone. An `Err` is the last item: the upstream was cut off, and the door must say so.
+pub struct ReplyStream {
+    inner: BoxStream<'static, Result<Chunk, Error>>,
+    end: Arc<Mutex<StreamEnd>>,
+}
+
+impl ReplyStream {
+    /// Wraps a stream and the place where its end is noted.
+    pub fn new(inner: BoxStream<'static, Result<Chunk, Error>>, end: Arc<Mutex<StreamEnd>>) -> Self {
+        ReplyStream { inner, end }
+    }
+
+    /// What is known once the stream has ended.
+    pub fn end(&self) -> StreamEnd {
+        self.end.lock().clone()
+    }
+}
+
+impl std::fmt::Debug for ReplyStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReplyStream(..)")
+    }
+}
+
+impl Stream for ReplyStream {
+    type Item = Result<Chunk, Error>;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.inner.as_mut().poll_next(cx)
+    }
+}

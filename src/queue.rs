@@ -1,0 +1,1 @@
+//! Admission: who waits, who runs, who is refused.

@@ -1,0 +1,1 @@
+//! Traces, metrics, log lines and propagation.

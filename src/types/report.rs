@@ -1,0 +1,155 @@
+//! What the node shows of itself: explanations, model status, stats. Serialised as they stand.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::name::{ModelName, RouteName};
+
+/// Why a request would go where it goes, without sending it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The rule that matched; absent when the client named a model.
+    pub route: Option<RouteName>,
+    /// How the targets were ordered.
+    pub strategy: &'static str,
+    /// Estimated prompt tokens the rules saw.
+    pub prompt_tokens: u64,
+    /// Every rule looked at, in order, and whether it matched.
+    pub rules: Vec<RuleVerdict>,
+    /// Every candidate in the order it would be tried.
+    pub candidates: Vec<CandidateReport>,
+}
+
+/// One rule's answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleVerdict {
+    /// The rule.
+    pub route: RouteName,
+    /// It holds for this request.
+    pub matched: bool,
+    /// The first condition that did not hold, or why it holds.
+    pub reason: String,
+}
+
+/// One candidate of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct CandidateReport {
+    /// The model.
+    pub model: ModelName,
+    /// `target` or `fallback`.
+    pub role: &'static str,
+    /// It would be tried now.
+    pub eligible: bool,
+    /// Why, or why not.
+    pub reason: String,
+    /// The strategy's score; lower is tried first.
+    pub score: f64,
+}
+
+/// One model as operators see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelStatus {
+    /// Provider kind: `openai`, `ollama`, `demo`, `custom`.
+    pub provider: String,
+    /// The upstream's name for the model.
+    pub model: String,
+    /// Requests waiting.
+    pub queue_depth: u64,
+    /// Attempts running.
+    pub in_flight: u64,
+    /// The breaker.
+    pub circuit_breaker: BreakerStatus,
+    /// Attempts answered.
+    pub successes: u64,
+    /// Attempts failed.
+    pub failures: u64,
+    /// Moving average of whole answers, in milliseconds.
+    pub avg_latency_ms: f64,
+    /// Moving average until the first real delta, in milliseconds.
+    pub avg_first_token_ms: f64,
+    /// The last health check: `unknown`, `up` or `down`.
+    pub health: &'static str,
+}
+
+/// A breaker as operators see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BreakerStatus {
+    /// `closed`, `open` or `half_open`.
+    pub state: &'static str,
+    /// Consecutive failures.
+    pub failure_count: u32,
+    /// Grows with every transition.
+    pub epoch: u64,
+}
+
+/// The node's counters, named as the seeds named them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// Requests that ended.
+    pub total_requests: u64,
+    /// Ended with an answer.
+    pub successes: u64,
+    /// Ended with an error.
+    pub failures: u64,
+    /// `successes / total_requests`; 1 when nothing has ended yet.
+    pub success_rate: f64,
+    /// Answered by the cache, both tiers.
+    pub cache_hits: u64,
+    /// Of those, by meaning.
+    pub semantic_hits: u64,
+    /// Mean time to the end of the answer, in milliseconds.
+    pub avg_latency_ms: f64,
+    /// Percentiles of the same, in milliseconds.
+    pub latency_ms: Percentiles,
+    /// Percentiles of the time until the first byte, in milliseconds.
+    pub first_byte_ms: Percentiles,
+    /// Requests answered per model.
+    pub requests_by_model: BTreeMap<String, u64>,
+    /// Requests per level.
+    pub requests_by_priority: BTreeMap<String, u64>,
+    /// Requests running now.
+    pub in_flight: u64,
+    /// Seconds since start.
+    pub uptime_seconds: u64,
+}
+
+/// Percentiles of a duration, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: f64,
+    /// 90th.
+    pub p90: f64,
+    /// 99th.
+    pub p99: f64,
+}
+
+/// The cache's counters.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CacheStats {
+    /// The cache may answer at all.
+    pub enabled: bool,
+    /// The semantic tier has an embedder.
+    pub semantic: bool,
+    /// Entries held.
+    pub entries: u64,
+    /// Most entries held.
+    pub max_entries: u64,
+    /// Partitions with at least one entry.
+    pub partitions: u64,
+    /// Lookups.
+    pub lookups: u64,
+    /// Hits of the exact tier.
+    pub exact_hits: u64,
+    /// Hits of the semantic tier.
+    pub semantic_hits: u64,
+    /// Candidates above the threshold that a guard refused.
+    pub guard_refusals: u64,
+    /// Entries written.
+    pub inserts: u64,
+    /// Entries dropped for room or age.
+    pub evictions: u64,
+    /// Requests that waited for an identical one in flight and shared its answer.
+    pub single_flight_shared: u64,
+}

@@ -1,0 +1,1 @@
+//! What is provable about llm-router from outside.
