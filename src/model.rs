@@ -6,6 +6,6 @@ mod handle;
 mod profile;
 mod stream;
 
-pub(crate) use actor::{Arguments, ModelActor};
+pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
 pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};
 pub(crate) use handle::{ModelHandle, Shared, Spec};

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::actor::Message;
 use super::handle::ModelHandle;
 use super::stream::{Guarded, guarded};
-use crate::breaker::{self, Outcome, Pass};
+use crate::breaker::{self, Outcome};
 use crate::dialect::openai::reshape;
 use crate::provider::{Answer, Call, ChunkStream, Class, Failure};
 use crate::queue::{self, Permit, Ticket};
@@ -58,6 +58,15 @@ pub(crate) enum Attempted {
     Stream(ChunkStream, Timing),
 }
 
+impl Attempted {
+    /// Where the attempt's time went.
+    pub(crate) const fn timing(&self) -> Timing {
+        match self {
+            Attempted::Whole(_, timing) | Attempted::Stream(_, timing) => *timing,
+        }
+    }
+}
+
 /// Where the attempt's time went.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timing {
@@ -72,7 +81,7 @@ pub(crate) struct Timing {
 #[derive(Debug)]
 pub(super) struct Verdict {
     model: ModelHandle,
-    pass: Option<Pass>,
+    leave: Option<breaker::Ticket>,
     started: Moment,
     first_token: Option<Duration>,
 }
@@ -99,8 +108,8 @@ impl Verdict {
     }
 
     fn settle(&mut self, outcome: Outcome) {
-        if let Some(pass) = self.pass.take() {
-            self.model.shared.breaker.record(pass, outcome);
+        if let Some(leave) = self.leave.take() {
+            self.model.shared.breaker.record(leave, outcome);
         }
     }
 }
@@ -128,9 +137,9 @@ impl ModelHandle {
             })?;
         let started = Moment::now();
         let timing = Timing { queue_wait: started.since(asked), upstream: Duration::ZERO };
-        let pass = self.shared.breaker.admit(started).await;
-        let pass = pass.map_err(|refused| AttemptError::Refused(Refusal::Breaker(refused)))?;
-        let verdict = Verdict { model: self.clone(), pass: Some(pass), started, first_token: None };
+        let leave = self.shared.breaker.admit(started).await;
+        let leave = leave.map_err(|refused| AttemptError::Refused(Refusal::Breaker(refused)))?;
+        let verdict = Verdict { model: self.clone(), leave: Some(leave), started, first_token: None };
         let span = spans::attempt(self.name(), self.spec.provider.kind(), &self.spec.config.model);
         spans::record_attempt_number(&span, attempt.number);
         let traceparent = self.traceparent(&span);

@@ -14,8 +14,9 @@ use crate::mailbox::Mailbox;
 use crate::provider::{Provider, Timeouts};
 use crate::queue::{QueueHandle, QueueLimits};
 use crate::routing::{Bar, Barred, View};
+use crate::telemetry::Metrics;
 use crate::types::report::{BreakerStatus, ModelStatus};
-use crate::types::{ModelName, Moment};
+use crate::types::{ModelName, Moment, Priority};
 
 /// Unhandled orders a model actor may have.
 const MODEL_MAILBOX: usize = 64;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) profile: ArcSwap<Profile>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
+    /// Instruments.
+    pub(crate) metrics: Metrics,
 }
 
 /// One model, as requests hold it. Cheap to clone.
@@ -86,7 +89,7 @@ pub(crate) struct ModelHandle {
 
 impl ModelHandle {
     /// A handle with nobody behind it yet.
-    pub(crate) fn new(spec: Arc<Spec>) -> Self {
+    pub(crate) fn new(spec: Arc<Spec>, metrics: Metrics) -> Self {
         let breaker = BreakerHandle::new(spec.breaker);
         let shared = Shared {
             queue: QueueHandle::new(spec.queue_limits()),
@@ -94,6 +97,7 @@ impl ModelHandle {
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: ArcSwap::default(),
             health: AtomicU8::new(0),
+            metrics,
         };
         ModelHandle { spec, shared: Arc::new(shared) }
     }
@@ -109,11 +113,11 @@ impl ModelHandle {
     }
 
     /// What routing needs to know right now. Reads published state; sends nothing.
-    pub(crate) fn view(&self, now: Moment) -> View {
+    pub(crate) fn view(&self, now: Moment, priority: Priority) -> View {
         let breaker = self.shared.breaker.view();
         let barred = match breaker.barred(now) {
             Some(bar) => Some(bar),
-            None if self.shared.queue.is_full() => Some(Barred {
+            None if self.shared.queue.is_full_for(priority) => Some(Barred {
                 reason: "queue full".to_owned(),
                 retry_after: Some(Duration::from_secs(1)),
                 cause: Bar::Full,
