@@ -5,6 +5,7 @@ mod attempt;
 mod handle;
 mod profile;
 mod stream;
+mod verdict;
 
 pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
 pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};

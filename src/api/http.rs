@@ -10,6 +10,7 @@ mod health;
 mod models;
 pub mod server;
 mod sse;
+mod watch;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ pub fn routes(node: Arc<Node>) -> Router {
             errors::render(&Error::new(Kind::MethodNotAllowed, "method not allowed on this path"))
         })
         .layer(DefaultBodyLimit::disable()) // body.rs holds the one limit
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), watch::watch))
         .layer(middleware::from_fn_with_state(Arc::clone(&node), guard::check))
         .with_state(node)
 }

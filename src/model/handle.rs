@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use super::actor::Message;
 use super::profile::Profile;
 use crate::breaker::{BreakerHandle, Settings};
-use crate::config::routing::ModelConfig;
+use crate::config::routing::{ModelConfig, ProviderKind};
+use crate::inference::Deployment;
 use crate::mailbox::Mailbox;
-use crate::provider::{Provider, Timeouts};
+use crate::provider::{Provider, Timeouts, is_private};
 use crate::queue::{QueueHandle, QueueLimits};
 use crate::routing::{Bar, Barred, View};
 use crate::telemetry::Metrics;
@@ -34,6 +35,10 @@ pub(crate) struct Spec {
     pub(crate) breaker: Settings,
     /// Changes when it becomes another upstream: then breaker, queue and profile start afresh.
     pub(crate) identity: blake3::Hash,
+    /// The upstream's host, for spans.
+    pub(crate) server: Option<String>,
+    /// Its upstream may see our trace context.
+    pub(crate) propagates_trace: bool,
 }
 
 impl std::fmt::Debug for Spec {
@@ -43,6 +48,19 @@ impl std::fmt::Debug for Spec {
 }
 
 impl Spec {
+    /// Everything configured, with what follows from it worked out once.
+    pub(crate) fn new(deployment: Deployment, breaker: Settings) -> Self {
+        let Deployment { name, config, provider, identity } = deployment;
+        let base_url = config.base_url.as_deref();
+        let server = base_url
+            .and_then(|url| reqwest::Url::parse(url).ok())
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let at_home = base_url.map_or(config.provider != ProviderKind::OpenAi, is_private);
+        let propagates_trace = config.propagate_trace.unwrap_or(at_home);
+        let config = Arc::new(config);
+        Spec { name, config, provider, breaker, identity, server, propagates_trace }
+    }
+
     /// Phase limits of an attempt.
     pub(crate) fn timeouts(&self) -> Timeouts {
         let given = &self.config.timeouts;

@@ -59,20 +59,15 @@ impl Fleet {
         let handles: IndexMap<ModelName, ModelHandle> = deployments
             .into_iter()
             .map(|deployment| {
-                let spec = Arc::new(Spec {
-                    name: deployment.name.clone(),
-                    config: Arc::new(deployment.config),
-                    provider: deployment.provider,
-                    breaker: settings,
-                    identity: deployment.identity,
-                });
-                let known = serving.get(&deployment.name);
+                let name = deployment.name.clone();
+                let spec = Arc::new(Spec::new(deployment, settings));
+                let known = serving.get(&name);
                 let same = known.filter(|known| known.spec.identity == spec.identity);
                 let handle = match same {
                     Some(known) => known.with_spec(spec),
                     None => ModelHandle::new(spec, self.metrics.clone()),
                 };
-                (deployment.name, handle)
+                (name, handle)
             })
             .collect();
         let (reply, done) = oneshot::channel();

@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
-use tracing::Instrument;
 
 use super::{body, errors, sse};
 use crate::api::options::Options;
@@ -14,18 +13,13 @@ use crate::app::Node;
 use crate::dialect::openai::ChatBody;
 use crate::error::Error;
 use crate::inference::{Reply, ReplyBody, ReplyMeta, Source};
-use crate::telemetry::{propagation, spans};
 use crate::types::{ChatRequest, Moment, TenantId};
 
 /// Answers a chat request, whole or as a stream.
 pub(super) async fn completions(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
     let source = Source { door: "http", path: "/v1/chat/completions", arrived: Moment::now() };
-    let span = spans::http_server("POST", source.path);
-    propagation::set_parent(&span, request.headers());
-    let answered = answer(&node, source, request).instrument(span.clone()).await;
-    let mut response = answered.unwrap_or_else(|error| errors::render(&error));
-    finish(&node, &span, &mut response);
-    response
+    let answered = answer(&node, source, request).await;
+    answered.unwrap_or_else(|error| errors::render(&error))
 }
 
 async fn answer(node: &Node, source: Source, request: Request<Body>) -> Result<Response, Error> {
@@ -33,10 +27,10 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Result<R
     let options = early.inspect_err(|error| node.engine.refused(source, None, error))?;
     let id = options.id.clone();
     let read = async {
-        let (headers, bytes) = body::read(request).await?;
-        Ok::<_, Error>((headers, ChatBody::parse(&bytes)?))
+        let (_, bytes) = body::read(request).await?;
+        Ok::<_, Error>(ChatBody::parse(&bytes)?)
     };
-    let (headers, chat) = match read.await {
+    let chat = match read.await {
         Ok(read) => read,
         Err(error) => {
             node.engine.refused(source, Some(&id), &error);
@@ -45,7 +39,7 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Result<R
     };
     let request = assemble(options, chat);
     match node.engine.chat_from(source, request).await {
-        Ok(reply) => Ok(render(reply, &headers)),
+        Ok(reply) => Ok(render(reply)),
         Err(error) => Ok(with_id(errors::render(&error), id.as_str())),
     }
 }
@@ -68,7 +62,7 @@ pub(super) fn assemble(options: Options, chat: ChatBody) -> ChatRequest {
     }
 }
 
-fn render(reply: Reply, asked: &HeaderMap) -> Response {
+fn render(reply: Reply) -> Response {
     let Reply { meta, body } = reply;
     let mut response = match body {
         ReplyBody::Complete(completion) => errors::json_response(200, completion.raw),
@@ -87,9 +81,6 @@ fn render(reply: Reply, asked: &HeaderMap) -> Response {
         }
     };
     describe(&meta, response.headers_mut());
-    if let Some(traceparent) = propagation::continue_traceparent(asked) {
-        set(response.headers_mut(), "traceparent", &traceparent);
-    }
     response
 }
 
@@ -110,21 +101,12 @@ pub(super) fn describe(meta: &ReplyMeta, headers: &mut HeaderMap) {
     }
 }
 
-/// What every response of the API carries: the node's name, and the span's status.
-pub(super) fn finish(node: &Node, span: &tracing::Span, response: &mut Response) {
-    set(response.headers_mut(), "x-llm-router-node", node.id.as_str());
-    spans::record_status(span, response.status().as_u16());
-    if let Some(traceparent) = propagation::current_traceparent(span) {
-        set(response.headers_mut(), "traceparent", &traceparent);
-    }
-}
-
 pub(super) fn with_id(mut response: Response, id: &str) -> Response {
     set(response.headers_mut(), "x-request-id", id);
     response
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
     }

@@ -7,9 +7,8 @@ use axum::extract::State;
 use axum::response::Response;
 use http::Request;
 use serde_json::json;
-use tracing::Instrument;
 
-use super::chat::{assemble, describe, finish, with_id};
+use super::chat::{assemble, describe, with_id};
 use super::{body, errors};
 use crate::api::options::Options;
 use crate::app::Node;
@@ -17,17 +16,12 @@ use crate::dialect::json::{Object, raw};
 use crate::dialect::openai::{BadRequest, ChatBody};
 use crate::error::{Error, Kind};
 use crate::inference::{CacheStatus, Reply, ReplyBody, Source};
-use crate::telemetry::{propagation, spans};
 use crate::types::{ChatRequest, Moment, Priority};
 
 /// Answers one prompt.
 pub(super) async fn generate(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
     let source = Source { door: "http", path: "/generate", arrived: Moment::now() };
-    let span = spans::http_server("POST", source.path);
-    propagation::set_parent(&span, request.headers());
-    let mut response = answer(&node, source, request).instrument(span.clone()).await;
-    finish(&node, &span, &mut response);
-    response
+    answer(&node, source, request).await
 }
 
 async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response {
