@@ -7,4 +7,4 @@ mod node;
 mod serve;
 
 pub use node::Node;
-pub use serve::{Ended, ServeOptions, serve};
+pub use serve::{Say, ServeOptions, serve};

@@ -223,7 +223,7 @@ impl Builder {
     /// [`Kind::InvalidConfig`] with every problem, or what kept the cache from opening.
     pub async fn build(mut self) -> Result<Router, Error> {
         let problems: Vec<String> =
-            check::routing(&self.config).iter().map(ToString::to_string).collect();
+            check::routing(&self.config).into_iter().map(|finding| finding.message).collect();
         if !problems.is_empty() {
             return Err(Error::new(Kind::InvalidConfig, problems.join("; ")));
         }

@@ -15,7 +15,7 @@ pub(super) struct Facts<'a> {
     pub(super) data: &'a Path,
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
-    pub(super) semantic: Result<&'a str, String>,
+    pub(super) semantic: Result<String, String>,
 }
 
 /// The banner, ready to print.

@@ -1,6 +1,5 @@
 //! Starts a node, keeps it running, stops it in order.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,18 +31,27 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How long load balancers get to notice that the node drains.
 const NOTICE: Duration = Duration::from_millis(200);
 
-/// What to serve.
+/// The exit code of a node whose actors kept failing (EX_SOFTWARE).
+const BROKEN: u8 = 70;
+
+/// Writes one line for the person who started the node.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Everything a node is started with.
+#[derive(Clone)]
 pub struct ServeOptions {
-    /// The configuration.
+    /// The configuration, checked, with models nobody declared filled in.
     pub loaded: Loaded,
     /// What was found on this machine.
     pub found: Found,
-    /// Where to write the addresses as JSON.
+    /// Where to write the addresses as JSON once the doors are open.
     pub addr_file: Option<PathBuf>,
+    /// Follow the configuration file.
+    pub watch: bool,
     /// Serve beyond loopback although there is no credential to ask for.
     pub insecure_no_auth: bool,
-    /// Where the banner goes.
-    pub out: Box<dyn Write + Send>,
+    /// Prints the banner.
+    pub say: Say,
 }
 
 impl std::fmt::Debug for ServeOptions {
@@ -52,73 +60,54 @@ impl std::fmt::Debug for ServeOptions {
     }
 }
 
-/// How a node ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was asked to.
-    Stopped,
-    /// Its actors kept failing; exit code 70.
-    Broken,
-}
-
-/// Runs a node until it is asked to stop.
+/// Runs a node until it is told to stop; the value is the process's exit code.
 ///
 /// # Errors
 /// What kept it from starting, in words for the operator.
-pub async fn serve(mut options: ServeOptions) -> anyhow::Result<Ended> {
-    let configured = !options.loaded.routing.models.is_empty();
-    let follower = Follower::new(&options.loaded, options.found.clone());
-    options.loaded.fill(&options.found);
-    let node_config = options.loaded.node.clone();
-    let data_dir = node_config.data_dir.clone().context("no data directory: use --data DIR")?;
+pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
+    let loaded = &options.loaded;
+    let follower = Follower::new(loaded, options.found.clone()).filter(|_| options.watch);
+    let data_dir = loaded.node.data_dir.clone().context("no data directory: use --data DIR")?;
     std::fs::create_dir_all(&data_dir)
         .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
-    let id = identity::establish(node_config.node.id.as_deref(), &data_dir)?;
+    let id = identity::establish(loaded.node.node.id.as_deref(), &data_dir)?;
     let telemetry = Telemetry::init(telemetry::Settings {
-        otlp_endpoint: node_config.telemetry.otlp_endpoint.clone(),
-        log: node_config.telemetry.log,
+        otlp_endpoint: loaded.node.telemetry.otlp_endpoint.clone(),
+        log: loaded.node.telemetry.log,
         level: "info".to_owned(),
         node: id.as_str().to_owned(),
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
     })?;
-    for warning in &options.loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    let http = bind("--http", &node_config.listen.http, options.insecure_no_auth).await?;
-    let grpc = bind("--grpc", &node_config.listen.grpc, options.insecure_no_auth).await?;
+    let http = bind("--http", &loaded.node.listen.http, options.insecure_no_auth).await?;
+    let grpc = bind("--grpc", &loaded.node.listen.grpc, options.insecure_no_auth).await?;
     let (http_addr, grpc_addr) = (http.local_addr()?, grpc.local_addr()?);
-    let (cache, semantic) = open_cache(&options.loaded, &data_dir).await?;
+    let (cache, semantic) = open_cache(loaded, &data_dir).await?;
     let engine = Engine::start(Parts { cache, metrics: telemetry.metrics().clone() }).await?;
-    apply(&engine, options.loaded.routing.clone()).await?;
+    apply(&engine, loaded.routing.clone()).await?;
     let node = Arc::new(Node::new(id, engine, http_addr.ip().is_loopback()));
-
     let running = Running::start(&node, (http, grpc), follower).await;
-    let facts = banner::Facts {
-        node: node.id.as_str(),
-        config: options.loaded.source.as_deref(),
-        found: (!configured).then_some(&options.found),
-        models: options.loaded.routing.models.len(),
-        data: &data_dir,
-        http: http_addr,
-        grpc: grpc_addr,
-        semantic: semantic.as_deref().map_err(Clone::clone),
-    };
+    node.set_ready(true);
     if let Some(file) = &options.addr_file {
         write_addresses(file, http_addr, grpc_addr)?;
     }
-    // a closed standard output is no reason not to serve
-    let _ = options.out.write_all(banner::draw(&facts).as_bytes());
-    let _ = options.out.flush();
-    node.set_ready(true);
-
-    let ended = tokio::select! {
-        signal = stop_signal() => { signal?; Ended::Stopped }
-        () = node.engine.broken() => Ended::Broken,
+    (options.say)(&banner::draw(&banner::Facts {
+        node: node.id.as_str(),
+        config: loaded.source.as_deref(),
+        found: Some(&options.found).filter(|found| !found.ollama_url.is_empty()),
+        models: loaded.routing.models.len(),
+        data: &data_dir,
+        http: http_addr,
+        grpc: grpc_addr,
+        semantic,
+    }));
+    let code = tokio::select! {
+        signal = stop_signal() => signal.map(|()| 0)?,
+        () = node.engine.broken() => BROKEN,
     };
-    tracing::info!(?ended, "draining");
+    tracing::info!(code, "draining");
     running.stop(&node).await;
     telemetry.shutdown();
-    Ok(ended)
+    Ok(code)
 }
 
 /// Everything that runs beside the actors.
