@@ -50,6 +50,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// The upstream's body, for [`Class::Caller`]; at most 64 KiB.
     pub body: Bytes,
+    /// A time limit ran out.
+    pub timed_out: bool,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -58,7 +60,19 @@ pub struct Failure {
 impl Failure {
     /// A failure without status or cause.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Failure { class, message: message.into(), status: None, body: Bytes::new(), source: None }
+        Failure {
+            class,
+            message: message.into(),
+            status: None,
+            body: Bytes::new(),
+            timed_out: false,
+            source: None,
+        }
+    }
+
+    /// A hard failure because a time limit ran out.
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Failure { timed_out: true, ..Failure::new(Class::Hard, message) }
     }
 
     /// A hard failure with its cause.

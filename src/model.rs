@@ -1,0 +1,11 @@
+//! One deployment at run time: its handle, its actor, its profile, and how one attempt is made.
+
+mod actor;
+mod attempt;
+mod handle;
+mod profile;
+mod stream;
+
+pub(crate) use actor::{Arguments, ModelActor};
+pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};
+pub(crate) use handle::{ModelHandle, Shared, Spec};

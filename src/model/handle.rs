@@ -1,0 +1,156 @@
+//! A typed handle on one model: what requests and the fleet may ask of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::actor::Message;
+use super::profile::Profile;
+use crate::breaker::{BreakerHandle, Settings};
+use crate::config::routing::ModelConfig;
+use crate::mailbox::Mailbox;
+use crate::provider::{Provider, Timeouts};
+use crate::queue::{QueueHandle, QueueLimits};
+use crate::routing::{Bar, Barred, View};
+use crate::types::report::{BreakerStatus, ModelStatus};
+use crate::types::{ModelName, Moment};
+
+/// Unhandled orders a model actor may have.
+const MODEL_MAILBOX: usize = 64;
+
+/// Everything configured about one model.
+#[derive(Clone)]
+pub(crate) struct Spec {
+    /// Its name.
+    pub(crate) name: ModelName,
+    /// Its settings.
+    pub(crate) config: Arc<ModelConfig>,
+    /// Its client.
+    pub(crate) provider: Arc<dyn Provider>,
+    /// Its breaker's settings.
+    pub(crate) breaker: Settings,
+    /// Changes when it becomes another upstream: then breaker, queue and profile start afresh.
+    pub(crate) identity: blake3::Hash,
+}
+
+impl std::fmt::Debug for Spec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spec").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Spec {
+    /// Phase limits of an attempt.
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        let given = &self.config.timeouts;
+        Timeouts {
+            connect: given.connect.get(),
+            first_token: given.first_token.get(),
+            idle: given.idle.get(),
+            total: given.total.get(),
+        }
+    }
+
+    /// Bounds of its queue.
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            max_depth: self.config.max_queue_depth,
+            max_concurrency: self.config.max_concurrency,
+        }
+    }
+}
+
+/// What outlives any one actor of the model.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Admission.
+    pub(crate) queue: QueueHandle,
+    /// Protection.
+    pub(crate) breaker: BreakerHandle,
+    /// The model's own actor.
+    pub(crate) mailbox: Mailbox<Message>,
+    /// How it has been doing.
+    pub(crate) profile: ArcSwap<Profile>,
+    /// 0 unknown, 1 up, 2 down.
+    pub(crate) health: AtomicU8,
+}
+
+/// One model, as requests hold it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelHandle {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl ModelHandle {
+    /// A handle with nobody behind it yet.
+    pub(crate) fn new(spec: Arc<Spec>) -> Self {
+        let breaker = BreakerHandle::new(spec.breaker);
+        let shared = Shared {
+            queue: QueueHandle::new(spec.queue_limits()),
+            breaker,
+            mailbox: Mailbox::new(MODEL_MAILBOX),
+            profile: ArcSwap::default(),
+            health: AtomicU8::new(0),
+        };
+        ModelHandle { spec, shared: Arc::new(shared) }
+    }
+
+    /// The same model under changed settings.
+    pub(crate) fn with_spec(&self, spec: Arc<Spec>) -> Self {
+        ModelHandle { spec, shared: Arc::clone(&self.shared) }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &ModelName {
+        &self.spec.name
+    }
+
+    /// What routing needs to know right now. Reads published state; sends nothing.
+    pub(crate) fn view(&self, now: Moment) -> View {
+        let breaker = self.shared.breaker.view();
+        let barred = match breaker.barred(now) {
+            Some(bar) => Some(bar),
+            None if self.shared.queue.is_full() => Some(Barred {
+                reason: "queue full".to_owned(),
+                retry_after: Some(Duration::from_secs(1)),
+                cause: Bar::Full,
+            }),
+            None => None,
+        };
+        View {
+            barred,
+            busy: self.shared.queue.depth() + self.shared.queue.in_flight(),
+            first_token: self.shared.profile.load().first_token.map(Duration::from_secs_f64),
+        }
+    }
+
+    /// What operators see.
+    pub(crate) fn status(&self, now: Moment) -> ModelStatus {
+        let profile = **self.shared.profile.load();
+        let breaker = self.shared.breaker.view();
+        let millis = |seconds: Option<f64>| seconds.unwrap_or(0.0) * 1000.0;
+        ModelStatus {
+            provider: self.spec.provider.kind().to_owned(),
+            model: self.spec.config.model.clone(),
+            queue_depth: self.shared.queue.depth(),
+            in_flight: self.shared.queue.in_flight(),
+            circuit_breaker: BreakerStatus {
+                state: breaker.state(now),
+                failure_count: breaker.failure_count(),
+                epoch: breaker.epoch(),
+            },
+            successes: profile.successes,
+            failures: profile.failures,
+            avg_latency_ms: millis(profile.latency),
+            avg_first_token_ms: millis(profile.first_token),
+            health: match self.shared.health.load(Ordering::Relaxed) {
+                1 => "up",
+                2 => "down",
+                _ => "unknown",
+            },
+        }
+    }
+}

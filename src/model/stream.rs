@@ -1,0 +1,99 @@
+//! A running stream with its permit, its verdict and its time limits inside.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+
+use super::attempt::Verdict;
+use crate::provider::{ChunkStream, Class, Failure};
+use crate::queue::Permit;
+use crate::types::{Chunk, Moment};
+
+/// What travels with a stream. Dropping it aborts the upstream and gives the permit back.
+pub(super) struct Guarded {
+    first: VecDeque<Chunk>,
+    rest: ChunkStream,
+    _permit: Permit,
+    verdict: Option<Verdict>,
+    idle: Duration,
+    ends: Moment,
+    finished: bool,
+}
+
+impl Guarded {
+    pub(super) fn new(
+        first: Vec<Chunk>,
+        rest: ChunkStream,
+        (permit, verdict): (Permit, Verdict),
+        (idle, ends): (Duration, Moment),
+    ) -> Self {
+        Guarded {
+            first: first.into(),
+            rest,
+            _permit: permit,
+            verdict: Some(verdict),
+            idle,
+            ends,
+            finished: false,
+        }
+    }
+
+    async fn next(&mut self) -> Option<Result<Chunk, Failure>> {
+        if let Some(chunk) = self.first.pop_front() {
+            self.finished |= chunk.tap.finish.is_some();
+            return Some(Ok(chunk));
+        }
+        let left = Moment::now().until(self.ends);
+        let next = tokio::time::timeout(self.idle.min(left), self.rest.next()).await;
+        match next {
+            Ok(Some(Ok(chunk))) => {
+                self.finished |= chunk.tap.finish.is_some();
+                Some(Ok(chunk))
+            }
+            Ok(Some(Err(failure))) => Some(Err(failure)),
+            Ok(None) if self.finished => None,
+            Ok(None) => Some(Err(Failure::new(
+                Class::Hard,
+                "upstream cut the stream off before it finished",
+            ))),
+            Err(_) if self.finished => None,
+            Err(_) if left < self.idle => {
+                Some(Err(Failure::timed_out("answer took longer than the total limit")))
+            }
+            Err(_) => Some(Err(Failure::timed_out(format!("stream silent for {:?}", self.idle)))),
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // a reader that leaves after the end has been told is no cancellation
+        if let Some(verdict) = self.verdict.take().filter(|_| self.finished) {
+            verdict.answered();
+        }
+    }
+}
+
+/// The stream itself. An `Err` is its last item.
+pub(super) fn guarded(parts: Guarded) -> ChunkStream {
+    stream::unfold(Some(parts), |parts| async move {
+        let mut parts = parts?;
+        match parts.next().await {
+            Some(Ok(chunk)) => Some((Ok(chunk), Some(parts))),
+            Some(Err(failure)) => {
+                if let Some(verdict) = parts.verdict.take() {
+                    verdict.failed(failure.class);
+                }
+                Some((Err(failure), None))
+            }
+            None => {
+                if let Some(verdict) = parts.verdict.take() {
+                    verdict.answered();
+                }
+                None
+            }
+        }
+    })
+    .boxed()
+}
