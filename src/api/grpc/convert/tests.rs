@@ -371,13 +371,13 @@ fn back(request: &ChatRequest) -> v1::GenerateRequest {
     let body = body(request);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let messages = list(&body["messages"]).iter().map(|one| v1::Message {
+    let messages = list(&body["messages"]).into_iter().map(|one| v1::Message {
         role: text(&one["role"]),
         content: text(&one["content"]),
         name: one["name"].as_str().map(str::to_owned),
         ..Default::default()
     });
-    let tools = list(&body["tools"]).iter().map(|one| v1::Tool {
+    let tools = list(&body["tools"]).into_iter().map(|one| v1::Tool {
         name: text(&one["function"]["name"]),
         description: one["function"]["description"].as_str().map(str::to_owned),
         parameters: None,
@@ -442,7 +442,7 @@ fn given_value() -> impl Strategy<Value = Given> {
     let leaf = prop_oneof![
         Just(Held::NullValue(0)),
         any::<bool>().prop_map(Held::BoolValue),
-        (-1.0e15f64..1.0e15).prop_map(Held::NumberValue),
+        (-1_000_000i32..1_000_000).prop_map(|n| Held::NumberValue(f64::from(n) / 8.0)),
         (-1_000_000i32..1_000_000).prop_map(|whole| Held::NumberValue(whole.into())),
         ".{0,8}".prop_map(Held::StringValue),
     ]
@@ -472,8 +472,8 @@ prop_compose! {
 prop_compose! {
     fn knobs()(
         max_tokens in option::of(any::<u64>()),
-        temperature in option::of(0.0f64..=2.0),
-        top_p in option::of(0.0f64..=1.0),
+        temperature in option::of((0u8..=16).prop_map(|eighths| f64::from(eighths) / 8.0)),
+        top_p in option::of((0u8..=8).prop_map(|eighths| f64::from(eighths) / 8.0)),
         seed in option::of(any::<i64>()),
         stop in vec(".{1,5}", 0..3),
         user in ".{0,8}",
