@@ -11,6 +11,10 @@ const FILES: [&str; 3] = [
     "llm_router/v1/stats.proto",
 ];
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells build scripts where to write through it"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=llm_router");
     let descriptors = protox::compile(FILES, ["."])?;

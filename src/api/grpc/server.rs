@@ -49,10 +49,15 @@ pub enum ServeError {
 
 /// The gRPC door of a node.
 ///
-/// ```ignore
+/// ```no_run
+/// # use llm_router::{api::grpc::{GrpcDoor, ServeError}, inference::Engine};
+/// # async fn open(
+/// #     engine: Engine, listener: tokio::net::TcpListener, shutdown: tokio_util::sync::CancellationToken,
+/// # ) -> Result<(), ServeError> {
 /// let door = GrpcDoor::open(engine, "n1").await;
 /// let health = door.health(); // health.drain().await when the node drains
-/// door.serve(listener, shutdown, Duration::from_secs(30)).await?;
+/// door.serve(listener, shutdown, std::time::Duration::from_secs(30)).await
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct GrpcDoor {

@@ -274,83 +274,56 @@ async fn counters_and_model_status_are_told() {
     assert_eq!(listed[1].upstream_model(), "llama3:8b");
 }
 
+/// Asks one version of the reflection service for the services it knows.
+macro_rules! services_listed {
+    ($version:ident, $open:expr) => {{
+        use tonic_reflection::pb::$version::ServerReflectionRequest;
+        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+        let message_request = Some(MessageRequest::ListServices(String::new()));
+        let ask = ServerReflectionRequest {
+            message_request,
+            ..Default::default()
+        };
+        let mut client = ServerReflectionClient::new($open.channel().await);
+        let asks = futures::stream::iter([ask]);
+        let mut replies = client
+            .server_reflection_info(asks)
+            .await
+            .unwrap()
+            .into_inner();
+        let reply = replies
+            .message()
+            .await
+            .unwrap()
+            .unwrap()
+            .message_response
+            .unwrap();
+        let MessageResponse::ListServicesResponse(list) = reply else {
+            panic!("{reply:?}")
+        };
+        list.service
+            .into_iter()
+            .map(|service| service.name)
+            .collect::<Vec<String>>()
+    }};
+}
+
 #[tokio::test]
 async fn both_reflection_versions_list_every_service() {
-    use tonic_reflection::pb::{v1 as new, v1alpha as old};
     let open = Open::before(Scripted::saying("x")).await;
     let expected = [
         "llm_router.v1.RouterService",
         "llm_router.v1.StatsService",
         "grpc.health.v1.Health",
     ];
-
-    let mut client =
-        new::server_reflection_client::ServerReflectionClient::new(open.channel().await);
-    let ask = new::server_reflection_request::MessageRequest::ListServices(String::new());
-    let ask = new::ServerReflectionRequest {
-        message_request: Some(ask),
-        ..Default::default()
-    };
-    let asks = futures::stream::iter([ask]);
-    let mut replies = client
-        .server_reflection_info(asks)
-        .await
-        .unwrap()
-        .into_inner();
-    let reply = replies
-        .message()
-        .await
-        .unwrap()
-        .unwrap()
-        .message_response
-        .unwrap();
-    let new::server_reflection_response::MessageResponse::ListServicesResponse(list) = reply else {
-        panic!("{reply:?}")
-    };
-    let names: Vec<String> = list
-        .service
-        .into_iter()
-        .map(|service| service.name)
-        .collect();
-    assert!(
-        expected
-            .iter()
-            .all(|name| names.iter().any(|found| found == name)),
-        "{names:?}"
-    );
-
-    let mut client =
-        old::server_reflection_client::ServerReflectionClient::new(open.channel().await);
-    let ask = old::server_reflection_request::MessageRequest::ListServices(String::new());
-    let ask = old::ServerReflectionRequest {
-        message_request: Some(ask),
-        ..Default::default()
-    };
-    let asks = futures::stream::iter([ask]);
-    let mut replies = client
-        .server_reflection_info(asks)
-        .await
-        .unwrap()
-        .into_inner();
-    let reply = replies
-        .message()
-        .await
-        .unwrap()
-        .unwrap()
-        .message_response
-        .unwrap();
-    let old::server_reflection_response::MessageResponse::ListServicesResponse(list) = reply else {
-        panic!("{reply:?}")
-    };
-    let names: Vec<String> = list
-        .service
-        .into_iter()
-        .map(|service| service.name)
-        .collect();
-    assert!(
-        expected
-            .iter()
-            .all(|name| names.iter().any(|found| found == name)),
-        "{names:?}"
-    );
+    for names in [services_listed!(v1, open), services_listed!(v1alpha, open)] {
+        assert!(
+            expected
+                .iter()
+                .all(|name| names.iter().any(|found| found == name)),
+            "{names:?}"
+        );
+    }
 }

@@ -64,101 +64,40 @@ fn body(request: &ChatRequest) -> Value {
 }
 
 #[test]
-fn every_impossible_field_is_refused_by_its_name() {
-    let message = v1::Message {
-        content: "x".to_owned(),
-        ..Default::default()
+fn every_impossible_value_is_refused_by_its_name() {
+    let refused = |field: &str, change: fn(&mut v1::GenerateRequest)| {
+        let mut asked = prompt();
+        change(&mut asked);
+        assert_eq!(refused_field(asked), field);
     };
-    let function = |name: &str| {
-        let choice = v1::tool_choice::Choice::Function(name.to_owned());
-        Some(v1::ToolChoice {
-            choice: Some(choice),
-        })
-    };
-    let long = BTreeMap::from([("k".to_owned(), "v".repeat(129))]);
-    let cases = [
-        ("prompt", v1::GenerateRequest::default()),
-        (
-            "prompt",
-            v1::GenerateRequest {
-                messages: vec![message.clone()],
-                ..prompt()
-            },
-        ),
-        (
-            "messages[0].role",
-            v1::GenerateRequest {
-                messages: vec![message],
-                ..Default::default()
-            },
-        ),
-        (
-            "priority",
-            v1::GenerateRequest {
-                priority: 99,
-                ..prompt()
-            },
-        ),
-        (
-            "cache",
-            v1::GenerateRequest {
-                cache: -1,
-                ..prompt()
-            },
-        ),
-        (
-            "temperature",
-            v1::GenerateRequest {
-                temperature: Some(f64::NAN),
-                ..prompt()
-            },
-        ),
-        (
-            "temperature",
-            v1::GenerateRequest {
-                temperature: Some(2.1),
-                ..prompt()
-            },
-        ),
-        (
-            "top_p",
-            v1::GenerateRequest {
-                top_p: Some(-0.1),
-                ..prompt()
-            },
-        ),
-        (
-            "timeout_ms",
-            v1::GenerateRequest {
-                timeout_ms: Some(0),
-                ..prompt()
-            },
-        ),
-        (
-            "tags",
-            v1::GenerateRequest {
-                tags: long,
-                ..prompt()
-            },
-        ),
-        (
-            "tools[0].name",
-            v1::GenerateRequest {
-                tools: vec![v1::Tool::default()],
-                ..prompt()
-            },
-        ),
-        (
-            "tool_choice.function",
-            v1::GenerateRequest {
-                tool_choice: function(""),
-                ..prompt()
-            },
-        ),
-    ];
-    for (field, asked) in cases {
-        assert_eq!(refused_field(asked.clone()), field, "{asked:?}");
-    }
+    refused("prompt", |asked| asked.prompt.clear());
+    refused("prompt", |asked| {
+        asked.messages.push(v1::Message::default())
+    });
+    refused("priority", |asked| asked.priority = 99);
+    refused("cache", |asked| asked.cache = -1);
+    refused("temperature", |asked| asked.temperature = Some(f64::NAN));
+    refused("temperature", |asked| asked.temperature = Some(2.1));
+    refused("top_p", |asked| asked.top_p = Some(-0.1));
+    refused("timeout_ms", |asked| asked.timeout_ms = Some(0));
+    refused("tools[0].name", |asked| {
+        asked.tools.push(v1::Tool::default())
+    });
+    refused("tags", |asked| {
+        asked.tags.insert("k".to_owned(), "v".repeat(129));
+    });
+    refused("messages[0].role", |asked| {
+        asked.prompt.clear();
+        asked.messages.push(v1::Message::default());
+    });
+    refused("tool_choice.function", |asked| {
+        let choice = Some(v1::tool_choice::Choice::Function(String::new()));
+        asked.tool_choice = Some(v1::ToolChoice { choice });
+    });
+    refused("tool_choice.mode", |asked| {
+        let choice = Some(v1::tool_choice::Choice::Mode(7));
+        asked.tool_choice = Some(v1::ToolChoice { choice });
+    });
 }
 
 #[test]
