@@ -9,4 +9,4 @@ mod verdict;
 
 pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
 pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};
-pub(crate) use handle::{ModelHandle, Shared, Spec};
+pub(crate) use handle::{ModelHandle, Spec};

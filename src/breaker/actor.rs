@@ -7,9 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::admission::{Admission, Ticket};
 use super::handle::BreakerHandle;
-use super::machine::{Machine, Mode, State as Is, Transition};
+use super::machine::Machine;
 use super::outcome::Outcome;
 use super::settings::Settings;
+use super::transition::{Mode, State as Is, Transition};
 use crate::mailbox::Posted;
 use crate::queue::QueueHandle;
 use crate::telemetry::Metrics;

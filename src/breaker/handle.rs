@@ -8,11 +8,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use super::actor::Message;
-use super::admission::{Admission, Reason, Snapshot, Ticket, Verdict};
-use super::admission::Refused as Why;
-use super::machine::{Machine, Mode};
+use super::admission::{Admission, Reason, Refused, Snapshot, Ticket, Verdict};
+use super::machine::Machine;
 use super::outcome::Outcome;
 use super::settings::Settings;
+use super::transition::{Mode, State};
 use crate::mailbox::Mailbox;
 use crate::routing::{Bar, Barred};
 use crate::types::Moment;
@@ -28,35 +28,35 @@ pub(crate) struct Restarting;
 
 /// Why no attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum Denied {
     /// The machine said so.
-    Left(Why),
+    Left(Refused),
     /// The breaker's actor is being restarted.
     Restarting,
 }
 
-impl Refused {
+impl Denied {
     pub(crate) const fn retry_after(self) -> Option<Duration> {
         match self {
-            Refused::Left(why) => Some(why.retry_after),
-            Refused::Restarting => None,
+            Denied::Left(why) => Some(why.retry_after),
+            Denied::Restarting => None,
         }
     }
 
     /// What kind of bar it is to routing.
     pub(crate) const fn bar(self) -> Bar {
         match self {
-            Refused::Left(Why { cause: Reason::Gated, .. }) => Bar::Gated,
-            Refused::Left(_) | Refused::Restarting => Bar::Broken,
+            Denied::Left(Refused { cause: Reason::Gated, .. }) => Bar::Gated,
+            Denied::Left(_) | Denied::Restarting => Bar::Broken,
         }
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Left(why) => f.write_str(why.cause.as_str()),
-            Refused::Restarting => f.write_str("breaker is restarting"),
+            Denied::Left(why) => f.write_str(why.cause.as_str()),
+            Denied::Restarting => f.write_str("breaker is restarting"),
         }
     }
 }
@@ -100,26 +100,26 @@ impl BreakerHandle {
 
     /// It lets nothing through right now.
     pub(crate) fn is_open(&self, now: Moment) -> bool {
-        self.view().0.state_at(now) == super::machine::State::Open
+        self.view().0.state_at(now) == State::Open
     }
 
     /// Asks for leave to make one attempt. Only a probe costs a message.
-    pub(crate) async fn admit(&self, now: Moment) -> Result<Ticket, Refused> {
+    pub(crate) async fn admit(&self, now: Moment) -> Result<Ticket, Denied> {
         let view = self.view();
         match view.0.verdict(now) {
             Verdict::Pass => Ok(Ticket { epoch: view.0.epoch, probe: None, admitted: now }),
-            Verdict::Refuse(why) => Err(Refused::Left(why)),
+            Verdict::Refuse(why) => Err(Denied::Left(why)),
             Verdict::Probe => self.ask().await,
         }
     }
 
-    async fn ask(&self) -> Result<Ticket, Refused> {
+    async fn ask(&self) -> Result<Ticket, Denied> {
         let (reply, answer) = oneshot::channel();
-        self.inner.mailbox.try_post(Message::Admit(reply)).map_err(|_| Refused::Restarting)?;
+        self.inner.mailbox.try_post(Message::Admit(reply)).map_err(|_| Denied::Restarting)?;
         let answered = tokio::time::timeout(MAX_WAIT, answer).await;
-        match answered.map_err(|_| Refused::Restarting)?.map_err(|_| Refused::Restarting)? {
+        match answered.map_err(|_| Denied::Restarting)?.map_err(|_| Denied::Restarting)? {
             Admission::Pass(ticket) | Admission::Probe(ticket) => Ok(ticket),
-            Admission::Refuse(why) => Err(Refused::Left(why)),
+            Admission::Refuse(why) => Err(Denied::Left(why)),
         }
     }
 
@@ -155,7 +155,7 @@ impl BreakerView {
             Verdict::Refuse(why) => Some(Barred {
                 reason: why.cause.as_str().to_owned(),
                 retry_after: Some(why.retry_after),
-                cause: Refused::Left(why).bar(),
+                cause: Denied::Left(why).bar(),
             }),
         }
     }

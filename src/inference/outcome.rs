@@ -55,8 +55,8 @@ impl Exhausted {
         match refusal {
             Refusal::Queue(refused) => {
                 let reason = match refused {
-                    queue::Refused::Broken | queue::Refused::Restarting => Reason::Broken,
-                    queue::Refused::Busy { .. } | queue::Refused::Expired => Reason::Overloaded,
+                    queue::Denied::Broken | queue::Denied::Restarting => Reason::Broken,
+                    queue::Denied::Busy { .. } | queue::Denied::Expired => Reason::Overloaded,
                 };
                 self.note(model, refused.to_string(), reason, refused.retry_after());
             }

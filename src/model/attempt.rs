@@ -34,9 +34,9 @@ pub(crate) struct Attempt<'a> {
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// Its queue said no.
-    Queue(queue::Refused),
+    Queue(queue::Denied),
     /// Its breaker said no.
-    Breaker(breaker::Refused),
+    Breaker(breaker::Denied),
 }
 
 /// Why an attempt gave no answer.
@@ -111,8 +111,8 @@ impl ModelHandle {
         let admitted = self.shared.queue.admit(ticket(request)).instrument(span.clone()).await;
         spans::queue_ended(&span, admitted.as_ref().err().map(|refused| refused.as_str()));
         admitted.map_err(|refused| match refused {
-            queue::Refused::Expired => AttemptError::Deadline,
-            queue::Refused::Busy { .. } | queue::Refused::Broken | queue::Refused::Restarting => {
+            queue::Denied::Expired => AttemptError::Deadline,
+            queue::Denied::Busy { .. } | queue::Denied::Broken | queue::Denied::Restarting => {
                 AttemptError::Refused(Refusal::Queue(refused))
             }
         })

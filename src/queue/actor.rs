@@ -8,7 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::handle::{Permit, QueueHandle, QueueLimits, Refused};
+use super::handle::{Denied, Permit, QueueHandle, QueueLimits};
 use super::item::{Expired, Lapse};
 use super::{Buffer, Item, ItemId, Limits, ServiceEstimate};
 use crate::breaker::BreakerHandle;
@@ -24,7 +24,7 @@ pub(crate) enum Message {
         /// Who asks.
         item: Item,
         /// Where the answer goes.
-        reply: oneshot::Sender<Result<Permit, Refused>>,
+        reply: oneshot::Sender<Result<Permit, Denied>>,
     },
     /// A waiting client went away.
     Cancel(ItemId),
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
 pub(crate) struct State {
     given: Arguments,
     buffer: Buffer,
-    waiting: HashMap<ItemId, oneshot::Sender<Result<Permit, Refused>>>,
+    waiting: HashMap<ItemId, oneshot::Sender<Result<Permit, Denied>>>,
     timer: Option<(Moment, JoinHandle<Result<(), ractor::MessagingErr<Posted<Message>>>>)>,
 }
 
@@ -88,7 +88,7 @@ impl Actor for QueueActor {
             Message::Cancel(id) => state.cancel(id),
             Message::Freed => {}
             Message::Tick => state.timer = None,
-            Message::BreakerOpened => state.refuse_all(Refused::Broken),
+            Message::BreakerOpened => state.refuse_all(Denied::Broken),
             Message::Reconfigure(limits) => state.reconfigure(limits),
             #[cfg(test)]
             Message::Fail => return Err("told to fail".into()),
@@ -105,7 +105,7 @@ impl State {
     fn admit(
         &mut self,
         item: Item,
-        reply: oneshot::Sender<Result<Permit, Refused>>,
+        reply: oneshot::Sender<Result<Permit, Denied>>,
         now: Moment,
     ) {
         let slots = &self.given.handle.inner.slots;
@@ -115,7 +115,7 @@ impl State {
             return;
         }
         if self.given.breaker.is_open(now) {
-            let _ = reply.send(Err(Refused::Broken));
+            let _ = reply.send(Err(Denied::Broken));
             return;
         }
         let id = item.id;
@@ -124,7 +124,7 @@ impl State {
                 self.waiting.insert(id, reply);
                 for evicted in evicted {
                     let retry_after = Some(evicted.retry_after);
-                    self.refuse(evicted.item.id, Refused::Busy { why: "evicted", retry_after });
+                    self.refuse(evicted.item.id, Denied::Busy { why: "evicted", retry_after });
                 }
             }
             Err(refused) => {
@@ -144,14 +144,14 @@ impl State {
         self.buffer.reconfigure(limits(given));
     }
 
-    fn refuse(&mut self, id: ItemId, refused: Refused) {
+    fn refuse(&mut self, id: ItemId, refused: Denied) {
         if let Some(reply) = self.waiting.remove(&id) {
             self.given.metrics.queue_refused(&self.given.model, refused.as_str());
             let _ = reply.send(Err(refused));
         }
     }
 
-    fn refuse_all(&mut self, refused: Refused) {
+    fn refuse_all(&mut self, refused: Denied) {
         for item in self.buffer.drain_all() {
             self.refuse(item.id, refused);
         }
@@ -165,8 +165,8 @@ impl State {
     fn lapse(&mut self, expired: Vec<Expired>) {
         for Expired { item, lapse } in expired {
             let refused = match lapse {
-                Lapse::Deadline => Refused::Expired,
-                Lapse::MaxWait => Refused::Busy { why: "max_wait", retry_after: None },
+                Lapse::Deadline => Denied::Expired,
+                Lapse::MaxWait => Denied::Busy { why: "max_wait", retry_after: None },
             };
             self.refuse(item.id, refused);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::actor::Message;
-use super::refused::Refused as Why;
+use super::refused::Refused;
 use super::slots::Slots;
 use super::{Item, ItemId};
 use crate::mailbox::{Mailbox, Undelivered};
@@ -38,7 +38,7 @@ pub(crate) struct Ticket {
 
 /// Why no permit was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum Denied {
     /// The queue will not let it wait (any longer).
     Busy {
         /// `full`, `wait_too_long`, …
@@ -54,41 +54,41 @@ pub(crate) enum Refused {
     Restarting,
 }
 
-impl Refused {
+impl Denied {
     pub(crate) const fn retry_after(self) -> Option<Duration> {
         match self {
-            Refused::Busy { retry_after, .. } => retry_after,
-            Refused::Expired | Refused::Broken | Refused::Restarting => None,
+            Denied::Busy { retry_after, .. } => retry_after,
+            Denied::Expired | Denied::Broken | Denied::Restarting => None,
         }
     }
 
     /// The metric label.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Refused::Busy { why, .. } => why,
-            Refused::Expired => "expired",
-            Refused::Broken => "breaker_open",
-            Refused::Restarting => "restarting",
+            Denied::Busy { why, .. } => why,
+            Denied::Expired => "expired",
+            Denied::Broken => "breaker_open",
+            Denied::Restarting => "restarting",
         }
     }
 }
 
-impl From<Why> for Refused {
-    fn from(why: Why) -> Self {
+impl From<Refused> for Denied {
+    fn from(why: Refused) -> Self {
         match why {
-            Why::DeadlinePassed => Refused::Expired,
-            busy => Refused::Busy { why: busy.as_str(), retry_after: busy.retry_after() },
+            Refused::DeadlinePassed => Denied::Expired,
+            busy => Denied::Busy { why: busy.as_str(), retry_after: busy.retry_after() },
         }
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Busy { why, .. } => write!(f, "queue refused: {}", why.replace('_', " ")),
-            Refused::Expired => f.write_str("time ran out in the queue"),
-            Refused::Broken => f.write_str("breaker opened while waiting"),
-            Refused::Restarting => f.write_str("queue is restarting"),
+            Denied::Busy { why, .. } => write!(f, "queue refused: {}", why.replace('_', " ")),
+            Denied::Expired => f.write_str("time ran out in the queue"),
+            Denied::Broken => f.write_str("breaker opened while waiting"),
+            Denied::Restarting => f.write_str("queue is restarting"),
         }
     }
 }
@@ -181,7 +181,7 @@ impl QueueHandle {
 
     /// Waits for a permit, at most until the ticket's deadline. Dropping the future leaves the
     /// queue at once.
-    pub(crate) async fn admit(&self, ticket: Ticket) -> Result<Permit, Refused> {
+    pub(crate) async fn admit(&self, ticket: Ticket) -> Result<Permit, Denied> {
         let slots = &self.inner.slots;
         if !slots.anyone_waiting() && slots.take() {
             return Ok(self.permit()); // nobody to be fair to
@@ -203,11 +203,11 @@ impl QueueHandle {
         slots.begin_waiting();
         self.inner.mailbox.try_post(Message::Admit { item, reply }).map_err(|undelivered| {
             match undelivered {
-                Undelivered::Full => Refused::Busy {
+                Undelivered::Full => Denied::Busy {
                     why: "full",
                     retry_after: Some(Duration::from_secs(1)),
                 },
-                Undelivered::Gone => Refused::Restarting,
+                Undelivered::Gone => Denied::Restarting,
             }
         })?;
         let answered = tokio::time::timeout(now.until(deadline), answer).await;
@@ -216,8 +216,8 @@ impl QueueHandle {
                 place.armed = false;
                 verdict
             }
-            Ok(Err(_)) => Err(Refused::Restarting),
-            Err(_) => Err(Refused::Expired),
+            Ok(Err(_)) => Err(Denied::Restarting),
+            Err(_) => Err(Denied::Expired),
         }
     }
 }
