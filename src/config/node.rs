@@ -43,7 +43,10 @@ pub struct ListenConfig {
 
 impl Default for ListenConfig {
     fn default() -> Self {
-        ListenConfig { http: "127.0.0.1:8080".to_owned(), grpc: "127.0.0.1:50051".to_owned() }
+        ListenConfig {
+            http: "127.0.0.1:8080".to_owned(),
+            grpc: "127.0.0.1:50051".to_owned(),
+        }
     }
 }
 
@@ -62,7 +65,11 @@ pub struct EmbedderConfig {
 
 impl Default for EmbedderConfig {
     fn default() -> Self {
-        EmbedderConfig { model: "all-MiniLM-L6-v2".to_owned(), dir: None, workers: 0 }
+        EmbedderConfig {
+            model: "all-MiniLM-L6-v2".to_owned(),
+            dir: None,
+            workers: 0,
+        }
     }
 }
 
