@@ -5,8 +5,10 @@
 //! back and accounted for. [`inference`] tells that story in one place.
 
 pub mod api;
+pub mod app;
 pub mod breaker;
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod dialect;
 pub mod error;

@@ -15,7 +15,7 @@ pub struct Environment {
     pub grpc: Option<String>,
     /// `LLM_ROUTER_LOG`: `text` or `json`.
     pub log: Option<String>,
-    /// `LLM_ROUTER_MODELS`: where the embedding weights are.
+    /// `LLM_ROUTER_MODELS`: holds a directory for each embedding model.
     pub models: Option<PathBuf>,
     /// `LLM_ROUTER_ADDR`: the node that commands talk to.
     pub addr: Option<String>,
@@ -58,15 +58,10 @@ impl Environment {
         }
     }
 
-    /// Where the embedding weights are when no config says.
-    pub fn weights_dir(&self) -> PathBuf {
-        let default = || {
-            self.cache_home
-                .clone()
-                .unwrap_or_else(|| ".llm-router-cache".into())
-                .join("models")
-        };
-        self.models.clone().unwrap_or_else(default)
+    /// The directory of an embedding model's files when no config says another.
+    pub fn weights_dir(&self, model: &str) -> PathBuf {
+        let cache = || self.cache_home.clone().unwrap_or_else(|| ".llm-router-cache".into());
+        self.models.clone().unwrap_or_else(|| cache().join("models")).join(model)
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Flags {
 /// A configuration, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The node part; `data_dir` and `embedder.dir` are always set.
+    /// The node part; `data_dir` and `embedder.dir` (the directory of the weights' files) are set.
     pub node: NodeConfig,
     /// The node part as the file alone says it, to tell later what a change would need a restart for.
     pub file_node: NodeConfig,
@@ -144,8 +144,8 @@ fn overlay(node: &mut NodeConfig, flags: &Flags, env: &Environment) -> Result<()
         .or_else(|| env.data_home.clone())
         .unwrap_or_else(|| "llm-router-data".into());
     node.data_dir = Some(data);
-    let dir = env.models.clone().or_else(|| node.embedder.dir.take());
-    node.embedder.dir = Some(dir.unwrap_or_else(|| env.weights_dir()));
+    let said = node.embedder.dir.take().filter(|_| env.models.is_none());
+    node.embedder.dir = Some(said.unwrap_or_else(|| env.weights_dir(&node.embedder.model)));
     Ok(())
 }
 
@@ -235,6 +235,16 @@ mod tests {
             Some(Path::new("/d/llm-router"))
         );
         assert!(loaded.node.embedder.dir.is_some() && loaded.source.is_none());
+    }
+
+    #[test]
+    fn weights_are_where_the_environment_says_then_where_the_file_says() {
+        let (_dir, path) = file("embedder: { dir: /from/file }\n");
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        let dir = |env: &Environment| load(&flags, env).unwrap().node.embedder.dir.unwrap();
+        assert_eq!(dir(&Environment::default()), Path::new("/from/file"));
+        let env = Environment { models: Some("/m".into()), ..Environment::default() };
+        assert_eq!(dir(&env), Path::new("/m/all-MiniLM-L6-v2"));
     }
 
     #[test]
