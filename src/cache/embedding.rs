@@ -38,3 +38,19 @@ pub trait TextEmbedder: fmt::Debug + Send + Sync {
     /// Name of the vector space. Vectors of different spaces are never compared.
     fn space(&self) -> &str;
 }
+
+#[async_trait]
+impl TextEmbedder for super::embed::Embedder {
+    async fn embed(
+        &self,
+        text: &str,
+        deadline: Moment,
+    ) -> Result<Option<Arc<[f32]>>, EmbeddingError> {
+        let vector = Self::embed(self, text, deadline).await.map_err(EmbeddingError::new)?;
+        Ok(vector.map(|vector| vector.as_slice().into()))
+    }
+
+    fn space(&self) -> &str {
+        Self::space(self)
+    }
+}

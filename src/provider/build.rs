@@ -53,6 +53,7 @@ pub fn from_config(
             provider.check()?;
             Ok(Arc::new(provider))
         }
+        ProviderKind::Custom => Err(BuildError::Custom),
         ProviderKind::Demo => {
             let provider = Demo::new(&model.model).options(model.options.clone());
             provider.check()?;

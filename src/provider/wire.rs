@@ -51,6 +51,9 @@ pub enum BuildError {
     /// An option of the demo provider is unknown or out of bounds.
     #[error("{0}")]
     Option(String),
+    /// The embedding application's own provider is handed in, never built from a config.
+    #[error("a custom provider cannot be built from a config")]
+    Custom,
 }
 
 /// The settings, and the client once it is needed.

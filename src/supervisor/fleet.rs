@@ -55,7 +55,11 @@ impl Fleet {
         breaker: &BreakerConfig,
     ) -> Result<IndexMap<ModelName, ModelHandle>, Error> {
         let mut serving = self.serving.lock().await;
-        let settings = Settings::from(breaker);
+        let settings = Settings::new(
+            breaker.failure_threshold,
+            breaker.recovery_timeout.get(),
+            breaker.success_threshold,
+        );
         let handles: IndexMap<ModelName, ModelHandle> = deployments
             .into_iter()
             .map(|deployment| {
