@@ -16,7 +16,7 @@ pub use features::Features;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guard {
-    /// Numbers, versions, dates and arithmetic signs must be the same multiset.
+    /// Numbers, versions, dates and arithmetic signs must be the same, in the same order.
     Numbers,
     /// The same count of not, never, without and their like.
     Negation,

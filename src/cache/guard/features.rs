@@ -60,6 +60,7 @@ pub(super) enum Way {
 /// Features of one text. Shows only counts when printed: the words are a user's.
 #[derive(Clone, Default)]
 pub struct Features {
+    /// In order.
     pub(super) numbers: Vec<String>,
     pub(super) negations: usize,
     /// Every word as written, lower case.
@@ -238,7 +239,7 @@ fn is_filler(tokens: &[Token], at: usize) -> bool {
     }
 }
 
-/// Digits, number words and arithmetic signs, sorted.
+/// Digits, number words and arithmetic signs, in order: two that changed places are another question.
 fn numbers(tokens: &[Token]) -> Vec<String> {
     const NAMED: [(&str, &str); 22] = [
         ("zero", "0"),
@@ -264,7 +265,7 @@ fn numbers(tokens: &[Token]) -> Vec<String> {
         ("billion", "1000000000"),
         ("dozen", "12"),
     ];
-    let mut found: Vec<String> = tokens
+    tokens
         .iter()
         .filter_map(|token| {
             let word = token.text.as_str();
@@ -275,9 +276,7 @@ fn numbers(tokens: &[Token]) -> Vec<String> {
             let plain = !word.starts_with(char::is_alphabetic);
             named.or(plain.then_some(word)).map(str::to_owned)
         })
-        .collect();
-    found.sort_unstable();
-    found
+        .collect()
 }
 
 /// What stands between two quotation marks of a kind, sorted.
