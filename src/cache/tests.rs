@@ -20,7 +20,12 @@ struct WordVectors(&'static str);
 
 #[async_trait]
 impl TextEmbedder for WordVectors {
-    async fn embed(&self, _: &str, text: &str, _: Moment) -> Result<Option<Arc<[f32]>>, EmbeddingError> {
+    async fn embed(
+        &self,
+        _: &str,
+        text: &str,
+        _: Moment,
+    ) -> Result<Option<Arc<[f32]>>, EmbeddingError> {
         if text.contains("broken embedder") {
             return Err(EmbeddingError::new("no vector today"));
         }
