@@ -93,7 +93,9 @@ struct Side<'a> {
 
 async fn embed(inner: &Inner, text: &str) -> Result<Option<Arc<[f32]>>, Error> {
     let embedder = inner.embedder.as_ref().ok_or(Error::NoEmbedder)?;
-    Ok(embedder.embed(text, Moment::now() + EMBED_WITHIN).await?)
+    let deadline = Moment::now() + EMBED_WITHIN;
+    // an operator's own scope: no tenant id is empty
+    Ok(embedder.embed("", text, deadline).await?)
 }
 
 fn nothing(reason: &str) -> Comparison {

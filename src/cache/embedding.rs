@@ -27,10 +27,14 @@ impl EmbeddingError {
 pub trait TextEmbedder: fmt::Debug + Send + Sync {
     /// The unit-length vector of `text`, or `None` when it is too long to be read whole.
     ///
+    /// Whatever the embedder remembers may answer faster within the same `scope` (a tenant's id)
+    /// alone: the time an answer takes must not tell one tenant what another has asked.
+    ///
     /// # Errors
     /// [`EmbeddingError`] when no vector could be made before `deadline`.
     async fn embed(
         &self,
+        scope: &str,
         text: &str,
         deadline: Moment,
     ) -> Result<Option<Arc<[f32]>>, EmbeddingError>;

@@ -163,17 +163,17 @@ mod tests {
     }
 
     fn leader(flights: &Arc<Flights>) -> Lead {
-        match flights.join(ID) {
-            Part::Leader(lead) => lead,
-            other => panic!("expected to lead, got {other:?}"),
-        }
+        let Part::Leader(lead) = flights.join(ID) else {
+            panic!("expected to lead")
+        };
+        lead
     }
 
     fn follower(flights: &Arc<Flights>) -> Follower {
-        match flights.join(ID) {
-            Part::Follower(follower) => follower,
-            other => panic!("expected to follow, got {other:?}"),
-        }
+        let Part::Follower(follower) = flights.join(ID) else {
+            panic!("expected to follow")
+        };
+        follower
     }
 
     fn in_(millis: u64) -> Moment {

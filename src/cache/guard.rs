@@ -16,9 +16,9 @@ pub use features::Features;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guard {
-    /// Numbers, versions, dates and arithmetic signs must be the same multiset.
+    /// Numbers, versions, dates and arithmetic signs must be the same, in the same order.
     Numbers,
-    /// The same count of not, never, without and their like.
+    /// As many of not, never, without and their like, before the same words.
     Negation,
     /// No word on one side with its opposite on the other: enable/disable, safe/unsafe.
     Antonyms,
@@ -73,7 +73,7 @@ impl Guard {
     pub fn allows(self, a: &Features, b: &Features) -> bool {
         match self {
             Guard::Numbers => a.numbers == b.numbers,
-            Guard::Negation => a.negations == b.negations,
+            Guard::Negation => a.negations == b.negations && a.denied == b.denied,
             Guard::Antonyms => !lexicon::opposed(&a.words, &b.words),
             Guard::Quotes => a.quotes == b.quotes,
             Guard::Code => a.code == b.code,
@@ -111,7 +111,11 @@ fn same_direction(a: &Features, b: &Features) -> bool {
 }
 
 fn same_person(a: &Features, b: &Features) -> bool {
-    let owners_agree = a.owners == b.owners || a.owners.is_empty() || b.owners.is_empty();
+    // "your favourite" asks about the one addressed; "my password" and "a password" are alike
+    let addressed = a.owners.contains(&features::Person::Second)
+        || b.owners.contains(&features::Person::Second);
+    let one_unowned = a.owners.is_empty() || b.owners.is_empty();
+    let owners_agree = a.owners == b.owners || !addressed && one_unowned;
     // "how do I" and "how do you" ask the same; "am I" and "are you" do not
     let generic = a.question.asks_how() && b.question.asks_how();
     let mixed = a.persons.len() > 1 || b.persons.len() > 1;

@@ -108,9 +108,9 @@ async fn settle(inner: Arc<Inner>, mut pending: Pending, permit: OwnedSemaphoreP
     if pending.vector.is_none()
         && let (Some(meaning), Some(embedder)) = (&pending.entry.meaning, &inner.embedder)
     {
-        let vector = embedder
-            .embed(&meaning.text, Moment::now() + EMBED_WITHIN)
-            .await;
+        let scope = pending.entry.tenant.as_str();
+        let deadline = Moment::now() + EMBED_WITHIN;
+        let vector = embedder.embed(scope, &meaning.text, deadline).await;
         pending.vector = vector.ok().flatten();
     }
     let worker = Arc::clone(&inner);

@@ -57,7 +57,7 @@ pub(super) async fn lookup(
         .as_ref()
         .filter(|_| request.cache == CacheMode::On)
     {
-        vector = embed(inner, question, request.deadline).await;
+        vector = embed(inner, question, request).await;
         if let Some(vector) = &vector
             && let Some(hit) = semantic(inner, question, vector, (request, config)).await
         {
@@ -166,10 +166,11 @@ fn shared(inner: &Inner, entry: EntryId, answer: Arc<StoredAnswer>) -> Hit {
 }
 
 /// The question's vector, or `None` when it is too long or the embedder has no time.
-async fn embed(inner: &Inner, question: &Question, deadline: Moment) -> Option<Arc<[f32]>> {
+async fn embed(inner: &Inner, question: &Question, request: &ChatRequest) -> Option<Arc<[f32]>> {
     let embedder = inner.embedder.as_ref()?;
-    let deadline = deadline.min(Moment::now() + EMBED_WITHIN);
-    match embedder.embed(&question.text, deadline).await {
+    let deadline = request.deadline.min(Moment::now() + EMBED_WITHIN);
+    let scope = request.tenant.as_str();
+    match embedder.embed(scope, &question.text, deadline).await {
         Ok(vector) => vector,
         Err(error) => {
             tracing::debug!(%error, "semantic tier skipped");

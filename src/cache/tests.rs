@@ -20,7 +20,12 @@ struct WordVectors(&'static str);
 
 #[async_trait]
 impl TextEmbedder for WordVectors {
-    async fn embed(&self, text: &str, _: Moment) -> Result<Option<Arc<[f32]>>, EmbeddingError> {
+    async fn embed(
+        &self,
+        _: &str,
+        text: &str,
+        _: Moment,
+    ) -> Result<Option<Arc<[f32]>>, EmbeddingError> {
         if text.contains("broken embedder") {
             return Err(EmbeddingError::new("no vector today"));
         }
@@ -106,17 +111,17 @@ fn config() -> CacheConfig {
 }
 
 async fn miss(cache: &AnswerCache, request: &ChatRequest) -> Ticket {
-    match cache.lookup(request, &config()).await {
-        Lookup::Miss(ticket) => ticket,
-        other => panic!("expected a miss, got {other:?}"),
-    }
+    let Lookup::Miss(ticket) = cache.lookup(request, &config()).await else {
+        panic!("expected a miss")
+    };
+    ticket
 }
 
 async fn hit(cache: &AnswerCache, request: &ChatRequest) -> Hit {
-    match cache.lookup(request, &config()).await {
-        Lookup::Hit(hit) => hit,
-        other => panic!("expected a hit, got {other:?}"),
-    }
+    let Lookup::Hit(hit) = cache.lookup(request, &config()).await else {
+        panic!("expected a hit")
+    };
+    hit
 }
 
 /// Asks, misses, stores, and waits until the background has settled.

@@ -60,8 +60,11 @@ pub(super) enum Way {
 /// Features of one text. Shows only counts when printed: the words are a user's.
 #[derive(Clone, Default)]
 pub struct Features {
+    /// In order.
     pub(super) numbers: Vec<String>,
     pub(super) negations: usize,
+    /// The word of content after each negation, in order: what is denied.
+    pub(super) denied: Vec<String>,
     /// Every word as written, lower case.
     pub(super) words: BTreeSet<String>,
     pub(super) quotes: Vec<String>,
@@ -188,14 +191,17 @@ impl Features {
         let written_big = tokens.iter().filter(|token| token.is_capitalised()).count();
         let all_shouted = tokens.iter().filter(|t| t.is_shouted()).count() * 2 > tokens.len();
         let titled = written_big * 3 > tokens.len() * 2;
-        let mut way = None;
+        let (mut way, mut denies) = (None, false);
         for (at, token) in tokens.iter().enumerate() {
             let is_word = token.text.starts_with(char::is_alphabetic);
+            denies |= NEGATIONS.contains(&token.text.as_str());
             let stop = lexicon::is_stop_word(&token.text) && (all_shouted || !token.is_shouted());
             if token.is_number() || !is_word {
                 continue;
             }
-            if stop || is_filler(tokens, at) {
+            // "what does it do" asks for more than "what is it"
+            let does = token.text == "do" && at + 1 == tokens.len();
+            if stop && !does || is_filler(tokens, at) {
                 way = way_of(&token.text).or(way);
                 continue;
             }
@@ -205,6 +211,9 @@ impl Features {
             }
             let ways = self.governed.entry(stem.clone()).or_default();
             ways.extend(way.take());
+            if std::mem::take(&mut denies) {
+                self.denied.push(stem.clone());
+            }
             self.content.push(stem);
         }
     }
@@ -238,7 +247,7 @@ fn is_filler(tokens: &[Token], at: usize) -> bool {
     }
 }
 
-/// Digits, number words and arithmetic signs, sorted.
+/// Digits, number words and arithmetic signs, in order: two that changed places are another question.
 fn numbers(tokens: &[Token]) -> Vec<String> {
     const NAMED: [(&str, &str); 22] = [
         ("zero", "0"),
@@ -264,7 +273,7 @@ fn numbers(tokens: &[Token]) -> Vec<String> {
         ("billion", "1000000000"),
         ("dozen", "12"),
     ];
-    let mut found: Vec<String> = tokens
+    tokens
         .iter()
         .filter_map(|token| {
             let word = token.text.as_str();
@@ -275,9 +284,7 @@ fn numbers(tokens: &[Token]) -> Vec<String> {
             let plain = !word.starts_with(char::is_alphabetic);
             named.or(plain.then_some(word)).map(str::to_owned)
         })
-        .collect();
-    found.sort_unstable();
-    found
+        .collect()
 }
 
 /// What stands between two quotation marks of a kind, sorted.

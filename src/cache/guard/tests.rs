@@ -13,148 +13,89 @@ fn conflict(a: &str, b: &str) -> Option<Guard> {
     found
 }
 
+/// Close for an embedding, other answers.
+const OTHER_ANSWERS: [(&str, &str); 39] = [
+    ("How do I enable 2FA?", "How do I disable 2FA?"),
+    ("Convert 10 kg to pounds", "Convert 20 kg to pounds"),
+    ("Is aspirin safe for dogs?", "Is aspirin not safe for dogs?"),
+    ("Is aspirin safe for dogs?", "Isn't aspirin safe for dogs?"),
+    ("Is aspirin safe for dogs?", "Is aspirin unsafe for dogs?"),
+    ("Convert 5 from EUR to USD", "Convert 5 from USD to EUR"),
+    (
+        "What is the capital of France?",
+        "What is the capital of Germany?",
+    ),
+    ("How do I install Python 2?", "How do I install Python 3?"),
+    (
+        "Is 5 in the first group and 7 in the other?",
+        "Is 7 in the first group and 5 in the other?",
+    ),
+    (
+        "Can cats not sleep and be healthy?",
+        "Can cats sleep and not be healthy?",
+    ),
+    (
+        "What are your plans for summer?",
+        "What are some plans for summer?",
+    ),
+    ("Is Python 3.1 fast?", "Is Python 3.10 fast?"),
+    (
+        "How to increase blood pressure",
+        "How to decrease blood pressure",
+    ),
+    ("Should I buy stocks?", "Should I sell stocks?"),
+    ("Coffee with sugar recipe", "Coffee without sugar recipe"),
+    (
+        "Should I stretch before running?",
+        "Should I stretch after running?",
+    ),
+    ("What is the minimum wage?", "What is the maximum wage?"),
+    ("What is 2 + 2?", "What is 2 - 2?"),
+    ("What is ten plus two?", "What is ten minus two?"),
+    (
+        "How do I turn on dark mode?",
+        "How do I turn off dark mode?",
+    ),
+    (
+        "Translate \"cat\" into French",
+        "Translate \"dog\" into French",
+    ),
+    ("Translate 'cat' into French", "Translate 'dog' into French"),
+    (
+        "What does map_err do in Rust?",
+        "What does map_or do in Rust?",
+    ),
+    ("What does useState do?", "What does useEffect do?"),
+    ("Why do cats purr?", "How do cats purr?"),
+    ("When do cats purr?", "Do cats purr?"),
+    ("Can I eat raw eggs?", "Should I eat raw eggs?"),
+    ("Who is the pope?", "Who was the pope?"),
+    ("What will the tax be?", "What is the tax?"),
+    ("How old is he?", "How old is she?"),
+    ("What is my name?", "What is your name?"),
+    ("Are you a robot?", "Am I a robot?"),
+    ("Do you owe me money?", "Do I owe you money?"),
+    ("Books by Einstein", "Books about Einstein"),
+    ("Emails from Bob", "Emails to Bob"),
+    (
+        "Is a whale bigger than a bus?",
+        "Is a bus bigger than a whale?",
+    ),
+    (
+        "Did the dog bite after the man ran?",
+        "Did the man bite after the dog ran?",
+    ),
+    (
+        "How tall is Mount Everest in m?",
+        "How tall is Mount Blanc in m?",
+    ),
+    ("Learn C++ quickly", "Learn C# quickly"),
+];
+
 #[test]
 fn near_questions_with_other_answers_conflict() {
-    for (a, b, guard) in [
-        (
-            "How do I enable 2FA?",
-            "How do I disable 2FA?",
-            Guard::Antonyms,
-        ),
-        (
-            "Convert 10 kg to pounds",
-            "Convert 20 kg to pounds",
-            Guard::Numbers,
-        ),
-        (
-            "Is aspirin safe for dogs?",
-            "Is aspirin not safe for dogs?",
-            Guard::Negation,
-        ),
-        (
-            "Is aspirin safe for dogs?",
-            "Isn't aspirin safe for dogs?",
-            Guard::Negation,
-        ),
-        (
-            "Is aspirin safe for dogs?",
-            "Is aspirin unsafe for dogs?",
-            Guard::Antonyms,
-        ),
-        (
-            "Convert 5 from EUR to USD",
-            "Convert 5 from USD to EUR",
-            Guard::Direction,
-        ),
-        (
-            "What is the capital of France?",
-            "What is the capital of Germany?",
-            Guard::Names,
-        ),
-        (
-            "How do I install Python 2?",
-            "How do I install Python 3?",
-            Guard::Numbers,
-        ),
-        (
-            "Is Python 3.1 fast?",
-            "Is Python 3.10 fast?",
-            Guard::Numbers,
-        ),
-        (
-            "How to increase blood pressure",
-            "How to decrease blood pressure",
-            Guard::Antonyms,
-        ),
-        (
-            "Should I buy stocks?",
-            "Should I sell stocks?",
-            Guard::Antonyms,
-        ),
-        (
-            "Coffee with sugar recipe",
-            "Coffee without sugar recipe",
-            Guard::Negation,
-        ),
-        (
-            "Should I stretch before running?",
-            "Should I stretch after running?",
-            Guard::Antonyms,
-        ),
-        (
-            "What is the minimum wage?",
-            "What is the maximum wage?",
-            Guard::Antonyms,
-        ),
-        ("What is 2 + 2?", "What is 2 - 2?", Guard::Numbers),
-        (
-            "What is ten plus two?",
-            "What is ten minus two?",
-            Guard::Antonyms,
-        ),
-        (
-            "How do I turn on dark mode?",
-            "How do I turn off dark mode?",
-            Guard::Antonyms,
-        ),
-        (
-            "Translate \"cat\" into French",
-            "Translate \"dog\" into French",
-            Guard::Quotes,
-        ),
-        (
-            "Translate 'cat' into French",
-            "Translate 'dog' into French",
-            Guard::Quotes,
-        ),
-        (
-            "What does map_err do in Rust?",
-            "What does map_or do in Rust?",
-            Guard::Code,
-        ),
-        (
-            "What does useState do?",
-            "What does useEffect do?",
-            Guard::Code,
-        ),
-        ("Why do cats purr?", "How do cats purr?", Guard::Question),
-        ("When do cats purr?", "Do cats purr?", Guard::Question),
-        (
-            "Can I eat raw eggs?",
-            "Should I eat raw eggs?",
-            Guard::Question,
-        ),
-        ("Who is the pope?", "Who was the pope?", Guard::Tense),
-        ("What will the tax be?", "What is the tax?", Guard::Tense),
-        ("How old is he?", "How old is she?", Guard::Person),
-        ("What is my name?", "What is your name?", Guard::Person),
-        ("Are you a robot?", "Am I a robot?", Guard::Person),
-        ("Do you owe me money?", "Do I owe you money?", Guard::Person),
-        (
-            "Books by Einstein",
-            "Books about Einstein",
-            Guard::Direction,
-        ),
-        ("Emails from Bob", "Emails to Bob", Guard::Direction),
-        (
-            "Is a whale bigger than a bus?",
-            "Is a bus bigger than a whale?",
-            Guard::Direction,
-        ),
-        (
-            "Did the dog bite after the man ran?",
-            "Did the man bite after the dog ran?",
-            Guard::Direction,
-        ),
-        (
-            "How tall is Mount Everest in m?",
-            "How tall is Mount Blanc in m?",
-            Guard::Names,
-        ),
-        ("Learn C++ quickly", "Learn C# quickly", Guard::Names),
-    ] {
-        let found = conflict(a, b);
-        assert!(found.is_some(), "{a} / {b} must conflict by {guard:?}");
+    for (a, b) in OTHER_ANSWERS {
+        assert!(conflict(a, b).is_some(), "{a} / {b} must conflict");
     }
 }
 
@@ -260,6 +201,7 @@ fn a_longer_or_other_subject_is_unmatched() {
         ),
         ("How do I boil an egg?", "How do I boil a potato?"),
         ("How do I get a visa?", "How do I give a visa?"),
+        ("What is a barometer?", "What does a barometer do?"),
     ] {
         assert!(Features::of(a).unmatched(&Features::of(b)) > 0, "{a} / {b}");
     }

@@ -36,7 +36,7 @@ impl Writer {
         let (orders, inbox) = sync_channel(WAITING);
         std::thread::Builder::new()
             .name("cache-writer".to_owned())
-            .spawn(move || run(db, &inbox, &counters, &sweep))
+            .spawn(move || run(db, inbox, &counters, &sweep))
             .map_err(StoreError::Thread)?;
         Ok(Writer { orders })
     }
@@ -77,7 +77,7 @@ impl Writer {
     }
 }
 
-fn run(db: DB, inbox: &Receiver<Order>, counters: &Counters, sweep: &Sweep) {
+fn run(db: DB, inbox: Receiver<Order>, counters: &Counters, sweep: &Sweep) {
     loop {
         match inbox.recv_timeout(SWEEP_EVERY) {
             Ok(Order::Put(put)) => note(counters, write(&db, &put)),
@@ -85,7 +85,13 @@ fn run(db: DB, inbox: &Receiver<Order>, counters: &Counters, sweep: &Sweep) {
             Ok(Order::Settle(done, stop)) => {
                 let result = db.flush_wal(stop);
                 if stop {
-                    // the lock on the directory is free before anyone is told
+                    // before anyone is told: the directory's lock is free, and whatever comes
+                    // later is refused and counted by its sender
+                    let late = inbox
+                        .try_iter()
+                        .filter(|order| matches!(order, Order::Put(_)));
+                    Counters::add_many(&counters.not_persisted, late.count());
+                    drop(inbox);
                     drop(db);
                     _ = done.send(result);
                     return;
