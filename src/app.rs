@@ -23,7 +23,9 @@ pub struct ServeOptions {
 
 impl fmt::Debug for ServeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServeOptions").field("loaded", &self.loaded).finish_non_exhaustive()
+        f.debug_struct("ServeOptions")
+            .field("loaded", &self.loaded)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,7 +42,10 @@ pub enum Ended {
 ///
 /// # Errors
 /// What kept it from starting, in words for the operator.
-#[expect(clippy::unused_async, reason = "the doors are opened by the composition root")]
+#[expect(
+    clippy::unused_async,
+    reason = "the doors are opened by the composition root"
+)]
 pub async fn serve(options: ServeOptions) -> anyhow::Result<Ended> {
     anyhow::bail!("this build has no doors: {options:?}")
 }

@@ -35,7 +35,9 @@ pub struct Out {
 
 impl fmt::Debug for Out {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Out").field("format", &self.format).finish_non_exhaustive()
+        f.debug_struct("Out")
+            .field("format", &self.format)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +53,11 @@ impl Out {
         out: impl Write + Send + 'static,
         err: impl Write + Send + 'static,
     ) -> Self {
-        Out { format, out: Arc::new(Mutex::new(Box::new(out))), err: Arc::new(Mutex::new(Box::new(err))) }
+        Out {
+            format,
+            out: Arc::new(Mutex::new(Box::new(out))),
+            err: Arc::new(Mutex::new(Box::new(err))),
+        }
     }
 
     /// How results are printed.

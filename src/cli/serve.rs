@@ -60,7 +60,11 @@ impl Serve {
 pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
     let loaded = load(&verb.flags(), &context.env)?;
     let undeclared = loaded.routing.models.is_empty();
-    let found = if undeclared { detect(&context.env).await } else { Found::default() };
+    let found = if undeclared {
+        detect(&context.env).await
+    } else {
+        Found::default()
+    };
     let options = ServeOptions {
         loaded,
         found,
