@@ -89,11 +89,6 @@ impl Out {
         write(&self.err, &format!("{text}\n"))
     }
 
-    /// Stdout as a writer, for what outlives the command's own printing.
-    pub fn writer(&self) -> Box<dyn Write + Send> {
-        Box::new(Shared(Arc::clone(&self.out)))
-    }
-
     /// Writes a node's answer in JSON: as `table` for people, else in the format asked for, keys in
     /// the node's order.
     ///
@@ -132,17 +127,6 @@ impl Out {
                 self.line(yaml.trim_end())
             }
         }
-    }
-}
-
-struct Shared(Sink);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.lock().flush()
     }
 }
 

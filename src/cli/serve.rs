@@ -1,11 +1,12 @@
 //! `serve`: run a node in the foreground.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::{Code, Context};
-use crate::app::{self, Ended, ServeOptions};
+use crate::app::{self, ServeOptions};
 use crate::config::detect::{Found, detect};
 use crate::config::node::LogFormat;
 use crate::config::{Flags, load};
@@ -58,22 +59,26 @@ impl Serve {
 /// # Errors
 /// [`crate::config::Problems`], or why the node could not start.
 pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
-    let loaded = load(&verb.flags(), &context.env)?;
+    let mut loaded = load(&verb.flags(), &context.env)?;
+    for warning in &loaded.warnings {
+        context.out.note(&format!("warning: {warning}"))?;
+    }
     let undeclared = loaded.routing.models.is_empty();
-    let found = if undeclared {
-        detect(&context.env).await
-    } else {
-        Found::default()
-    };
+    let found = if undeclared { detect(&context.env).await } else { Found::default() };
+    loaded.fill(&found);
+    let out = context.out.clone();
+    // a banner nobody reads is no reason to stop
+    let say = Arc::new(move |text: &str| drop(out.line(text)));
     let options = ServeOptions {
         loaded,
         found,
         addr_file: verb.addr_file,
+        watch: true,
         insecure_no_auth: verb.insecure_no_auth,
-        out: context.out.writer(),
+        say,
     };
-    Ok(match app::serve(options).await? {
-        Ended::Stopped => Code::Ok,
-        Ended::Broken => Code::Node(BROKEN),
-    })
+    match app::serve(options).await? {
+        0 => Ok(Code::Ok),
+        code => Ok(Code::Node(code)),
+    }
 }

@@ -41,6 +41,9 @@ pub enum ProviderKind {
     Ollama,
     /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
     Demo,
+    /// The embedding application's own; no file can name it.
+    #[serde(skip)]
+    Custom,
 }
 
 /// One deployment.
