@@ -11,6 +11,7 @@ pub mod config;
 pub mod doctor;
 pub mod healthcheck;
 pub mod init;
+pub mod model;
 pub mod models;
 pub mod output;
 pub mod routes;
@@ -83,7 +84,10 @@ impl Context {
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             // Nothing is left to do when even this line cannot be written.
@@ -107,10 +111,17 @@ where
         Err(refusal) => return usage(&refusal, &out(Format::Table)),
     };
     let out = out(arguments.output);
-    let context = Context { env, out: out.clone(), addr: arguments.addr };
+    let context = Context {
+        env,
+        out: out.clone(),
+        addr: arguments.addr,
+    };
     let result = match arguments.verb {
         Some(verb) => Box::pin(dispatch(verb, &context)).await,
-        None => out.text(arguments::SHORT_HELP).map(|()| Code::Ok).map_err(Into::into),
+        None => out
+            .text(arguments::SHORT_HELP)
+            .map(|()| Code::Ok)
+            .map_err(Into::into),
     };
     result.unwrap_or_else(|error| explain(&error, &out))
 }
@@ -124,6 +135,7 @@ async fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Code> {
         Verb::Config(verb) => config::run(verb, context).await,
         Verb::Chat(verb) => chat::run(verb, context).await,
         Verb::Models => models::run(context).await,
+        Verb::Model(verb) => model::run(verb, context).await,
         Verb::Routes(verb) => routes::run(verb, context).await,
         Verb::Cache(verb) => cache::run(verb, context).await,
         Verb::Doctor(verb) => doctor::run(&verb, context).await,

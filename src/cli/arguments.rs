@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::output::Format;
 use super::{
-    cache, chat, completions, config, doctor, init, routes, serve, templates, validate,
+    cache, chat, completions, config, doctor, init, model, routes, serve, templates, validate,
 };
 
 /// What a bare `llm-router` prints.
@@ -21,7 +21,9 @@ llm-router --help                   everything else
 /// A router between applications and LLM providers.
 #[derive(Debug, Parser)]
 #[command(name = "llm-router", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 in order, 1 problems found, 2 wrong usage, 3 node unreachable.")]
+#[command(
+    after_help = "Exit codes: 0 in order, 1 problems found, 2 wrong usage, 3 node unreachable."
+)]
 pub struct Arguments {
     /// How to print results.
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
@@ -58,6 +60,9 @@ pub enum Verb {
     /// The node's cache.
     #[command(subcommand)]
     Cache(cache::Cache),
+    /// The weights of the cache's embedding model.
+    #[command(subcommand)]
+    Model(model::Model),
     /// Check this machine: configuration, ports, disk, weights, upstreams, clock, limits.
     Doctor(doctor::Doctor),
     /// Ask the node whether it lives; says it by the exit code alone.

@@ -82,16 +82,30 @@ pub async fn run(verb: Cache, context: &Context) -> anyhow::Result<Code> {
 fn facts(value: &Value) -> String {
     let mut rows = Vec::new();
     collect("", value, &mut rows);
-    let width = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
-    let lines: Vec<String> =
-        rows.iter().map(|[name, fact]| format!("{name:width$}  {fact}")).collect();
+    let width = rows
+        .iter()
+        .map(|[name, _]| name.chars().count())
+        .max()
+        .unwrap_or_default();
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|[name, fact]| format!("{name:width$}  {fact}"))
+        .collect();
     lines.join("\n")
 }
 
 fn collect(name: &str, value: &Value, rows: &mut Vec<[String; 2]>) {
-    let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+    let below = |key: &str| {
+        if name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{name}.{key}")
+        }
+    };
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| collect(&below(key), value, rows)),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, value)| collect(&below(key), value, rows)),
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (index, item) in items.iter().enumerate() {
                 collect(&below(&(index + 1).to_string()), item, rows);

@@ -75,12 +75,16 @@ pub async fn run(verb: Chat, context: &Context) -> anyhow::Result<Code> {
         Some(prompt) => prompt.to_owned(),
     };
     let streams = context.out.format() == Format::Table;
-    let system = verb.system.map(|text| json!({"role": "system", "content": text}));
+    let system = verb
+        .system
+        .map(|text| json!({"role": "system", "content": text}));
     let user = json!({"role": "user", "content": prompt});
     let messages: Vec<Value> = system.into_iter().chain([user]).collect();
     let body = json!({"model": verb.model, "messages": messages, "stream": streams});
     let node = context.client()?;
-    let request = node.request(Method::POST, "/v1/chat/completions").timeout(MODEL_PATIENCE);
+    let request = node
+        .request(Method::POST, "/v1/chat/completions")
+        .timeout(MODEL_PATIENCE);
     let request = verb.manner.apply(request.json(&body));
     if streams {
         print_stream(node.send(request).await?, &context.out).await?;
@@ -104,14 +108,23 @@ fn stdin() -> anyhow::Result<String> {
 /// # Errors
 /// It cannot be read, or is longer.
 pub(super) fn read_text(path: &Path, limit: usize) -> anyhow::Result<String> {
-    let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
+    let name = if path.as_os_str() == "-" {
+        "stdin".to_owned()
+    } else {
+        path.display().to_string()
+    };
     let reader: Box<dyn Read> = match path.as_os_str() == "-" {
         true => Box::new(std::io::stdin().lock()),
-        false => Box::new(std::fs::File::open(path).with_context(|| format!("cannot read {name}"))?),
+        false => {
+            Box::new(std::fs::File::open(path).with_context(|| format!("cannot read {name}"))?)
+        }
     };
     let mut text = String::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(most).read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
+    reader
+        .take(most)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {name}"))?;
     anyhow::ensure!(text.len() <= limit, "{name} is over {limit} bytes");
     Ok(text)
 }
@@ -166,5 +179,9 @@ fn event(line: &str) -> Result<Event, Failed> {
         .filter_map(Value::as_str)
         .collect();
     let text = delta["content"].as_str().unwrap_or_default().to_owned() + &calls;
-    Ok(if text.is_empty() { Event::Nothing } else { Event::Text(text) })
+    Ok(if text.is_empty() {
+        Event::Nothing
+    } else {
+        Event::Text(text)
+    })
 }

@@ -55,11 +55,20 @@ pub struct Client {
 /// The node to talk to: `--addr`, `LLM_ROUTER_ADDR`, the address this environment makes a node
 /// listen on, or the default.
 pub fn address(flag: Option<&str>, env: &Environment) -> String {
-    let listened = env.http.as_deref().filter(|http| !http.ends_with(":0")).map(|http| {
-        let port = http.strip_prefix("0.0.0.0:").or_else(|| http.strip_prefix("[::]:"));
-        port.map_or_else(|| http.to_owned(), |port| format!("127.0.0.1:{port}"))
-    });
-    let said = flag.map(str::to_owned).or_else(|| env.addr.clone()).or(listened);
+    let listened = env
+        .http
+        .as_deref()
+        .filter(|http| !http.ends_with(":0"))
+        .map(|http| {
+            let port = http
+                .strip_prefix("0.0.0.0:")
+                .or_else(|| http.strip_prefix("[::]:"));
+            port.map_or_else(|| http.to_owned(), |port| format!("127.0.0.1:{port}"))
+        });
+    let said = flag
+        .map(str::to_owned)
+        .or_else(|| env.addr.clone())
+        .or(listened);
     said.unwrap_or_else(|| DEFAULT.to_owned())
 }
 
@@ -70,16 +79,28 @@ impl Client {
     /// The address is none.
     pub fn new(addr: &str) -> anyhow::Result<Self> {
         install_crypto();
-        let text = if addr.contains("://") { addr.to_owned() } else { format!("http://{addr}") };
+        let text = if addr.contains("://") {
+            addr.to_owned()
+        } else {
+            format!("http://{addr}")
+        };
         let url = Url::parse(&text).with_context(|| format!("`{addr}` is not an address"))?;
-        anyhow::ensure!(matches!(url.scheme(), "http" | "https"), "`{addr}` is not an http address");
-        let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT);
+        anyhow::ensure!(
+            matches!(url.scheme(), "http" | "https"),
+            "`{addr}` is not an http address"
+        );
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT);
         // Nothing to verify over http, so the machine's root certificates are not even read.
         let builder = match url.scheme() {
             "http" => builder.tls_certs_only(std::iter::empty()),
             _ => builder,
         };
-        Ok(Client { base: url.as_str().trim_end_matches('/').to_owned(), http: builder.build()? })
+        Ok(Client {
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            http: builder.build()?,
+        })
     }
 
     /// Where the node is.
@@ -92,7 +113,8 @@ impl Client {
     /// # Errors
     /// [`Failed`].
     pub async fn get(&self, path: &str) -> Result<String, Failed> {
-        self.whole(self.request(Method::GET, path).timeout(PATIENCE)).await
+        self.whole(self.request(Method::GET, path).timeout(PATIENCE))
+            .await
     }
 
     /// The JSON answer to a POST.
@@ -100,7 +122,12 @@ impl Client {
     /// # Errors
     /// [`Failed`].
     pub async fn post(&self, path: &str, body: &Value) -> Result<String, Failed> {
-        self.whole(self.request(Method::POST, path).json(body).timeout(PATIENCE)).await
+        self.whole(
+            self.request(Method::POST, path)
+                .json(body)
+                .timeout(PATIENCE),
+        )
+        .await
     }
 
     /// A request to be finished by the caller and given to [`Client::send`] or [`Client::whole`].
@@ -132,12 +159,19 @@ impl Client {
             .into_iter()
             .find_map(Value::as_str)
             .map_or_else(|| body.chars().take(500).collect(), str::to_owned);
-        let message = if message.is_empty() { "the node refused".to_owned() } else { message };
+        let message = if message.is_empty() {
+            "the node refused".to_owned()
+        } else {
+            message
+        };
         Err(Failed::Refused { status, message })
     }
 
     fn lost(&self, source: reqwest::Error) -> Failed {
-        Failed::Unreachable { addr: self.base.clone(), source: source.without_url() }
+        Failed::Unreachable {
+            addr: self.base.clone(),
+            source: source.without_url(),
+        }
     }
 }
 

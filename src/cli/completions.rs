@@ -18,7 +18,12 @@ pub struct Completions {
 /// It cannot be written.
 pub fn run(verb: &Completions, context: &Context) -> anyhow::Result<Code> {
     let mut script = Vec::new();
-    generate(verb.shell, &mut Arguments::command(), "llm-router", &mut script);
+    generate(
+        verb.shell,
+        &mut Arguments::command(),
+        "llm-router",
+        &mut script,
+    );
     context.out.text(&String::from_utf8_lossy(&script))?;
     Ok(Code::Ok)
 }

@@ -36,7 +36,10 @@ pub async fn run(verb: Config, context: &Context) -> anyhow::Result<Code> {
         Config::Schema if out.format() == Format::Yaml => out.value(schema())?,
         Config::Schema => out.line(&serde_json::to_string_pretty(schema())?)?,
         Config::Show(Show { config: Some(path) }) => {
-            let flags = Flags { config: Some(path), ..Flags::default() };
+            let flags = Flags {
+                config: Some(path),
+                ..Flags::default()
+            };
             let loaded = load(&flags, &context.env)?;
             out.value(&File::join(loaded.node, loaded.routing))?;
         }

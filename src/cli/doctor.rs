@@ -39,15 +39,21 @@ pub struct Check {
 
 impl Check {
     fn good(name: impl Into<String>, found: impl Into<String>) -> Self {
-        Check { name: name.into(), ok: true, found: found.into(), hint: None }
+        Check {
+            name: name.into(),
+            ok: true,
+            found: found.into(),
+            hint: None,
+        }
     }
 
-    fn bad(
-        name: impl Into<String>,
-        found: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Check { name: name.into(), ok: false, found: found.into(), hint: Some(hint.into()) }
+    fn bad(name: impl Into<String>, found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Check {
+            name: name.into(),
+            ok: false,
+            found: found.into(),
+            hint: Some(hint.into()),
+        }
     }
 
     fn line(&self) -> String {
@@ -73,19 +79,31 @@ pub async fn run(verb: &Doctor, context: &Context) -> anyhow::Result<Code> {
 }
 
 async fn look(verb: &Doctor, context: &Context) -> Vec<Check> {
-    let flags = Flags { config: verb.config.clone(), data: verb.data.clone(), ..Flags::default() };
+    let flags = Flags {
+        config: verb.config.clone(),
+        data: verb.data.clone(),
+        ..Flags::default()
+    };
     let (mut loaded, mut checks) = match load(&flags, &context.env) {
         Ok(loaded) => {
             let checks = configuration(&loaded);
             (loaded, checks)
         }
         Err(problems) => {
-            let bad = Check::bad("config", problems.to_string(), "fix the file, or run without -c");
+            let bad = Check::bad(
+                "config",
+                problems.to_string(),
+                "fix the file, or run without -c",
+            );
             return vec![bad, machine::clock(), machine::open_files()];
         }
     };
     let undeclared = loaded.routing.models.is_empty();
-    let found = if undeclared { detect(&context.env).await } else { Found::default() };
+    let found = if undeclared {
+        detect(&context.env).await
+    } else {
+        Found::default()
+    };
     loaded.fill(&found);
     checks.extend(network::ports(&loaded.node.listen).await);
     checks.extend(loaded.node.data_dir.as_deref().map(machine::data_dir));
@@ -103,7 +121,11 @@ fn configuration(loaded: &Loaded) -> Vec<Check> {
     };
     let mut checks = vec![Check::good("config", found)];
     let warnings = loaded.warnings.iter().map(|warning| {
-        Check::bad("config", warning.to_string(), "a node starts all the same; this will fail later")
+        Check::bad(
+            "config",
+            warning.to_string(),
+            "a node starts all the same; this will fail later",
+        )
     });
     checks.extend(warnings);
     checks

@@ -16,7 +16,12 @@ pub struct Init {
     #[arg(short, long, default_value = "demo", value_name = "NAME")]
     pub template: String,
     /// File to write; `-` prints it.
-    #[arg(short = 'o', long = "to", default_value = "llm-router.yaml", value_name = "FILE")]
+    #[arg(
+        short = 'o',
+        long = "to",
+        default_value = "llm-router.yaml",
+        value_name = "FILE"
+    )]
     pub to: PathBuf,
     /// Replace the file when it exists.
     #[arg(long)]
@@ -47,9 +52,16 @@ pub fn run(verb: &Init, context: &Context) -> anyhow::Result<Code> {
         }
         Err(error) => return Err(error).with_context(|| format!("cannot write {path}")),
     };
-    file.write_all(preset.text.as_bytes()).with_context(|| format!("cannot write {path}"))?;
-    context.out.line(&format!("wrote {path} ({}: {})", preset.name, preset.about))?;
-    context.out.line(&format!("next:  llm-router validate -c {path}"))?;
-    context.out.line(&format!("       llm-router serve -c {path}"))?;
+    file.write_all(preset.text.as_bytes())
+        .with_context(|| format!("cannot write {path}"))?;
+    context
+        .out
+        .line(&format!("wrote {path} ({}: {})", preset.name, preset.about))?;
+    context
+        .out
+        .line(&format!("next:  llm-router validate -c {path}"))?;
+    context
+        .out
+        .line(&format!("       llm-router serve -c {path}"))?;
     Ok(Code::Ok)
 }

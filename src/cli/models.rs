@@ -18,24 +18,37 @@ pub async fn run(context: &Context) -> anyhow::Result<Code> {
 }
 
 fn list(models: &Value) -> String {
-    let rows = models.as_object().into_iter().flatten().map(|(name, model)| {
-        [
-            name.clone(),
-            cell(&model["provider"]),
-            cell(&model["model"]),
-            cell(&model["queue_depth"]),
-            cell(&model["in_flight"]),
-            cell(&model["circuit_breaker"]["state"]),
-            cell(&model["successes"]),
-            cell(&model["failures"]),
-            millis(&model["avg_first_token_ms"]),
-            millis(&model["avg_latency_ms"]),
-            cell(&model["health"]),
-        ]
-    });
+    let rows = models
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, model)| {
+            [
+                name.clone(),
+                cell(&model["provider"]),
+                cell(&model["model"]),
+                cell(&model["queue_depth"]),
+                cell(&model["in_flight"]),
+                cell(&model["circuit_breaker"]["state"]),
+                cell(&model["successes"]),
+                cell(&model["failures"]),
+                millis(&model["avg_first_token_ms"]),
+                millis(&model["avg_latency_ms"]),
+                cell(&model["health"]),
+            ]
+        });
     let headings = [
-        "NAME", "PROVIDER", "MODEL", "WAITING", "RUNNING", "BREAKER", "OK", "FAILED", "FIRST TOKEN",
-        "LATENCY", "HEALTH",
+        "NAME",
+        "PROVIDER",
+        "MODEL",
+        "WAITING",
+        "RUNNING",
+        "BREAKER",
+        "OK",
+        "FAILED",
+        "FIRST TOKEN",
+        "LATENCY",
+        "HEALTH",
     ];
     table(headings, rows)
 }

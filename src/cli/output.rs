@@ -35,7 +35,9 @@ pub struct Out {
 
 impl fmt::Debug for Out {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Out").field("format", &self.format).finish_non_exhaustive()
+        f.debug_struct("Out")
+            .field("format", &self.format)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +53,11 @@ impl Out {
         out: impl Write + Send + 'static,
         err: impl Write + Send + 'static,
     ) -> Self {
-        Out { format, out: Arc::new(Mutex::new(Box::new(out))), err: Arc::new(Mutex::new(Box::new(err))) }
+        Out {
+            format,
+            out: Arc::new(Mutex::new(Box::new(out))),
+            err: Arc::new(Mutex::new(Box::new(err))),
+        }
     }
 
     /// How results are printed.
@@ -81,11 +87,6 @@ impl Out {
     /// As [`Out::text`].
     pub fn note(&self, text: &str) -> io::Result<()> {
         write(&self.err, &format!("{text}\n"))
-    }
-
-    /// Stdout as a writer, for what outlives the command's own printing.
-    pub fn writer(&self) -> Box<dyn Write + Send> {
-        Box::new(Shared(Arc::clone(&self.out)))
     }
 
     /// Writes a node's answer in JSON: as `table` for people, else in the format asked for, keys in
@@ -126,17 +127,6 @@ impl Out {
                 self.line(yaml.trim_end())
             }
         }
-    }
-}
-
-struct Shared(Sink);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.lock().flush()
     }
 }
 

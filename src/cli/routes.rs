@@ -50,7 +50,9 @@ pub async fn run(verb: Routes, context: &Context) -> anyhow::Result<Code> {
     let (answer, draw): (String, fn(&Value) -> String) = match verb {
         Routes::List => (node.get("/admin/v1/routes").await?, list),
         Routes::Explain(verb) => {
-            let request = node.request(Method::POST, "/admin/v1/explain").json(&body(&verb)?);
+            let request = node
+                .request(Method::POST, "/admin/v1/explain")
+                .json(&body(&verb)?);
             (node.whole(verb.manner.apply(request)).await?, explanation)
         }
     };
@@ -74,7 +76,13 @@ fn list(answer: &Value) -> String {
         let targets = names(&route["targets"]);
         let fallback = names(&route["fallback"]);
         let strategy = route["strategy"].as_str().unwrap_or("ordered").to_owned();
-        [cell(&route["name"]), conditions(&route["match"]), targets, fallback, strategy]
+        [
+            cell(&route["name"]),
+            conditions(&route["match"]),
+            targets,
+            fallback,
+            strategy,
+        ]
     });
     table(["NAME", "MATCHES", "TARGETS", "FALLBACK", "STRATEGY"], rows)
 }
@@ -90,11 +98,16 @@ fn names(targets: &Value) -> String {
 
 fn conditions(given: &Value) -> String {
     let given = given.as_object().filter(|map| !map.is_empty());
-    let Some(given) = given else { return "everything".to_owned() };
+    let Some(given) = given else {
+        return "everything".to_owned();
+    };
     let each: Vec<String> = given
         .iter()
         .map(|(key, value)| match value.as_array() {
-            Some(any) => format!("{key}: {}", any.iter().map(cell).collect::<Vec<_>>().join(" | ")),
+            Some(any) => format!(
+                "{key}: {}",
+                any.iter().map(cell).collect::<Vec<_>>().join(" | ")
+            ),
             None => format!("{key}: {}", cell(value)),
         })
         .collect();
@@ -102,22 +115,44 @@ fn conditions(given: &Value) -> String {
 }
 
 fn explanation(answer: &Value) -> String {
-    let mark = |value: &Value| if value.as_bool() == Some(true) { "✔" } else { "✘" }.to_owned();
-    let route = answer["route"].as_str().unwrap_or("none: the model was named, or no rule matched");
+    let mark = |value: &Value| {
+        if value.as_bool() == Some(true) {
+            "✔"
+        } else {
+            "✘"
+        }
+        .to_owned()
+    };
+    let route = answer["route"]
+        .as_str()
+        .unwrap_or("none: the model was named, or no rule matched");
     let mut text = format!("route: {route}\n");
-    for (key, label) in [("strategy", "strategy"), ("prompt_tokens", "prompt tokens, estimated")] {
+    for (key, label) in [
+        ("strategy", "strategy"),
+        ("prompt_tokens", "prompt tokens, estimated"),
+    ] {
         if !answer[key].is_null() {
             text.push_str(&format!("{label}: {}\n", cell(&answer[key])));
         }
     }
     let rules = answer["rules"].as_array().into_iter().flatten();
     let rules: Vec<_> = rules
-        .map(|rule| [mark(&rule["matched"]), cell(&rule["route"]), cell(&rule["reason"])])
+        .map(|rule| {
+            [
+                mark(&rule["matched"]),
+                cell(&rule["route"]),
+                cell(&rule["reason"]),
+            ]
+        })
         .collect();
     if !rules.is_empty() {
         text.push_str(&format!("\n{}\n", table(["", "RULE", "BECAUSE"], rules)));
     }
-    let candidates = answer["candidates"].as_array().into_iter().flatten().enumerate();
+    let candidates = answer["candidates"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate();
     let candidates = candidates.map(|(index, candidate)| {
         [
             mark(&candidate["eligible"]),

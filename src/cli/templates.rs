@@ -25,8 +25,10 @@ pub fn run(verb: &Templates, context: &Context) -> anyhow::Result<Code> {
         context.out.text(named(name)?.text)?;
         return Ok(Code::Ok);
     }
-    let list: Vec<_> =
-        PRESETS.iter().map(|preset| json!({"name": preset.name, "about": preset.about})).collect();
+    let list: Vec<_> = PRESETS
+        .iter()
+        .map(|preset| json!({"name": preset.name, "about": preset.about}))
+        .collect();
     context.out.show(&list, || {
         let rows = PRESETS.map(|preset| [preset.name.to_owned(), preset.about.to_owned()]);
         table(["TEMPLATE", "FOR"], rows)
@@ -42,6 +44,9 @@ pub(super) fn named(name: &str) -> anyhow::Result<&'static Preset> {
     let known = PRESETS.map(|preset| preset.name);
     find(name).ok_or_else(|| match nearest(name, known) {
         Some(near) => anyhow::anyhow!("no template is named `{name}`; did you mean `{near}`?"),
-        None => anyhow::anyhow!("no template is named `{name}`; there are {}", known.join(", ")),
+        None => anyhow::anyhow!(
+            "no template is named `{name}`; there are {}",
+            known.join(", ")
+        ),
     })
 }

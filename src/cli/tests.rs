@@ -47,8 +47,12 @@ async fn node(answer: &'static str) -> (String, impl Future<Output = String>) {
             let read = socket.read(&mut piece).await.unwrap();
             heard.extend_from_slice(&piece[..read]);
             let text = String::from_utf8_lossy(&heard).into_owned();
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
             let length: usize = length.map_or(0, |length| length.parse().unwrap());
             if body.len() >= length {
                 break;
@@ -106,7 +110,10 @@ async fn without_a_node_every_client_verb_ends_with_3() {
         let line: Vec<&str> = line.iter().copied().chain(["--addr", &addr]).collect();
         let (code, _, err) = said(&line).await;
         assert_eq!(code, Code::Unreachable, "{line:?}");
-        assert!(err.contains("llm-router serve") || line[0] == "healthcheck", "{err}");
+        assert!(
+            err.contains("llm-router serve") || line[0] == "healthcheck",
+            "{err}"
+        );
     }
 }
 
@@ -134,12 +141,26 @@ async fn a_stream_that_is_cut_off_is_not_passed_off_as_an_answer() {
 async fn a_stream_is_printed_as_text_and_carries_what_was_asked_for() {
     let whole = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"Pa\"}}]}\n\n: note\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"ris\"}}]}\n\ndata: [DONE]\n\n";
     let (addr, work) = node(whole).await;
-    let line = ["chat", "--priority", "high", "--tag", "a=b", "--tag", "c=d", "hi", "--addr", &addr];
+    let line = [
+        "chat",
+        "--priority",
+        "high",
+        "--tag",
+        "a=b",
+        "--tag",
+        "c=d",
+        "hi",
+        "--addr",
+        &addr,
+    ];
     let ((code, out, _), heard) = tokio::join!(said(&line), work);
     assert_eq!((code, out.as_str()), (Code::Ok, "Paris\n"));
     assert!(heard.contains("x-llm-router-priority: high"), "{heard}");
     assert!(heard.contains("x-llm-router-tags: a=b,c=d"), "{heard}");
-    assert!(heard.contains("\"stream\":true") && heard.contains("\"model\":\"auto\""), "{heard}");
+    assert!(
+        heard.contains("\"stream\":true") && heard.contains("\"model\":\"auto\""),
+        "{heard}"
+    );
 }
 
 #[tokio::test]
@@ -149,7 +170,12 @@ async fn an_explanation_shows_rules_and_candidates() {
     let line = ["routes", "explain", "hi", "--addr", &addr];
     let ((code, out, _), heard) = tokio::join!(said(&line), work);
     assert_eq!(code, Code::Ok);
-    for part in ["route: cheap", "✘  critical  priority does not match", "breaker open", "0.500"] {
+    for part in [
+        "route: cheap",
+        "✘  critical  priority does not match",
+        "breaker open",
+        "0.500",
+    ] {
         assert!(out.contains(part), "{part}:\n{out}");
     }
     assert!(heard.starts_with("POST /admin/v1/explain "), "{heard}");
@@ -175,9 +201,14 @@ async fn purge_says_what_to_throw_away() {
         (&["--tenant", "t"], r#"{"tenant":"t"}"#),
         (&["--entry", "e"], r#"{"entry":"e"}"#),
     ] {
-        let (addr, work) = node("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"removed\":2}").await;
-        let line: Vec<&str> =
-            ["cache", "purge"].iter().chain(flags).copied().chain(["--addr", &addr]).collect();
+        let (addr, work) =
+            node("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"removed\":2}").await;
+        let line: Vec<&str> = ["cache", "purge"]
+            .iter()
+            .chain(flags)
+            .copied()
+            .chain(["--addr", &addr])
+            .collect();
         let ((code, out, _), heard) = tokio::join!(said(&line), work);
         assert_eq!((code, out.as_str()), (Code::Ok, "removed  2\n"));
         assert!(heard.ends_with(body), "{heard}");
@@ -189,11 +220,17 @@ async fn a_wrong_file_ends_with_1_and_shows_every_problem() {
     let (_dir, path) = file("modles: {}\ncache: { ttl: 5 }\n");
     let (code, _, err) = said(&["validate", "-c", &path]).await;
     assert_eq!(code, Code::Problems);
-    assert!(err.contains(":1:1") && err.contains(":2:15") && err.contains("2 problems"), "{err}");
+    assert!(
+        err.contains(":1:1") && err.contains(":2:15") && err.contains("2 problems"),
+        "{err}"
+    );
     let (code, out, _) = said(&["validate", &path, "--output", "json"]).await;
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, Code::Problems);
-    assert_eq!((&json["valid"], &json["problems"][0]["line"]), (&false.into(), &1.into()));
+    assert_eq!(
+        (&json["valid"], &json["problems"][0]["line"]),
+        (&false.into(), &1.into())
+    );
     let (code, _, err) = said(&["serve", "-c", &path]).await;
     assert_eq!(code, Code::Problems);
     assert!(err.contains("did you mean `models`?"), "{err}");
@@ -204,7 +241,8 @@ async fn init_writes_what_validate_takes_and_never_overwrites_unasked() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new.yaml").display().to_string();
     for preset in crate::config::presets::PRESETS {
-        let (code, out, _) = said(&["init", "--template", preset.name, "-o", &path, "--force"]).await;
+        let (code, out, _) =
+            said(&["init", "--template", preset.name, "-o", &path, "--force"]).await;
         assert_eq!(code, Code::Ok, "{}", preset.name);
         assert!(out.contains("llm-router serve -c"), "{out}");
         let (code, out, err) = said(&["validate", "-c", &path]).await;
@@ -224,7 +262,10 @@ async fn a_files_effective_config_is_shown_with_defaults_and_without_secrets() {
     let (_dir, path) = file("models: { a: { provider: openai, model: x, api_key: sk-live-1 } }\n");
     let (code, out, _) = said(&["config", "show", "-c", &path]).await;
     assert_eq!(code, Code::Ok);
-    assert!(out.contains("failure_threshold: 5") && !out.contains("sk-live"), "{out}");
+    assert!(
+        out.contains("failure_threshold: 5") && !out.contains("sk-live"),
+        "{out}"
+    );
 }
 
 #[tokio::test]
@@ -234,7 +275,10 @@ async fn the_schema_is_json_and_templates_are_listed() {
     assert_eq!(code, Code::Ok);
     assert!(schema["properties"]["models"].is_object());
     let (_, out, _) = said(&["templates"]).await;
-    assert!(out.starts_with("TEMPLATE") && out.contains("cost-saver"), "{out}");
+    assert!(
+        out.starts_with("TEMPLATE") && out.contains("cost-saver"),
+        "{out}"
+    );
     let (_, out, _) = said(&["templates", "demo"]).await;
     assert!(out.contains("models:"), "{out}");
 }
@@ -246,12 +290,32 @@ async fn help_starts_with_the_verb_that_matters() {
     assert!(out.starts_with("llm-router serve"), "{out}");
     let (code, out, _) = said(&["--help"]).await;
     assert_eq!(code, Code::Ok);
-    for verb in ["serve", "init", "templates", "validate", "config", "chat", "models", "routes", "cache", "doctor", "healthcheck", "completions"] {
+    for verb in [
+        "serve",
+        "init",
+        "templates",
+        "validate",
+        "config",
+        "chat",
+        "models",
+        "routes",
+        "cache",
+        "doctor",
+        "healthcheck",
+        "completions",
+    ] {
         assert!(out.contains(&format!("\n  {verb} ")), "{verb}:\n{out}");
     }
     assert!(out.contains("3 node unreachable"), "{out}");
     let (_, out, _) = said(&["serve", "--help"]).await;
-    for flag in ["--config", "--data", "--http", "--grpc", "--addr-file", "--log"] {
+    for flag in [
+        "--config",
+        "--data",
+        "--http",
+        "--grpc",
+        "--addr-file",
+        "--log",
+    ] {
         assert!(out.contains(flag), "{flag}:\n{out}");
     }
 }
@@ -261,7 +325,10 @@ async fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (code, out, _) = said(&["completions", shell]).await;
         assert_eq!(code, Code::Ok);
-        assert!(out.contains("llm-router") && out.contains("healthcheck"), "{shell}");
+        assert!(
+            out.contains("llm-router") && out.contains("healthcheck"),
+            "{shell}"
+        );
     }
 }
 
@@ -278,16 +345,30 @@ async fn a_reader_that_goes_away_ends_the_command_quietly() {
     }
     let err = Page::default();
     let make = |format| Out::to(format, Gone, err.clone());
-    let code = run(["llm-router", "config", "schema"], Environment::default(), make).await;
+    let code = run(
+        ["llm-router", "config", "schema"],
+        Environment::default(),
+        make,
+    )
+    .await;
     assert_eq!((code, err.text()), (Code::Ok, String::new()));
 }
 
 #[test]
 fn the_node_is_where_the_flag_then_the_environment_says() {
-    let env = Environment { http: Some("0.0.0.0:9000".to_owned()), ..Environment::default() };
+    let env = Environment {
+        http: Some("0.0.0.0:9000".to_owned()),
+        ..Environment::default()
+    };
     assert_eq!(client::address(None, &env), "127.0.0.1:9000");
-    let env = Environment { addr: Some("http://b:1".to_owned()), ..env };
+    let env = Environment {
+        addr: Some("http://b:1".to_owned()),
+        ..env
+    };
     assert_eq!(client::address(None, &env), "http://b:1");
     assert_eq!(client::address(Some("c:2"), &env), "c:2");
-    assert_eq!(client::address(None, &Environment::default()), "http://127.0.0.1:8080");
+    assert_eq!(
+        client::address(None, &Environment::default()),
+        "http://127.0.0.1:8080"
+    );
 }

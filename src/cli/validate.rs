@@ -29,7 +29,9 @@ pub struct Validate {
 /// The result cannot be written.
 pub fn run(verb: &Validate, context: &Context) -> anyhow::Result<Code> {
     let named = verb.config.clone().or_else(|| verb.file.clone());
-    let path = named.or_else(|| context.env.config.clone()).unwrap_or_else(|| DEFAULT.into());
+    let path = named
+        .or_else(|| context.env.config.clone())
+        .unwrap_or_else(|| DEFAULT.into());
     let out = &context.out;
     let name = path.display();
     match read(&path) {
@@ -40,9 +42,13 @@ pub fn run(verb: &Validate, context: &Context) -> anyhow::Result<Code> {
             let summary = json!({"valid": true, "problems": [], "warnings": warnings});
             out.show(&summary, || {
                 let (models, routes) = (parsed.routing.models.len(), parsed.routing.routes.len());
-                let mut lines: Vec<String> =
-                    warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-                lines.push(format!("{name}: in order (models: {models}, routes: {routes})"));
+                let mut lines: Vec<String> = warnings
+                    .iter()
+                    .map(|warning| format!("warning: {warning}"))
+                    .collect();
+                lines.push(format!(
+                    "{name}: in order (models: {models}, routes: {routes})"
+                ));
                 lines.join("\n")
             })?;
             return Ok(Code::Ok);

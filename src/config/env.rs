@@ -60,8 +60,15 @@ impl Environment {
 
     /// The directory of an embedding model's files when no config says another.
     pub fn weights_dir(&self, model: &str) -> PathBuf {
-        let cache = || self.cache_home.clone().unwrap_or_else(|| ".llm-router-cache".into());
-        self.models.clone().unwrap_or_else(|| cache().join("models")).join(model)
+        let cache = || {
+            self.cache_home
+                .clone()
+                .unwrap_or_else(|| ".llm-router-cache".into())
+        };
+        self.models
+            .clone()
+            .unwrap_or_else(|| cache().join("models"))
+            .join(model)
     }
 }
 

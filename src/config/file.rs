@@ -1,5 +1,7 @@
 //! A configuration file: node part and routing part in one document of YAML or JSON.
 
+mod salvage;
+
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -8,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use super::document::{self, Node};
 use super::node::{EmbedderConfig, IdentityConfig, ListenConfig, NodeConfig, TelemetryConfig};
-use super::path::{Path, Step};
+use super::path::Path;
 use super::problem::{Finding, Problems};
 use super::routing::{
     BreakerConfig, CacheConfig, ModelConfig, RetryConfig, RouteConfig, RoutingConfig,
 };
 use super::schema::schema;
 use super::shape::Shape;
-use super::suggest::nearest;
 use crate::types::ModelName;
+use salvage::Salvaged;
 
 /// Largest file in bytes: a thousand models and a thousand routes, written out at length.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -148,50 +150,44 @@ pub fn parse(text: &str, name: &str) -> Result<Parsed, Problems> {
         Problems::in_text(name, text, None, vec![finding])
     })?;
     let (fitting, mut found) = Shape::new(schema()).fit(&document);
-    let file = match fitting.decode::<File>() {
-        Ok(file) => Some(file),
-        // A misfit already reported made the rest unreadable.
-        Err(_) if !found.is_empty() => None,
-        Err(wrong) => {
-            found.push(Finding {
-                place: wrong.place,
-                ..Finding::new(Path::top(), wrong.message)
-            });
-            None
-        }
-    };
-    let parts = file.map(File::split);
-    if let Some((node, routing)) = &parts {
-        let misfits: Vec<Path> = found.iter().map(|finding| finding.path.clone()).collect();
-        found.extend(check::node(node));
-        let whole = !misfits.iter().any(holds_a_model);
-        let sound = check::routing(routing).into_iter().filter(|finding| {
-            // What a misfit left out must not be reported as missing.
-            whole
-                && !misfits
-                    .iter()
-                    .any(|misfit| misfit.steps().starts_with(finding.path.steps()))
+    let whole = fitting.decode::<File>();
+    if let (Err(wrong), true) = (&whole, found.is_empty()) {
+        let message = wrong.message.clone();
+        found.push(Finding {
+            place: wrong.place,
+            ..Finding::new(Path::top(), message)
         });
-        found.extend(sound);
     }
-    match parts {
-        Some((node, routing)) if found.is_empty() => Ok(Parsed {
-            node,
-            routing,
-            text: text.to_owned(),
-            document,
-        }),
-        Some(_) | None => Err(Problems::in_text(name, text, Some(&document), found)),
+    match whole.map(File::split) {
+        Ok((node, routing)) if found.is_empty() => {
+            found = check::node(&node);
+            found.extend(check::routing(&routing));
+            if found.is_empty() {
+                return Ok(Parsed {
+                    node,
+                    routing,
+                    text: text.to_owned(),
+                    document,
+                });
+            }
+        }
+        Ok(_) | Err(_) => {
+            let rest = broken_rules(&document, &fitting, &found);
+            found.extend(rest);
+        }
     }
+    Err(Problems::in_text(name, text, Some(&document), found))
 }
 
-/// Whole models were left out: `models` (or a slip of it) or `models.NAME` did not fit.
-fn holds_a_model(misfit: &Path) -> bool {
-    match misfit.steps() {
-        [Step::Key(top)] => nearest(top, ["models"]).is_some(),
-        [Step::Key(top), _] => top == "models",
-        _ => false,
-    }
+/// Rules broken by what fits of a document that does not fit as a whole.
+fn broken_rules(document: &Node, fitting: &Node, misfits: &[Finding]) -> Vec<Finding> {
+    let misfits: Vec<Path> = misfits.iter().map(|finding| finding.path.clone()).collect();
+    let salvaged = Salvaged::of(document, fitting);
+    let (node, routing) = salvaged.file.clone().split();
+    let mut found = check::node(&node);
+    found.extend(check::routing(&routing));
+    found.retain(|finding| salvaged.is_sound(finding, &misfits));
+    found
 }
 
 #[cfg(test)]

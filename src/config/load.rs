@@ -240,10 +240,16 @@ mod tests {
     #[test]
     fn weights_are_where_the_environment_says_then_where_the_file_says() {
         let (_dir, path) = file("embedder: { dir: /from/file }\n");
-        let flags = Flags { config: Some(path), ..Flags::default() };
+        let flags = Flags {
+            config: Some(path),
+            ..Flags::default()
+        };
         let dir = |env: &Environment| load(&flags, env).unwrap().node.embedder.dir.unwrap();
         assert_eq!(dir(&Environment::default()), Path::new("/from/file"));
-        let env = Environment { models: Some("/m".into()), ..Environment::default() };
+        let env = Environment {
+            models: Some("/m".into()),
+            ..Environment::default()
+        };
         assert_eq!(dir(&env), Path::new("/m/all-MiniLM-L6-v2"));
     }
 

@@ -72,8 +72,20 @@ impl<'a> Shape<'a> {
             return None;
         }
         match &node.value {
-            Value::Map(entries) => self.map(schema, node, entries, path, found),
-            Value::List(items) => Some(self.list(schema, node, items, path, found)),
+            Value::Map(entries) => {
+                let kept = self.map(schema, entries, path, found);
+                Some(Node {
+                    value: Value::Map(kept),
+                    place: node.place,
+                })
+            }
+            Value::List(items) => {
+                let kept = self.list(&schema["items"], items, path, found);
+                Some(Node {
+                    value: Value::List(kept),
+                    place: node.place,
+                })
+            }
             Value::Text(text) => match schema["pattern"].as_str().map(regex::Regex::new) {
                 Some(Ok(pattern)) if !pattern.is_match(text) => {
                     found.push(misfit(&describe(schema), node, path));
@@ -120,11 +132,10 @@ impl<'a> Shape<'a> {
     fn map(
         &self,
         schema: &'a Json,
-        node: &Node,
         entries: &[Entry],
         path: &Path,
         found: &mut Vec<Finding>,
-    ) -> Option<Node> {
+    ) -> Vec<Entry> {
         let known = schema["properties"].as_object();
         let required: Vec<&str> = schema["required"]
             .as_array()
@@ -160,31 +171,26 @@ impl<'a> Shape<'a> {
                 found.push(Finding::new(path.clone(), format!("missing key `{key}`")));
             }
         }
-        Some(Node {
-            value: Value::Map(kept),
-            place: node.place,
-        })
+        kept
     }
 
     fn list(
         &self,
         schema: &'a Json,
-        node: &Node,
         items: &[Node],
         path: &Path,
         found: &mut Vec<Finding>,
-    ) -> Node {
-        let fitting = items
-            .iter()
-            .enumerate()
-            .filter_map(|(index, item)| {
-                self.node(&schema["items"], item, &path.index(index), found)
-            })
-            .collect();
-        Node {
-            value: Value::List(fitting),
-            place: node.place,
-        }
+    ) -> Vec<Node> {
+        // Positions must stay what they are, so a misfit leaves a gap.
+        let gap = |item: &Node| Node {
+            value: Value::Null,
+            place: item.place,
+        };
+        let items = items.iter().enumerate().map(|(index, item)| {
+            let fitting = self.node(schema, item, &path.index(index), found);
+            fitting.unwrap_or_else(|| gap(item))
+        });
+        items.collect()
     }
 
     /// The schema could take a value of this kind, whatever is inside it.
@@ -250,11 +256,9 @@ fn words(schema: &Json) -> Option<Vec<&str>> {
 
 /// The schema of keys that are not listed, when there may be any.
 fn free(schema: &Json) -> Option<&Json> {
-    match &schema["additionalProperties"] {
-        Json::Bool(false) => None,
-        Json::Null if schema["properties"].is_object() => None,
-        other => Some(other),
-    }
+    let rest = &schema["additionalProperties"];
+    let closed = *rest == Json::Bool(false) || (rest.is_null() && schema["properties"].is_object());
+    (!closed).then_some(rest)
 }
 
 fn word(words: &[&str], node: &Node, path: &Path, found: &mut Vec<Finding>) -> Option<Node> {

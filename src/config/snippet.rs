@@ -17,8 +17,9 @@ pub struct Snippets<'a> {
 }
 
 // A credential in a line that may not even be well-formed: `api_key: …`, and `user:password@`.
-static KEY: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i)(api_?key["']?\s*:\s*)([^\s{][^,}]*)"#).ok());
+static KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?i)(api_?key["']?\s*:\s*)([^\s{][^,}]*?)(\s*(?:[,}]|$))"#).ok()
+});
 static USER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(://)([^/@\s]+)@").ok());
 static OPENED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?i)api_?key["']?\s*:\s*([|>][+-]?)?\s*$"#).ok());
@@ -68,14 +69,14 @@ impl<'a> Snippets<'a> {
         }
         if let Some(key) = KEY.as_ref() {
             line = key
-                .replace(&line, |found: &regex::Captures<'_>| {
-                    format!("{}{}", &found[1], dots(&found[2]))
+                .replace_all(&line, |found: &regex::Captures<'_>| {
+                    format!("{}{}{}", &found[1], dots(&found[2]), &found[3])
                 })
                 .into_owned();
         }
         if let Some(user) = USER.as_ref() {
             line = user
-                .replace(&line, |found: &regex::Captures<'_>| {
+                .replace_all(&line, |found: &regex::Captures<'_>| {
                     format!("{}{}@", &found[1], dots(&found[2]))
                 })
                 .into_owned();
@@ -150,6 +151,18 @@ mod tests {
         assert!(!shown.contains("sk-very-secret"), "{shown}");
         assert!(
             shown.contains("modle: x, api_key: ••••••••••••••, z: 1"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn every_credential_of_a_line_is_covered() {
+        let text = r#"{"a": {"api_key": "sk-one"}, "b": {"api_key": "sk-two", "x": 1}}"#;
+        let shown = Snippets::new(text, None)
+            .draw(place(1, 1, 1), None)
+            .unwrap();
+        assert!(
+            !shown.contains("sk-") && shown.contains(r#", "x": 1}}"#),
             "{shown}"
         );
     }

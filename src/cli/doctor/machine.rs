@@ -16,7 +16,10 @@ const NOT_AFTER: u64 = 4_102_444_800;
 /// State can be written to `dir`, or to where it would be made.
 pub(super) fn data_dir(dir: &Path) -> Check {
     let name = "data";
-    let existing = dir.ancestors().find(|at| at.is_dir()).unwrap_or_else(|| Path::new("."));
+    let existing = dir
+        .ancestors()
+        .find(|at| at.is_dir())
+        .unwrap_or_else(|| Path::new("."));
     let probe = existing.join(format!(".llm-router-doctor-{}", std::process::id()));
     let tried = fs::write(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
     match tried {
@@ -39,7 +42,11 @@ pub(super) fn weights(dir: &Path) -> Check {
         return Check::good("weights", format!("{}: present", dir.display()));
     }
     let found = format!("{}: no {}", dir.display(), missing.join(", no "));
-    Check::bad("weights", found, "`llm-router model pull` fetches them; until then the cache is exact only")
+    Check::bad(
+        "weights",
+        found,
+        "`llm-router model pull` fetches them; until then the cache is exact only",
+    )
 }
 
 /// The wall clock was set.
@@ -48,7 +55,11 @@ pub(super) fn clock() -> Check {
     if (NOT_BEFORE..NOT_AFTER).contains(&now) {
         return Check::good("clock", "set");
     }
-    Check::bad("clock", format!("says {now} seconds since 1970"), "set the time, best with NTP")
+    Check::bad(
+        "clock",
+        format!("says {now} seconds since 1970"),
+        "set the time, best with NTP",
+    )
 }
 
 /// Enough files may be open at once.
@@ -60,14 +71,20 @@ pub(super) fn open_files() -> Check {
         Some(limit) if limit >= OPEN_FILES => Check::good(name, format!("limit {limit}")),
         Some(limit) => {
             let found = format!("limit {limit}, a busy node wants {OPEN_FILES}");
-            Check::bad(name, found, "ulimit -n 65536, or LimitNOFILE= in the service file")
+            Check::bad(
+                name,
+                found,
+                "ulimit -n 65536, or LimitNOFILE= in the service file",
+            )
         }
     }
 }
 
 /// The soft limit in a `/proc/self/limits`; no limit counts as the largest.
 pub(super) fn soft_limit(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
     match line.split_whitespace().next()? {
         "unlimited" => Some(u64::MAX),
         number => number.parse().ok(),

@@ -32,7 +32,8 @@ pub(super) async fn ports(listen: &ListenConfig) -> Vec<Check> {
                 Check::good(name, format!("{address}: a node runs here"))
             }
             Err(error) => {
-                let hint = "stop what listens there, or choose another port; port 0 picks a free one";
+                let hint =
+                    "stop what listens there, or choose another port; port 0 picks a free one";
                 Check::bad(name, format!("{address}: {error}"), hint)
             }
         });
@@ -41,7 +42,9 @@ pub(super) async fn ports(listen: &ListenConfig) -> Vec<Check> {
 }
 
 async fn lives(address: &str) -> bool {
-    let Ok(client) = ask::client(PATIENCE) else { return false };
+    let Ok(client) = ask::client(PATIENCE) else {
+        return false;
+    };
     let answer = client.get(format!("http://{address}/ready")).send().await;
     answer.is_ok_and(|answer| answer.headers().contains_key("x-llm-router-node"))
 }
@@ -63,7 +66,10 @@ pub(super) async fn upstreams(routing: &RoutingConfig) -> Vec<Check> {
             return checks;
         }
     };
-    let asked = users.into_iter().take(MAX_UPSTREAMS).map(|(url, names)| reach(&client, url, names));
+    let asked = users
+        .into_iter()
+        .take(MAX_UPSTREAMS)
+        .map(|(url, names)| reach(&client, url, names));
     checks.extend(join_all(asked).await);
     checks
 }
@@ -81,14 +87,22 @@ fn address(model: &ModelConfig) -> Option<String> {
 fn credential((name, model): (&crate::types::ModelName, &ModelConfig)) -> Option<Check> {
     let missing = resolve(model.api_key.as_ref()?, lookup).err()?;
     let found = format!("{name}: {missing}");
-    Some(Check::bad("credential", found, "set it where the node is started"))
+    Some(Check::bad(
+        "credential",
+        found,
+        "set it where the node is started",
+    ))
 }
 
 async fn reach(client: &Client, url: String, names: Vec<&str>) -> Check {
     let used_by = names.join(", ");
     match client.get(&url).send().await {
         Err(error) => {
-            let reason = if error.is_timeout() { "no answer within 3 s" } else { "cannot connect" };
+            let reason = if error.is_timeout() {
+                "no answer within 3 s"
+            } else {
+                "cannot connect"
+            };
             let hint = format!("used by {used_by}; is it running, and is base_url right?");
             Check::bad("upstream", format!("{url}: {reason}"), hint)
         }

@@ -10,9 +10,16 @@ use crate::config::parse;
 async fn a_taken_port_is_a_problem_with_a_hint() {
     let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let grpc = holder.local_addr().unwrap().to_string();
-    let checks = network::ports(&ListenConfig { http: "127.0.0.1:0".to_owned(), grpc }).await;
+    let checks = network::ports(&ListenConfig {
+        http: "127.0.0.1:0".to_owned(),
+        grpc,
+    })
+    .await;
     assert!(checks[0].ok, "{checks:?}");
-    assert!(!checks[1].ok && checks[1].line().contains("port 0 picks a free one"), "{checks:?}");
+    assert!(
+        !checks[1].ok && checks[1].line().contains("port 0 picks a free one"),
+        "{checks:?}"
+    );
 }
 
 #[tokio::test]
@@ -25,21 +32,32 @@ async fn an_upstream_nobody_answers_for_is_a_problem_and_a_demo_model_is_none() 
     );
     let checks = network::upstreams(&parse(&text, "t").unwrap().routing).await;
     assert_eq!(checks.len(), 1);
-    assert!(!checks[0].ok && checks[0].hint.as_ref().unwrap().contains("used by a"), "{checks:?}");
+    assert!(
+        !checks[0].ok && checks[0].hint.as_ref().unwrap().contains("used by a"),
+        "{checks:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_credential_that_cannot_be_had_is_a_problem() {
     let text = "models: { a: { provider: openai, model: m, base_url: 'http://127.0.0.1:1', api_key: { file: /no/such/key } } }";
     let checks = network::upstreams(&parse(text, "t").unwrap().routing).await;
-    assert!(checks.iter().any(|check| check.name == "credential" && !check.ok), "{checks:?}");
+    assert!(
+        checks
+            .iter()
+            .any(|check| check.name == "credential" && !check.ok),
+        "{checks:?}"
+    );
 }
 
 #[test]
 fn weights_must_be_there_in_full() {
     let dir = tempfile::tempdir().unwrap();
     let check = machine::weights(dir.path());
-    assert!(!check.ok && check.line().contains("model pull"), "{check:?}");
+    assert!(
+        !check.ok && check.line().contains("model pull"),
+        "{check:?}"
+    );
     fs::write(dir.path().join("model.safetensors"), "x").unwrap();
     assert!(!machine::weights(dir.path()).ok);
     fs::write(dir.path().join("tokenizer.json"), "x").unwrap();
@@ -50,16 +68,27 @@ fn weights_must_be_there_in_full() {
 fn a_data_directory_is_tried_and_nothing_is_left_in_it() {
     let dir = tempfile::tempdir().unwrap();
     assert!(machine::data_dir(dir.path()).ok);
-    assert!(machine::data_dir(&dir.path().join("a/b")).found.contains("will be made"));
+    assert!(
+        machine::data_dir(&dir.path().join("a/b"))
+            .found
+            .contains("will be made")
+    );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    assert!(machine::data_dir(std::path::Path::new("/proc/none")).found.contains("/proc"));
+    assert!(
+        machine::data_dir(std::path::Path::new("/proc/none"))
+            .found
+            .contains("/proc")
+    );
 }
 
 #[test]
 fn the_open_file_limit_is_read() {
     let limits = "Limit  Soft  Hard\nMax open files            1024                 1048576              files\n";
     assert_eq!(machine::soft_limit(limits), Some(1024));
-    assert_eq!(machine::soft_limit("Max open files unlimited unlimited files"), Some(u64::MAX));
+    assert_eq!(
+        machine::soft_limit("Max open files unlimited unlimited files"),
+        Some(u64::MAX)
+    );
     assert_eq!(machine::soft_limit(""), None);
 }
 

@@ -8,6 +8,7 @@ use crate::config::problem::Finding;
 use crate::config::routing::{ModelConfig, ProviderKind, Secret};
 use crate::config::secret::is_variable;
 use crate::config::suggest::nearest;
+use crate::provider::is_private;
 use crate::types::ModelName;
 
 pub(super) fn check(name: &ModelName, model: &ModelConfig, found: &mut Vec<Finding>) {
@@ -28,6 +29,13 @@ pub(super) fn check(name: &ModelName, model: &ModelConfig, found: &mut Vec<Findi
         && let Some(problem) = bad_url(url)
     {
         found.push(Finding::new(path.key("base_url"), problem));
+    }
+    if let (Some(url), Some(_)) = (&model.base_url, &model.api_key)
+        && url.starts_with("http://")
+        && !is_private(url)
+    {
+        let message = "must be https: a key is never sent to a public host in clear text";
+        found.push(Finding::new(path.key("base_url"), message));
     }
     if let Some(secret) = &model.api_key
         && let Some(problem) = bad_secret(secret)

@@ -215,6 +215,23 @@ fn upstream_addresses_are_http_without_a_user() {
 }
 
 #[test]
+fn a_key_never_crosses_the_internet_in_clear_text() {
+    let at = |url: &str| {
+        format!(
+            "models: {{ a: {{ provider: openai, model: x, base_url: '{url}', api_key: {{ env: K }} }} }}"
+        )
+    };
+    refused(&at("http://api.example.com/v1"), "1:54", "must be https");
+    for url in [
+        "https://api.example.com/v1",
+        "http://127.0.0.1:8000/v1",
+        "http://vllm:8000/v1",
+    ] {
+        parse(&at(url), "test.yaml").unwrap();
+    }
+}
+
+#[test]
 fn a_secret_is_never_shown_with_the_problem_beside_it() {
     let text = "models: { a: { provider: openai, modle: x, api_key: sk-live-1234 } }";
     assert!(!refusal(text).contains("sk-live"), "{}", refusal(text));

@@ -78,7 +78,7 @@ fn all_problems_are_shown_at_once_in_the_order_of_the_text() {
         .iter()
         .map(|problem| problem.line)
         .collect();
-    assert_eq!(lines, [1, 3, 4, 6, 7].map(Some), "{problems}");
+    assert_eq!(lines, [1, 3, 4, 6, 7, 8].map(Some), "{problems}");
     let shown = problems.to_string();
     for part in [
         "did you mean `demo`?",
@@ -87,7 +87,7 @@ fn all_problems_are_shown_at_once_in_the_order_of_the_text() {
         "expected one of ordered, weighted",
         "a duration such as 250ms",
         "add a unit",
-        "5 problems found",
+        "6 problems found",
     ] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }
@@ -102,6 +102,28 @@ fn misfits_and_broken_rules_are_shown_together() {
         "{shown}"
     );
     assert!(shown.contains("2 problems found"), "{shown}");
+}
+
+#[test]
+fn what_does_not_fit_hides_nothing_and_blames_nobody_else() {
+    let text = "models:\n  a: { provider: dmeo, model: echo }\n  b: { provider: demo, model: 3, max_concurrency: 0 }\n  c: { provider: demo, model: echo, max_concurrency: 0 }\nroutes:\n  - 5\n  - { name: r, targets: [3, b] }\n  - { name: s, targets: [a, b, zzz] }\ncache: { ttl: 5, similarity_threshold: 3 }\n";
+    let problems = parse(text, "test.yaml").unwrap_err();
+    let paths: Vec<&str> = problems
+        .problems
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    let expected = [
+        "models.a.provider",
+        "models.b.model",
+        "models.c.max_concurrency",
+        "routes[0]",
+        "routes[1].targets[0]",
+        "routes[2].targets[2]",
+        "cache.ttl",
+        "cache.similarity_threshold",
+    ];
+    assert_eq!(paths, expected, "{problems}");
 }
 
 #[test]
