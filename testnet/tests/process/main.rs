@@ -1,0 +1,11 @@
+//! Stories about the real binary in its own process, against scripted upstreams.
+
+mod bad_input;
+mod cache;
+mod chat;
+mod disconnect;
+mod failover;
+mod grpc;
+mod load;
+mod priority;
+mod reload;
