@@ -46,7 +46,10 @@ pub struct Reply {
 impl Reply {
     /// A header as text; empty when absent.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
     }
 
     /// The body as text.
@@ -61,7 +64,10 @@ impl Reply {
 
     /// The text of a chat completion.
     pub fn content(&self) -> String {
-        self.json()["choices"][0]["message"]["content"].as_str().unwrap_or("").to_owned()
+        self.json()["choices"][0]["message"]["content"]
+            .as_str()
+            .unwrap_or("")
+            .to_owned()
     }
 }
 
@@ -93,7 +99,9 @@ impl Events {
     pub async fn next_text(&mut self) -> Option<String> {
         while let Some(frame) = self.next().await {
             let chunk = frame.json().unwrap_or(Value::Null);
-            if let Some(text) = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str)
+            if let Some(text) = chunk
+                .pointer("/choices/0/delta/content")
+                .and_then(Value::as_str)
                 && !text.is_empty()
             {
                 return Some(text.to_owned());
@@ -116,7 +124,10 @@ impl Client {
             .timeout(LIMIT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Client { inner, base: format!("http://{address}") })
+        Ok(Client {
+            inner,
+            base: format!("http://{address}"),
+        })
     }
 
     /// A request that can be dressed further.
@@ -185,7 +196,11 @@ impl Client {
         options: &[(&str, &str)],
         body: &Value,
     ) -> anyhow::Result<Events> {
-        let response = self.dressed(options, body).send().await.context("no answer")?;
+        let response = self
+            .dressed(options, body)
+            .send()
+            .await
+            .context("no answer")?;
         Ok(Events {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -204,7 +219,9 @@ impl Client {
     }
 
     fn dressed(&self, options: &[(&str, &str)], body: &Value) -> reqwest::RequestBuilder {
-        let request = self.request(Method::POST, "/v1/chat/completions").json(body);
+        let request = self
+            .request(Method::POST, "/v1/chat/completions")
+            .json(body);
         options.iter().fold(request, |request, (name, value)| {
             request.header(format!("x-llm-router-{name}"), *value)
         })
@@ -219,5 +236,9 @@ pub async fn whole(request: reqwest::RequestBuilder) -> anyhow::Result<Reply> {
     let response = request.send().await.context("no answer")?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.bytes().await.context("cut-off answer")?;
-    Ok(Reply { status, headers, body })
+    Ok(Reply {
+        status,
+        headers,
+        body,
+    })
 }

@@ -59,7 +59,11 @@ impl Node {
     /// # Errors
     /// When the binary is missing or the node does not become ready; its own words are included.
     pub async fn start(config: &str) -> anyhow::Result<Self> {
-        Self::launch(Setup { config: Some(config.to_owned()), ..Setup::default() }).await
+        Self::launch(Setup {
+            config: Some(config.to_owned()),
+            ..Setup::default()
+        })
+        .await
     }
 
     /// Starts a node as `setup` says and waits until it is ready.
@@ -74,8 +78,14 @@ impl Node {
         }
         let child = spawn(&setup, folder.path())?;
         let client = Client::new("127.0.0.1:0")?;
-        let mut node =
-            Node { setup, folder, child, http: String::new(), grpc: String::new(), client };
+        let mut node = Node {
+            setup,
+            folder,
+            child,
+            http: String::new(),
+            grpc: String::new(),
+            client,
+        };
         node.wait_ready().await?;
         Ok(node)
     }
@@ -103,7 +113,9 @@ impl Node {
     /// Resident memory in bytes, where the system tells.
     pub fn resident_bytes(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(kibibytes * 1024)
     }
@@ -136,8 +148,14 @@ impl Node {
     /// # Errors
     /// When it does not end in time.
     pub async fn terminate(&mut self) -> anyhow::Result<Option<i32>> {
-        let Some(pid) = self.child.id() else { bail!("the node has already ended") };
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {pid}")).status().await?;
+        let Some(pid) = self.child.id() else {
+            bail!("the node has already ended")
+        };
+        let sent = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -TERM {pid}"))
+            .status()
+            .await?;
         if !sent.success() {
             bail!("SIGTERM could not be sent to {pid}");
         }
@@ -201,7 +219,13 @@ fn spawn(setup: &Setup, folder: &Path) -> anyhow::Result<Child> {
     command
         .arg("--data")
         .arg(folder.join("data"))
-        .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--addr-file"])
+        .args([
+            "--http",
+            "127.0.0.1:0",
+            "--grpc",
+            "127.0.0.1:0",
+            "--addr-file",
+        ])
         .arg(folder.join("addresses.json"))
         .args(&setup.arguments)
         .current_dir(folder)
@@ -235,18 +259,25 @@ pub fn binary() -> anyhow::Result<PathBuf> {
         .map(|folder| folder.join(&name))
         .find(|path| path.is_file())
         .with_context(|| {
-            format!("no {name} beside {}; build it: cargo build --workspace --bins", own.display())
+            format!(
+                "no {name} beside {}; build it: cargo build --workspace --bins",
+                own.display()
+            )
         })
 }
 
 /// Where the embedder's weights are kept, when they are there.
 pub fn weights() -> Option<PathBuf> {
-    let models = std::env::var_os("LLM_ROUTER_MODELS").map(PathBuf::from).or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
-        Some(cache.join("llm-router").join("models"))
-    })?;
+    let models = std::env::var_os("LLM_ROUTER_MODELS")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let cache = std::env::var_os("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| {
+                    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"))
+                })?;
+            Some(cache.join("llm-router").join("models"))
+        })?;
     let folder = models.join("all-MiniLM-L6-v2");
     (folder.join("model.safetensors").is_file() && folder.join("tokenizer.json").is_file())
         .then_some(folder)

@@ -22,7 +22,9 @@ pub async fn exchange(address: &str, request: &[u8], limit: Duration) -> anyhow:
         // A reset after an early refusal is as good as a close.
         let _ = (&mut stream).take(MOST).read_to_end(&mut answer).await;
     };
-    timeout(limit, read).await.context("the server kept the connection open")?;
+    timeout(limit, read)
+        .await
+        .context("the server kept the connection open")?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 

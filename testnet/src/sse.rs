@@ -55,7 +55,10 @@ pub fn text(frames: &[Frame]) -> String {
         .iter()
         .filter_map(Frame::json)
         .filter_map(|chunk| {
-            chunk.pointer("/choices/0/delta/content")?.as_str().map(str::to_owned)
+            chunk
+                .pointer("/choices/0/delta/content")?
+                .as_str()
+                .map(str::to_owned)
         })
         .collect()
 }
@@ -85,7 +88,10 @@ mod tests {
         let text = "data: {\"a\":1}\n\n: ping\n\ndata: one\ndata: two\n\n";
         let whole = frames(text);
         let mut piecewise = Frames::default();
-        let split: Vec<Frame> = text.bytes().flat_map(|byte| piecewise.push(&[byte])).collect();
+        let split: Vec<Frame> = text
+            .bytes()
+            .flat_map(|byte| piecewise.push(&[byte]))
+            .collect();
         assert_eq!(whole, split);
         assert_eq!(whole[1], Frame::Comment("ping".to_owned()));
         assert_eq!(whole[2], Frame::Data("one\ntwo".to_owned()));

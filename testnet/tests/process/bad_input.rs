@@ -14,21 +14,34 @@ const CHAT: &str = "/v1/chat/completions";
 
 async fn refused(node: &Node, reply: &Reply, status: u16) -> anyhow::Result<()> {
     assert_eq!(reply.status, status, "{}", reply.text());
-    assert!(!reply.header("x-request-id").is_empty(), "{:?}", reply.headers);
+    assert!(
+        !reply.header("x-request-id").is_empty(),
+        "{:?}",
+        reply.headers
+    );
     shape(&reply.json());
     alive(node).await
 }
 
 fn shape(answer: &Value) {
     let error = &answer["error"];
-    assert!(error["message"].is_string() && error["type"].is_string(), "{answer}");
+    assert!(
+        error["message"].is_string() && error["type"].is_string(),
+        "{answer}"
+    );
     for key in ["param", "code"] {
         assert!(error.get(key).is_some(), "`{key}` is missing: {answer}");
     }
 }
 
 async fn alive(node: &Node) -> anyhow::Result<()> {
-    assert_eq!(node.http().chat(&chat("gpt", "are you there?")).await?.status, 200);
+    assert_eq!(
+        node.http()
+            .chat(&chat("gpt", "are you there?"))
+            .await?
+            .status,
+        200
+    );
     Ok(())
 }
 
@@ -54,11 +67,21 @@ async fn an_oversized_body_is_413_before_it_is_read() -> anyhow::Result<()> {
 #[tokio::test]
 async fn malformed_json_is_400() -> anyhow::Result<()> {
     let (_upstream, node) = node().await?;
-    for bad in ["", "{", "[]", "nonsense", "{\"model\":\"gpt\"}", "{\"model\":\"gpt\",\"messages\":7}"] {
+    for bad in [
+        "",
+        "{",
+        "[]",
+        "nonsense",
+        "{\"model\":\"gpt\"}",
+        "{\"model\":\"gpt\",\"messages\":7}",
+    ] {
         let reply = node.http().post_raw(CHAT, bad).await?;
         refused(&node, &reply, 400).await?;
     }
-    let reply = node.http().post_raw(CHAT, &b"{\"model\":\"\xff\xfe\"}"[..]).await?;
+    let reply = node
+        .http()
+        .post_raw(CHAT, &b"{\"model\":\"\xff\xfe\"}"[..])
+        .await?;
     refused(&node, &reply, 400).await
 }
 
@@ -69,7 +92,11 @@ async fn json_nested_33_deep_is_400() -> anyhow::Result<()> {
         let deep = format!("{}{}", "[".repeat(inner), "]".repeat(inner));
         format!(r#"{{"model":"gpt","messages":[{{"role":"user","content":"x"}}],"x":{deep}}}"#)
     };
-    assert_eq!(node.http().post_raw(CHAT, nested(31)).await?.status, 200, "32 levels are fine");
+    assert_eq!(
+        node.http().post_raw(CHAT, nested(31)).await?.status,
+        200,
+        "32 levels are fine"
+    );
     let reply = node.http().post_raw(CHAT, nested(32)).await?;
     refused(&node, &reply, 400).await?;
     let bomb = "[".repeat(1_000_000);
@@ -107,7 +134,11 @@ async fn a_foreign_host_or_origin_is_403() -> anyhow::Result<()> {
         assert_eq!(upstream.requests(), 0, "{name}");
         assert_eq!(reply.status, 403, "{name}: {}", reply.text());
         shape(&reply.json());
-        let reply = whole(node.http().request(Method::GET, "/admin/v1/config").header(name, value));
+        let reply = whole(
+            node.http()
+                .request(Method::GET, "/admin/v1/config")
+                .header(name, value),
+        );
         assert_eq!(reply.await?.status, 403, "{name}");
     }
     alive(&node).await
@@ -117,13 +148,17 @@ async fn a_foreign_host_or_origin_is_403() -> anyhow::Result<()> {
 async fn half_a_head_and_half_a_body_are_not_waited_for() -> anyhow::Result<()> {
     let (_upstream, node) = node().await?;
     let head = format!("POST {CHAT} HTTP/1.1\r\nhost: {}\r\n", node.http_address());
-    let body = format!("{head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"mod");
+    let body =
+        format!("{head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"mod");
     let (slow_head, slow_body) = tokio::join!(
         exchange(node.http_address(), head.as_bytes(), PATIENCE),
         exchange(node.http_address(), body.as_bytes(), PATIENCE),
     );
     for answer in [slow_head?, slow_body?] {
-        assert!(matches!(status(&answer), None | Some(400 | 408)), "{answer}");
+        assert!(
+            matches!(status(&answer), None | Some(400 | 408)),
+            "{answer}"
+        );
     }
     alive(&node).await
 }
@@ -131,7 +166,12 @@ async fn half_a_head_and_half_a_body_are_not_waited_for() -> anyhow::Result<()> 
 #[tokio::test]
 async fn garbage_on_the_wire_harms_nobody() -> anyhow::Result<()> {
     let (_upstream, node) = node().await?;
-    for garbage in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"GET", b"\r\n\r\n\r\n", b"HELO x\r\n\r\n"] {
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00"[..],
+        b"GET",
+        b"\r\n\r\n\r\n",
+        b"HELO x\r\n\r\n",
+    ] {
         let mut request = garbage.to_vec();
         request.extend_from_slice(b"\r\n\r\n");
         let answer = exchange(node.http_address(), &request, PATIENCE).await?;

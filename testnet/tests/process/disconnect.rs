@@ -28,7 +28,7 @@ async fn aborted(upstream: &Upstream) -> anyhow::Result<()> {
 #[tokio::test]
 async fn leaving_before_the_first_token_aborts_the_upstream() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_before_answering(LONG);
+    upstream.wait_before_the_first_token(LONG)?;
     let node = Node::start(&upstream.config("gpt", "")).await?;
     let client = node.http().clone();
     let mut asking = JoinSet::new();
@@ -41,7 +41,7 @@ async fn leaving_before_the_first_token_aborts_the_upstream() -> anyhow::Result<
 #[tokio::test]
 async fn leaving_a_whole_answer_aborts_the_upstream() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_before_answering(LONG);
+    upstream.wait_before_answering(LONG)?;
     let node = Node::start(&upstream.config("gpt", "")).await?;
     let client = node.http().clone();
     let mut asking = JoinSet::new();
@@ -54,9 +54,12 @@ async fn leaving_a_whole_answer_aborts_the_upstream() -> anyhow::Result<()> {
 #[tokio::test]
 async fn leaving_a_running_stream_aborts_the_upstream() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_between_pieces(Duration::from_millis(300));
+    upstream.wait_between_tokens(Duration::from_millis(300))?;
     let node = Node::start(&upstream.config("gpt", "")).await?;
-    let mut events = node.http().stream(&chat_stream("gpt", "x")).await?;
+    let mut events = node
+        .http()
+        .stream(&chat_stream("gpt", "one two three four five six"))
+        .await?;
     assert!(events.next_text().await.is_some());
     in_flight(&upstream).await?;
     drop(events);
@@ -66,7 +69,7 @@ async fn leaving_a_running_stream_aborts_the_upstream() -> anyhow::Result<()> {
 #[tokio::test]
 async fn leaving_the_queue_frees_the_place_and_never_reaches_the_upstream() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_before_answering(Duration::from_secs(2));
+    upstream.wait_before_answering(Duration::from_secs(2))?;
     let model = upstream.model("gpt", "max_concurrency: 1");
     let node = Node::start(&format!("models:\n{model}")).await?;
     let (first, second) = (node.http().clone(), node.http().clone());

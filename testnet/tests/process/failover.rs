@@ -33,39 +33,55 @@ async fn breaker_becomes(client: &Client, state: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn nothing_fails_when_the_primary_dies_under_load() -> anyhow::Result<()> {
-    let (mut primary, backup) = (Upstream::start().await?, Upstream::start().await?);
+    let (primary, backup) = (Upstream::start().await?, Upstream::start().await?);
     let node = Node::start(&config(&primary, &backup, "500ms")).await?;
-    assert_eq!(node.http().model_status("primary").await?["circuit_breaker"]["state"], "closed");
+    assert_eq!(
+        node.http().model_status("primary").await?["circuit_breaker"]["state"],
+        "closed"
+    );
     let load = Load::start(&node, "pair", 4);
-    eventually("the primary works", LIMIT, async || (load.answered() > 50).then_some(())).await?;
+    eventually("the primary works", LIMIT, async || {
+        (load.answered() > 50).then_some(())
+    })
+    .await?;
 
     primary.stop().await?;
     breaker_becomes(node.http(), "open").await?;
     let before = load.answered();
-    eventually("the backup works", LIMIT, async || (load.answered() > before + 50).then_some(()))
-        .await?;
+    eventually("the backup works", LIMIT, async || {
+        (load.answered() > before + 50).then_some(())
+    })
+    .await?;
     primary.restart().await?;
     breaker_becomes(node.http(), "closed").await?;
 
     let tally = load.finish().await?;
-    assert!(tally.bad.is_empty(), "{} good, bad: {:?}", tally.good, tally.bad);
+    assert!(
+        tally.bad.is_empty(),
+        "{} good, bad: {:?}",
+        tally.good,
+        tally.bad
+    );
     assert!(backup.requests() > 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_half_open_breaker_sends_exactly_one_probe() -> anyhow::Result<()> {
-    let (mut primary, backup) = (Upstream::start().await?, Upstream::start().await?);
+    let (primary, backup) = (Upstream::start().await?, Upstream::start().await?);
     let node = Node::start(&config(&primary, &backup, "1s")).await?;
     primary.stop().await?;
     for number in 0..3 {
-        let reply = node.http().chat(&chat("pair", &format!("trip {number}"))).await?;
+        let reply = node
+            .http()
+            .chat(&chat("pair", &format!("trip {number}")))
+            .await?;
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(reply.header("x-llm-router-attempts"), "2");
     }
     breaker_becomes(node.http(), "open").await?;
     primary.restart().await?;
-    primary.wait_before_answering(Duration::from_millis(500));
+    primary.wait_before_answering(Duration::from_millis(500))?;
     let seen = primary.requests();
     tokio::time::sleep(Duration::from_millis(1200)).await;
 
@@ -78,7 +94,11 @@ async fn a_half_open_breaker_sends_exactly_one_probe() -> anyhow::Result<()> {
         assert_eq!(reply??.status, 200);
     }
 
-    assert_eq!(primary.requests() - seen, 1, "only the probe may reach the primary");
+    assert_eq!(
+        primary.requests() - seen,
+        1,
+        "only the probe may reach the primary"
+    );
     breaker_becomes(node.http(), "closed").await?;
     let reply = node.http().chat(&chat("pair", "after the probe")).await?;
     assert_eq!(reply.header("x-llm-router-model"), "primary");
@@ -92,7 +112,10 @@ async fn an_upstream_error_goes_to_the_fallback_unseen() -> anyhow::Result<()> {
     let node = Node::start(&config(&primary, &backup, "60s")).await?;
 
     let whole = node.http().chat(&chat("pair", "whole")).await?;
-    assert_eq!((whole.status, whole.header("x-llm-router-model")), (200, "backup"));
+    assert_eq!(
+        (whole.status, whole.header("x-llm-router-model")),
+        (200, "backup")
+    );
     let streamed = node.http().stream(&chat_stream("pair", "streamed")).await?;
     assert_eq!(streamed.status, 200);
     assert_eq!(streamed.headers["x-llm-router-model"], "backup");
@@ -108,7 +131,10 @@ async fn a_refusal_of_the_request_itself_is_passed_on_and_not_retried() -> anyho
     assert_eq!(reply.status, 422, "{}", reply.text());
     assert_eq!((primary.requests(), backup.requests()), (1, 0));
     let status = node.http().model_status("primary").await?;
-    assert_eq!(status["circuit_breaker"]["failure_count"], 0, "the caller's mistake is no failure");
+    assert_eq!(
+        status["circuit_breaker"]["failure_count"], 0,
+        "the caller's mistake is no failure"
+    );
     Ok(())
 }
 
@@ -119,7 +145,11 @@ async fn only_rate_limits_give_429_with_retry_after() -> anyhow::Result<()> {
     let node = Node::start(&upstream.config("gpt", "retry: { max_attempts: 1 }\n")).await?;
     let reply = node.http().chat(&chat("gpt", "hello")).await?;
     assert_eq!(reply.status, 429, "{}", reply.text());
-    assert!(!reply.header("retry-after").is_empty(), "{:?}", reply.headers);
+    assert!(
+        !reply.header("retry-after").is_empty(),
+        "{:?}",
+        reply.headers
+    );
     Ok(())
 }
 
@@ -138,7 +168,7 @@ async fn every_candidate_down_is_one_clear_error() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_cut_off_stream_says_so_and_is_not_cached() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.cut_after_pieces(2);
+    upstream.cut_after(2);
     let node = Node::start(&upstream.config("gpt", "")).await?;
     let question = chat_stream("gpt", "tell me all of it");
 
@@ -165,7 +195,7 @@ async fn a_cut_off_stream_says_so_and_is_not_cached() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_cut_off_whole_answer_is_an_error() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.cut_after_pieces(0);
+    upstream.cut_after(0);
     let node = Node::start(&upstream.config("gpt", "retry: { max_attempts: 1 }\n")).await?;
     let reply = node.http().chat(&chat("gpt", "hello")).await?;
     assert_eq!(reply.status, 502, "{}", reply.text());

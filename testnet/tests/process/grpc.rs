@@ -59,15 +59,22 @@ async fn a_stream_is_one_start_deltas_and_one_finish() -> anyhow::Result<()> {
     }
 
     assert!(matches!(events.first(), Some(Event::Start(start)) if start.model_used == "gpt"));
-    assert!(matches!(events.last(), Some(Event::Finish(_))), "{events:?}");
-    assert!(events.iter().any(|event| matches!(event, Event::Delta(text) if !text.is_empty())));
+    assert!(
+        matches!(events.last(), Some(Event::Finish(_))),
+        "{events:?}"
+    );
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Delta(text) if !text.is_empty()))
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_deadline_is_kept_and_named() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_before_answering(Duration::from_secs(20));
+    upstream.wait_before_answering(Duration::from_secs(20))?;
     let node = Node::start(&upstream.config("gpt", "")).await?;
     let mut client = connect(&node).await?;
     let mut request = Request::new(question("gpt"));
@@ -75,7 +82,10 @@ async fn a_deadline_is_kept_and_named() -> anyhow::Result<()> {
 
     let status = client.generate(request).await.err();
 
-    assert_eq!(status.map(|status| status.code()), Some(Code::DeadlineExceeded));
+    assert_eq!(
+        status.map(|status| status.code()),
+        Some(Code::DeadlineExceeded)
+    );
     Ok(())
 }
 
@@ -105,6 +115,10 @@ async fn an_empty_request_names_the_field_at_fault() -> anyhow::Result<()> {
     };
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = status.get_error_details();
-    assert!(details.bad_request().is_some_and(|bad| !bad.field_violations.is_empty()));
+    assert!(
+        details
+            .bad_request()
+            .is_some_and(|bad| !bad.field_violations.is_empty())
+    );
     Ok(())
 }

@@ -34,7 +34,11 @@ impl Load {
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
             workers.spawn(async move { ask(client, model, number, stop, answered).await });
         }
-        Load { stop, workers, answered }
+        Load {
+            stop,
+            workers,
+            answered,
+        }
     }
 
     /// Good answers so far.
@@ -67,12 +71,16 @@ async fn ask(
     while !stop.load(Ordering::Relaxed) {
         question += 1;
         let prompt = format!("client {number}, question {question}");
-        let reply = client.chat_with(&[("cache", "off")], &chat(&model, &prompt)).await?;
+        let reply = client
+            .chat_with(&[("cache", "off")], &chat(&model, &prompt))
+            .await?;
         if reply.status == 200 {
             tally.good += 1;
             answered.fetch_add(1, Ordering::Relaxed);
         } else {
-            tally.bad.push(format!("{}: {}", reply.status, reply.text()));
+            tally
+                .bad
+                .push(format!("{}: {}", reply.status, reply.text()));
         }
     }
     Ok(tally)

@@ -18,10 +18,14 @@ impl Line {
     /// A node whose one model answers one request at a time, each after `latency`; the slot is taken.
     async fn with_latency(latency: Duration) -> anyhow::Result<Self> {
         let upstream = Upstream::start().await?;
-        upstream.wait_before_answering(latency);
+        upstream.wait_before_answering(latency)?;
         let model = upstream.model("gpt", "max_concurrency: 1, max_queue_depth: 200");
         let node = Node::start(&format!("models:\n{model}cache: {{ enabled: false }}\n")).await?;
-        let mut line = Line { upstream, node, waiting: JoinSet::new() };
+        let mut line = Line {
+            upstream,
+            node,
+            waiting: JoinSet::new(),
+        };
         line.send("normal", 1);
         eventually("the slot is taken", 5 * SECOND, async || {
             (line.upstream.in_flight() == 1).then_some(())
@@ -35,7 +39,9 @@ impl Line {
             let client = self.node.http().clone();
             self.waiting.spawn(async move {
                 let question = chat("gpt", &format!("{priority} {number}"));
-                let reply = client.chat_with(&[("priority", priority)], &question).await?;
+                let reply = client
+                    .chat_with(&[("priority", priority)], &question)
+                    .await?;
                 Ok((priority, reply.status))
             });
         }
@@ -72,7 +78,10 @@ async fn critical_overtakes_a_backlog_of_low() -> anyhow::Result<()> {
     let order = line.order().await?;
 
     let place = order.iter().position(|priority| *priority == "critical");
-    assert!(place <= Some(4), "critical came after half of the backlog: {order:?}");
+    assert!(
+        place <= Some(4),
+        "critical came after half of the backlog: {order:?}"
+    );
     Ok(())
 }
 
@@ -85,14 +94,17 @@ async fn low_still_moves_under_a_flood_of_critical() -> anyhow::Result<()> {
     let order = line.order().await?;
 
     let last_low = order.iter().rposition(|priority| *priority == "low");
-    assert!(last_low < Some(60), "low waited for the whole flood: place {last_low:?}");
+    assert!(
+        last_low < Some(60),
+        "low waited for the whole flood: place {last_low:?}"
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_says_when_to_come_back() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_before_answering(2 * SECOND);
+    upstream.wait_before_answering(2 * SECOND)?;
     let model = upstream.model("gpt", "max_concurrency: 1, max_queue_depth: 2");
     let node = Node::start(&format!("models:\n{model}cache: {{ enabled: false }}\n")).await?;
     let mut asked = JoinSet::new();
@@ -109,7 +121,11 @@ async fn a_full_queue_refuses_at_once_and_says_when_to_come_back() -> anyhow::Re
         }
         refused += 1;
         assert_eq!(reply.status, 503, "{}", reply.text());
-        assert!(!reply.header("retry-after").is_empty(), "{:?}", reply.headers);
+        assert!(
+            !reply.header("retry-after").is_empty(),
+            "{:?}",
+            reply.headers
+        );
     }
     assert_eq!(refused, 5, "one runs and two wait");
     Ok(())

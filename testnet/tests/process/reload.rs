@@ -24,22 +24,32 @@ async fn a_valid_change_is_live_within_two_seconds_and_fails_nothing() -> anyhow
     let mut node = Node::start(&config(&first, &second, "first")).await?;
     let revision = node.http().get("/admin/v1/config").await?.json()["revision"].clone();
     let load = Load::start(&node, "main", 4);
-    eventually("traffic", LIVE, async || (load.answered() > 10).then_some(())).await?;
+    eventually("traffic", LIVE, async || {
+        (load.answered() > 10).then_some(())
+    })
+    .await?;
     assert_eq!(second.requests(), 0);
 
     node.write_config(&config(&first, &second, "second"))?;
-    eventually("the change is live", LIVE, async || (second.requests() > 10).then_some(())).await?;
+    eventually("the change is live", LIVE, async || {
+        (second.requests() > 10).then_some(())
+    })
+    .await?;
 
     let tally = load.finish().await?;
     assert!(tally.bad.is_empty(), "{:?}", tally.bad);
     let reply = node.http().chat(&chat("main", "after the change")).await?;
     assert_eq!(reply.header("x-llm-router-model"), "second");
-    assert_ne!(node.http().get("/admin/v1/config").await?.json()["revision"], revision);
+    assert_ne!(
+        node.http().get("/admin/v1/config").await?.json()["revision"],
+        revision
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn an_invalid_change_is_refused_with_its_reason_and_the_old_one_stays() -> anyhow::Result<()> {
+async fn an_invalid_change_is_refused_with_its_reason_and_the_old_one_stays() -> anyhow::Result<()>
+{
     let (first, second) = (Upstream::start().await?, Upstream::start().await?);
     let mut node = Node::start(&config(&first, &second, "first")).await?;
     let before = node.http().get("/admin/v1/config").await?;
@@ -47,7 +57,10 @@ async fn an_invalid_change_is_refused_with_its_reason_and_the_old_one_stays() ->
 
     node.write_config(&config(&first, &second, "nowhere_to_be_found"))?;
     eventually("the reason is in the log", LIVE + LIVE, async || {
-        node.stderr().get(said..)?.contains("nowhere_to_be_found").then_some(())
+        node.stderr()
+            .get(said..)?
+            .contains("nowhere_to_be_found")
+            .then_some(())
     })
     .await?;
     node.write_config("models: [this is: not, a config")?;
@@ -56,7 +69,10 @@ async fn an_invalid_change_is_refused_with_its_reason_and_the_old_one_stays() ->
     let after = node.http().get("/admin/v1/config").await?;
     assert_eq!(after.json(), before.json());
     let reply = node.http().chat(&chat("main", "still here")).await?;
-    assert_eq!((reply.status, reply.header("x-llm-router-model")), (200, "first"));
+    assert_eq!(
+        (reply.status, reply.header("x-llm-router-model")),
+        (200, "first")
+    );
     Ok(())
 }
 
