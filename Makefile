@@ -28,7 +28,7 @@ verify: ## Check format, lints, documentation and shape; writes nothing
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace
-	@$(CARGO) test --package llm-router-testnet --test tidy
+	@$(CARGO) test --workspace --test tidy
 
 bench: setup ## Measure the node against a direct connection and nginx
 	@$(CARGO) build --workspace --bins
