@@ -9,7 +9,7 @@ use llm_router_testnet::{Node, Reply, Upstream};
 use serde_json::Value;
 
 /// No half-sent request is kept longer.
-const PATIENCE: Duration = Duration::from_secs(75);
+const PATIENCE: Duration = Duration::from_secs(45);
 const CHAT: &str = "/v1/chat/completions";
 
 async fn refused(node: &Node, reply: &Reply, status: u16) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cache;
 mod chat;
+mod connections;
 mod disconnect;
 mod failover;
 mod grpc;
