@@ -1,6 +1,6 @@
 # Sourced by the scripts beside it: how they speak.
 
-say() { printf '\033[2m[setup]\033[0m %s\n' "$*" >&2; }
+say() { printf '[setup] %s\n' "$*" >&2; }
 
 die() {
     printf '\n[setup] %s\n' "$1" >&2
