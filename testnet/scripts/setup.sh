@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Checks what a build needs and installs what is missing where that is possible without asking.
+# Quiet when everything is there; safe to run as often as you like.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. testnet/scripts/say.sh
+
+wanted_rust=$(sed -n 's/^rust-version = "\([0-9.]*\)"$/\1/p' Cargo.toml | head -n 1)
+
+need_rust() {
+    has cargo || die "Rust is missing (cargo $wanted_rust or newer)." \
+        "Install it with rustup: https://rustup.rs" \
+        "then open a new shell, or run:  . \"\$HOME/.cargo/env\""
+    local found
+    found=$(rustc --version | cut -d' ' -f2)
+    if [ "$(printf '%s\n%s\n' "$wanted_rust" "$found" | sort -V | head -n 1)" != "$wanted_rust" ]; then
+        die "Rust $found is too old, $wanted_rust or newer is needed." "Run:  rustup update stable"
+    fi
+    for part in rustfmt clippy-driver; do
+        has "$part" && continue
+        has rustup || die "$part is missing." "It belongs to your Rust installation: reinstall it with rustup."
+        say "installing rustfmt and clippy"
+        rustup component add rustfmt clippy >/dev/null
+        break
+    done
+}
+
+have_cxx() { has c++ || has g++ || has clang++; }
+
+have_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+    has llvm-config && ls "$(llvm-config --libdir)"/libclang* >/dev/null 2>&1 && return 0
+    ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*-linux-*/libclang*.so* /usr/lib64/libclang*.so* \
+        /usr/lib64/llvm*/lib*/libclang*.so* /usr/lib/libclang*.so* \
+        /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib \
+        /Library/Developer/CommandLineTools/usr/lib/libclang.dylib >/dev/null 2>&1
+}
+
+have_python() {
+    has python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_apt() {
+    has apt-get || return 1
+    [ "$(id -u)" = 0 ] || { has sudo && sudo -n true 2>/dev/null; }
+}
+
+apt_install() {
+    say "installing $* (apt-get)"
+    local log
+    log=$(mktemp)
+    as_root apt-get update -qq >"$log" 2>&1 || true
+    if ! as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >>"$log" 2>&1; then
+        cat "$log" >&2
+        die "apt-get could not install: $*"
+    fi
+    rm -f "$log"
+}
+
+tell_packages() {
+    die "$1" \
+        "Debian, Ubuntu:  sudo apt-get install g++ libclang-dev python3 python3-venv" \
+        "Fedora:          sudo dnf install gcc-c++ clang-devel python3" \
+        "Arch:            sudo pacman -S gcc clang python" \
+        "macOS:           xcode-select --install && brew install llvm python"
+}
+
+need_packages() {
+    local packages=()
+    have_cxx || packages+=(g++)
+    have_libclang || packages+=(libclang-dev)
+    have_python || packages+=(python3 python3-venv)
+    [ "${#packages[@]}" = 0 ] && return 0
+    if can_apt; then
+        apt_install "${packages[@]}"
+    else
+        tell_packages "RocksDB needs a C++ compiler and libclang, the SDK tests Python 3 with venv; missing here: ${packages[*]}"
+    fi
+}
+
+need_rust
+need_packages
+
+# `setup.sh nginx` also tries to get nginx, which the bench compares with. Without it the bench
+# leaves those columns out.
+if [ "${1:-}" = nginx ] && ! has nginx && ! [ -x /usr/sbin/nginx ]; then
+    if can_apt; then
+        (apt_install nginx-light) || say "nginx could not be installed; the bench runs without it"
+    else
+        say "nginx is not installed; the bench runs without it"
+    fi
+fi

@@ -1,0 +1,77 @@
+//! Measures what a node adds: latency, throughput, memory, connections, lookups.
+//!
+//! Everything runs on this machine against one scripted upstream in a process of its own; every
+//! figure is printed with what it was compared with, because absolute ones say little.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its tables")]
+
+mod client;
+mod compare;
+mod connections;
+mod lookups;
+mod nginx;
+mod series;
+mod table;
+mod upstream;
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Measures what a node adds.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Measure only these.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Seconds per side and scenario.
+    #[arg(long, default_value_t = 6.0)]
+    seconds: f64,
+    /// Turns the sides take within that time.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..1000))]
+    turns: u32,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the scripted upstream and print its address (the bench starts this by itself).
+    Upstream,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Latency and throughput beside a direct connection and nginx.
+    Compare,
+    /// Idle memory, 5,000 idle and 500 active connections.
+    Connections,
+    /// The embedder and the index.
+    Lookups,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(Command::Upstream) = arguments.command {
+        return upstream::serve().await;
+    }
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    println!("{}", table::machine());
+    println!(
+        "command: {}",
+        std::env::args().collect::<Vec<_>>().join(" ")
+    );
+    if wanted(Part::Compare) {
+        let seconds = Duration::try_from_secs_f64(arguments.seconds)?;
+        compare::run(seconds, arguments.turns).await?;
+    }
+    if wanted(Part::Connections) {
+        connections::run().await?;
+    }
+    if wanted(Part::Lookups) {
+        lookups::run().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Stories about the real binary in its own process, against scripted upstreams.
+
+mod bad_input;
+mod cache;
+mod chat;
+mod connections;
+mod disconnect;
+mod failover;
+mod grpc;
+mod load;
+mod priority;
+mod reload;
