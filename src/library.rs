@@ -122,7 +122,12 @@ impl Cache {
                     Some(Arc::new(loaded) as Arc<_>)
                 }
             };
-            AnswerCache::open(Settings { dir: self.dir, embedder, config: self.config }).map_err(|source| {
+            AnswerCache::open(Settings {
+                dir: self.dir,
+                embedder,
+                config: self.config,
+            })
+            .map_err(|source| {
                 Error::new(Kind::Internal, "the cache cannot be opened").with_source(source)
             })
         });
@@ -143,7 +148,9 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,7 +182,10 @@ impl Builder {
         targets: impl IntoIterator<Item = T>,
     ) -> Self {
         let name = format!("route-{}", self.config.routes.len() + 1);
-        let targets = targets.into_iter().map(|model| Target::Name(model.into())).collect();
+        let targets = targets
+            .into_iter()
+            .map(|model| Target::Name(model.into()))
+            .collect();
         self.route_with(RouteConfig {
             name: name.into(),
             matches: matches.into(),
@@ -222,8 +232,10 @@ impl Builder {
     /// # Errors
     /// [`Kind::InvalidConfig`] with every problem, or what kept the cache from opening.
     pub async fn build(mut self) -> Result<Router, Error> {
-        let problems: Vec<String> =
-            check::routing(&self.config).into_iter().map(|finding| finding.message).collect();
+        let problems: Vec<String> = check::routing(&self.config)
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect();
         if !problems.is_empty() {
             return Err(Error::new(Kind::InvalidConfig, problems.join("; ")));
         }
@@ -237,7 +249,12 @@ impl Builder {
         let deployments = self.providers.into_iter().filter_map(|(name, provider)| {
             let config = models.get(&name)?.clone();
             let identity = blake3::hash(name.as_str().as_bytes());
-            Some(Deployment { name, config, provider, identity })
+            Some(Deployment {
+                name,
+                config,
+                provider,
+                identity,
+            })
         });
         let deployments = deployments.collect();
         engine.apply(self.config, deployments).await?;
@@ -247,7 +264,10 @@ impl Builder {
 
 impl From<Priority> for MatchConfig {
     fn from(priority: Priority) -> Self {
-        MatchConfig { priority: Some(OneOrMany::One(priority)), ..MatchConfig::default() }
+        MatchConfig {
+            priority: Some(OneOrMany::One(priority)),
+            ..MatchConfig::default()
+        }
     }
 }
 

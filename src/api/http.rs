@@ -51,10 +51,19 @@ pub fn routes(node: Arc<Node>) -> Router {
         .route("/metrics", get(health::metrics))
         .fallback(async || errors::render(&Error::new(Kind::NoSuchPath, "no such path")))
         .method_not_allowed_fallback(async || {
-            errors::render(&Error::new(Kind::MethodNotAllowed, "method not allowed on this path"))
+            errors::render(&Error::new(
+                Kind::MethodNotAllowed,
+                "method not allowed on this path",
+            ))
         })
         .layer(DefaultBodyLimit::disable()) // body.rs holds the one limit
-        .layer(middleware::from_fn_with_state(Arc::clone(&node), watch::watch))
-        .layer(middleware::from_fn_with_state(Arc::clone(&node), guard::check))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&node),
+            watch::watch,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&node),
+            guard::check,
+        ))
         .with_state(node)
 }

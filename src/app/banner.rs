@@ -49,7 +49,11 @@ pub(super) fn draw(facts: &Facts<'_>) -> String {
     let _ = writeln!(out, "  gRPC       {}  (health, reflection)", facts.grpc);
     let _ = writeln!(out, "  Metrics    http://{}/metrics", facts.http);
     let body = r#"{"model":"auto","stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
-    let _ = writeln!(out, "\n  Try it:    curl -N http://{}/v1/chat/completions -d '{body}'", facts.http);
+    let _ = writeln!(
+        out,
+        "\n  Try it:    curl -N http://{}/v1/chat/completions -d '{body}'",
+        facts.http
+    );
     if facts.config.is_none() {
         let _ = writeln!(out, "  Keep it:   llm-router init --template local-first");
     }

@@ -35,7 +35,12 @@ fn deploy(name: &ModelName, model: &ModelConfig) -> Result<Deployment, String> {
             .ok()
     });
     let provider = from_config(model, secret).map_err(|error| error.to_string())?;
-    Ok(Deployment { name: name.clone(), config: model.clone(), provider, identity: identity(model) })
+    Ok(Deployment {
+        name: name.clone(),
+        config: model.clone(),
+        provider,
+        identity: identity(model),
+    })
 }
 
 /// What makes a model the same upstream as before: dialect, address, upstream name, credential.

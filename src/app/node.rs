@@ -24,7 +24,13 @@ pub struct Node {
 impl Node {
     /// A node that is not ready yet.
     pub fn new(id: NodeId, engine: Engine, open_loopback: bool) -> Self {
-        Node { id, engine, open_loopback, started_unix: unix_seconds(), ready: AtomicBool::new(false) }
+        Node {
+            id,
+            engine,
+            open_loopback,
+            started_unix: unix_seconds(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     /// Doors and config are live, and it is not draining.

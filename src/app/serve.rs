@@ -56,7 +56,9 @@ pub struct ServeOptions {
 
 impl std::fmt::Debug for ServeOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServeOptions").field("loaded", &self.loaded).finish_non_exhaustive()
+        f.debug_struct("ServeOptions")
+            .field("loaded", &self.loaded)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +69,11 @@ impl std::fmt::Debug for ServeOptions {
 pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     let loaded = &options.loaded;
     let follower = Follower::new(loaded, options.found.clone()).filter(|_| options.watch);
-    let data_dir = loaded.node.data_dir.clone().context("no data directory: use --data DIR")?;
+    let data_dir = loaded
+        .node
+        .data_dir
+        .clone()
+        .context("no data directory: use --data DIR")?;
     std::fs::create_dir_all(&data_dir)
         .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
     let id = identity::establish(loaded.node.node.id.as_deref(), &data_dir)?;
@@ -82,7 +88,11 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     let grpc = bind("--grpc", &loaded.node.listen.grpc, options.insecure_no_auth).await?;
     let (http_addr, grpc_addr) = (http.local_addr()?, grpc.local_addr()?);
     let (cache, semantic) = open_cache(loaded, &data_dir).await?;
-    let engine = Engine::start(Parts { cache, metrics: telemetry.metrics().clone() }).await?;
+    let engine = Engine::start(Parts {
+        cache,
+        metrics: telemetry.metrics().clone(),
+    })
+    .await?;
     apply(&engine, loaded.routing.clone()).await?;
     let node = Arc::new(Node::new(id, engine, http_addr.ip().is_loopback()));
     let running = Running::start(&node, (http, grpc), follower).await;
@@ -106,7 +116,8 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     };
     tracing::info!(code, "draining");
     running.stop(&node).await;
-    telemetry.shutdown();
+    // flushing waits for the collector, at most five seconds
+    let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
     Ok(code)
 }
 
@@ -124,9 +135,18 @@ impl Running {
         follower: Option<Follower>,
     ) -> Self {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let limits = server::Limits { grace: GRACE, ..server::Limits::default() };
+        let limits = server::Limits {
+            grace: GRACE,
+            ..server::Limits::default()
+        };
         let door = routes(Arc::clone(node));
-        tasks.spawn(server::serve(http, door, limits, shutdown.clone()));
+        let metrics = node.engine.metrics().clone();
+        tasks.spawn(server::serve(
+            http,
+            (door, metrics),
+            limits,
+            shutdown.clone(),
+        ));
         let door = GrpcDoor::open(node.engine.clone(), node.id.as_str()).await;
         let health = door.health();
         let stop = shutdown.clone();
@@ -140,7 +160,11 @@ impl Running {
             tasks.spawn(follower.run(shutdown.clone(), news));
             tasks.spawn(follow(node.engine.clone(), heard));
         }
-        Running { tasks, shutdown, grpc: health }
+        Running {
+            tasks,
+            shutdown,
+            grpc: health,
+        }
     }
 
     async fn stop(self, node: &Node) {
@@ -149,7 +173,10 @@ impl Running {
         tokio::time::sleep(NOTICE).await;
         self.shutdown.cancel();
         self.tasks.close();
-        if tokio::time::timeout(GRACE + Duration::from_secs(5), self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(GRACE + Duration::from_secs(5), self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("some tasks did not end in time");
         }
         node.engine.stop().await;
@@ -206,17 +233,27 @@ async fn open_cache(
     data_dir: &Path,
 ) -> anyhow::Result<(AnswerCache, Result<String, String>)> {
     let settings = &loaded.node.embedder;
-    let weights = settings.dir.clone().context("no directory for the embedder's weights")?;
+    let weights = settings
+        .dir
+        .clone()
+        .context("no directory for the embedder's weights")?;
     let (workers, dir) = (settings.workers, Some(data_dir.join("cache")));
     let config = loaded.routing.cache;
     tokio::task::spawn_blocking(move || {
         let loaded = Embedder::load(&weights, workers);
         let semantic = match &loaded {
             Ok(embedder) => Ok(embedder.space().to_owned()),
-            Err(error) => Err(format!("{error} (llm-router model pull fetches the weights)")),
+            Err(error) => Err(format!(
+                "{error} (llm-router model pull fetches the weights)"
+            )),
         };
         let embedder = loaded.ok().map(|embedder| Arc::new(embedder) as Arc<_>);
-        let cache = AnswerCache::open(Settings { dir, embedder, config }).with_context(|| {
+        let cache = AnswerCache::open(Settings {
+            dir,
+            embedder,
+            config,
+        })
+        .with_context(|| {
             "cannot open the cache; is another node using this data directory?".to_owned()
         })?;
         Ok((cache, semantic))

@@ -1,7 +1,7 @@
 //! Owns one model's breaker machine. Supervised by the model's actor. Never makes an attempt: it
 //! hears one-word verdicts and publishes what follows.
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -51,8 +51,11 @@ pub(crate) struct Arguments {
 pub(crate) struct State {
     given: Arguments,
     machine: Machine,
-    timer: Option<(Moment, JoinHandle<Result<(), ractor::MessagingErr<Posted<Message>>>>)>,
+    timer: Option<(Moment, Timer)>,
 }
+
+/// A wake-up call to oneself.
+type Timer = JoinHandle<Result<(), MessagingErr<Posted<Message>>>>;
 
 /// The actor.
 pub(crate) struct BreakerActor;
@@ -70,7 +73,11 @@ impl Actor for BreakerActor {
         let machine = Machine::new(given.settings);
         given.handle.publish(machine.snapshot(Moment::now()));
         given.metrics.breaker_state(&given.model, "closed");
-        Ok(State { given, machine, timer: None })
+        Ok(State {
+            given,
+            machine,
+            timer: None,
+        })
     }
 
     async fn handle(
@@ -85,7 +92,9 @@ impl Actor for BreakerActor {
                 let (admission, transition) = state.machine.admit(now);
                 if let Err(Admission::Probe(ticket)) = reply.send(admission) {
                     // the caller is gone: the probe must not be held for it
-                    state.machine.record(Outcome::Cancelled, ticket, now, rand::random());
+                    state
+                        .machine
+                        .record(Outcome::Cancelled, ticket, now, rand::random());
                 }
                 transition
             }
@@ -124,7 +133,9 @@ impl State {
 
     fn tell(&self, transition: &Transition) {
         let model = &self.given.model;
-        self.given.metrics.breaker_changed(model, transition.to.as_str());
+        self.given
+            .metrics
+            .breaker_changed(model, transition.to.as_str());
         let (from, to) = (transition.from.as_str(), transition.to.as_str());
         let (epoch, cause) = (transition.epoch, transition.cause.as_str());
         match transition.to {
@@ -140,7 +151,11 @@ impl State {
 
     /// Wakes up when the open time ends, so that what is shown is true without traffic.
     fn rearm(&mut self, myself: &ActorRef<Posted<Message>>, now: Moment) {
-        let next = self.machine.snapshot(now).open_until.filter(|until| *until > now);
+        let next = self
+            .machine
+            .snapshot(now)
+            .open_until
+            .filter(|until| *until > now);
         if self.timer.as_ref().map(|(at, _)| *at) == next {
             return;
         }

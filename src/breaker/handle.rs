@@ -46,7 +46,10 @@ impl Denied {
     /// What kind of bar it is to routing.
     pub(crate) const fn bar(self) -> Bar {
         match self {
-            Denied::Left(Refused { cause: Reason::Gated, .. }) => Bar::Gated,
+            Denied::Left(Refused {
+                cause: Reason::Gated,
+                ..
+            }) => Bar::Gated,
             Denied::Left(_) | Denied::Restarting => Bar::Broken,
         }
     }
@@ -81,7 +84,12 @@ impl BreakerHandle {
     pub(crate) fn new(settings: Settings) -> Self {
         let snapshot = Machine::new(settings).snapshot(Moment::ZERO);
         let mailbox = Mailbox::new(BREAKER_MAILBOX);
-        BreakerHandle { inner: Arc::new(Inner { mailbox, published: ArcSwap::from_pointee(snapshot) }) }
+        BreakerHandle {
+            inner: Arc::new(Inner {
+                mailbox,
+                published: ArcSwap::from_pointee(snapshot),
+            }),
+        }
     }
 
     /// The actor's address, for the supervisor.
@@ -107,7 +115,11 @@ impl BreakerHandle {
     pub(crate) async fn admit(&self, now: Moment) -> Result<Ticket, Denied> {
         let view = self.view();
         match view.0.verdict(now) {
-            Verdict::Pass => Ok(Ticket { epoch: view.0.epoch, probe: None, admitted: now }),
+            Verdict::Pass => Ok(Ticket {
+                epoch: view.0.epoch,
+                probe: None,
+                admitted: now,
+            }),
             Verdict::Refuse(why) => Err(Denied::Left(why)),
             Verdict::Probe => self.ask().await,
         }
@@ -115,9 +127,15 @@ impl BreakerHandle {
 
     async fn ask(&self) -> Result<Ticket, Denied> {
         let (reply, answer) = oneshot::channel();
-        self.inner.mailbox.try_post(Message::Admit(reply)).map_err(|_| Denied::Restarting)?;
+        self.inner
+            .mailbox
+            .try_post(Message::Admit(reply))
+            .map_err(|_| Denied::Restarting)?;
         let answered = tokio::time::timeout(MAX_WAIT, answer).await;
-        match answered.map_err(|_| Denied::Restarting)?.map_err(|_| Denied::Restarting)? {
+        match answered
+            .map_err(|_| Denied::Restarting)?
+            .map_err(|_| Denied::Restarting)?
+        {
             Admission::Pass(ticket) | Admission::Probe(ticket) => Ok(ticket),
             Admission::Refuse(why) => Err(Denied::Left(why)),
         }
@@ -125,7 +143,9 @@ impl BreakerHandle {
 
     /// Reports how an attempt ended.
     pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome) {
-        self.inner.mailbox.post_owed(Message::Record { ticket, outcome });
+        self.inner
+            .mailbox
+            .post_owed(Message::Record { ticket, outcome });
     }
 
     /// Reports an active health check.
@@ -141,7 +161,10 @@ impl BreakerHandle {
     /// Overrules the breaker; returns once the override holds.
     pub(crate) async fn force(&self, mode: Mode) -> Result<(), Restarting> {
         let (reply, done) = oneshot::channel();
-        self.inner.mailbox.try_post(Message::Force(mode, reply)).map_err(|_| Restarting)?;
+        self.inner
+            .mailbox
+            .try_post(Message::Force(mode, reply))
+            .map_err(|_| Restarting)?;
         let done = tokio::time::timeout(MAX_WAIT, done).await;
         done.map_err(|_| Restarting)?.map_err(|_| Restarting)
     }

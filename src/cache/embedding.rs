@@ -47,10 +47,14 @@ pub trait TextEmbedder: fmt::Debug + Send + Sync {
 impl TextEmbedder for super::embed::Embedder {
     async fn embed(
         &self,
+        scope: &str,
         text: &str,
         deadline: Moment,
     ) -> Result<Option<Arc<[f32]>>, EmbeddingError> {
-        let vector = Self::embed(self, text, deadline).await.map_err(EmbeddingError::new)?;
+        let vector = self
+            .embed_for(scope, text, deadline)
+            .await
+            .map_err(EmbeddingError::new)?;
         Ok(vector.map(|vector| vector.as_slice().into()))
     }
 

@@ -11,9 +11,6 @@ use crate::config::detect::{Found, detect};
 use crate::config::node::LogFormat;
 use crate::config::{Flags, load};
 
-/// Exit code of a node whose parts kept failing: an internal software error, as in `sysexits.h`.
-const BROKEN: u8 = 70;
-
 /// Run a node in the foreground. Needs no configuration: without one it offers what it finds on
 /// this machine and its built-in demo models.
 #[derive(Clone, Debug, Args)]
@@ -64,7 +61,11 @@ pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
         context.out.note(&format!("warning: {warning}"))?;
     }
     let undeclared = loaded.routing.models.is_empty();
-    let found = if undeclared { detect(&context.env).await } else { Found::default() };
+    let found = if undeclared {
+        detect(&context.env).await
+    } else {
+        Found::default()
+    };
     loaded.fill(&found);
     let out = context.out.clone();
     // a banner nobody reads is no reason to stop

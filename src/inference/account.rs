@@ -49,7 +49,12 @@ impl Account {
     }
 
     /// Records a request that a door refused before it became one.
-    pub(super) fn refused(inner: &Arc<Inner>, source: Source, id: Option<&RequestId>, error: &Error) {
+    pub(super) fn refused(
+        inner: &Arc<Inner>,
+        source: Source,
+        id: Option<&RequestId>,
+        error: &Error,
+    ) {
         let id = id.cloned().unwrap_or_else(RequestId::generate);
         let account = Account {
             inner: Arc::clone(inner),
@@ -85,6 +90,11 @@ impl Account {
         self.record.model = Some(hit.answer.model.clone());
         self.record.usage = Some(hit.answer.usage);
         self.record.cost_usd = Some(0.0);
+    }
+
+    /// The cache's part so far.
+    pub(super) fn cache(&self) -> (CacheStatus, Option<f32>) {
+        (self.record.cache, self.record.similarity)
     }
 
     pub(super) fn walked(&mut self, walk: &Walk) {

@@ -47,13 +47,25 @@ impl Inner {
                 previous.get_or_insert_with(|| (candidate.model.clone(), "barred"));
                 continue;
             }
-            let Some(model) = state.models.get(&candidate.model) else { continue };
+            let Some(model) = state.models.get(&candidate.model) else {
+                continue;
+            };
             if let Some((from, reason)) = previous.take() {
-                self.recorder.metrics().failed_over(&from, model.name(), reason);
+                self.recorder
+                    .metrics()
+                    .failed_over(&from, model.name(), reason);
             }
             let rest = &plan.candidates[at + 1..];
             let last = rest.iter().all(|other| other.barred.is_some());
-            match self.try_model(model, (request, last), &state.config.retry, walk, &mut exhausted).await {
+            match self
+                .try_model(
+                    model,
+                    (request, last),
+                    &state.config.retry,
+                    (&mut *walk, &mut exhausted),
+                )
+                .await
+            {
                 Ok(attempted) => return Ok((model.name().clone(), attempted)),
                 Err(Stop::Other(reason)) => previous = Some((model.name().clone(), reason)),
                 Err(Stop::Deadline) => return Err(out_of_time(model.name(), exhausted)),
@@ -69,8 +81,7 @@ impl Inner {
         model: &ModelHandle,
         (request, last): (&ChatRequest, bool),
         retry: &RetryConfig,
-        walk: &mut Walk,
-        exhausted: &mut Exhausted,
+        (walk, exhausted): (&mut Walk, &mut Exhausted),
     ) -> Result<Attempted, Stop> {
         self.budget.lock().first_try(retry.budget);
         let mut failed = 0;
@@ -149,9 +160,15 @@ enum Stop {
 
 fn out_of_time(model: &ModelName, exhausted: Exhausted) -> Error {
     let mut error = exhausted.into_error();
-    error.tried.push(Tried { model: model.clone(), reason: "no answer in time".to_owned() });
-    let list: Vec<String> =
-        error.tried.iter().map(|tried| format!("{}: {}", tried.model, tried.reason)).collect();
+    error.tried.push(Tried {
+        model: model.clone(),
+        reason: "no answer in time".to_owned(),
+    });
+    let list: Vec<String> = error
+        .tried
+        .iter()
+        .map(|tried| format!("{}: {}", tried.model, tried.reason))
+        .collect();
     let message = format!("the request's time ran out ({})", list.join("; "));
     Error::new(Kind::DeadlineExceeded, message).with_tried(error.tried)
 }

@@ -117,7 +117,9 @@ impl Delivery {
             model: Option<String>,
         }
         if self.shown_model.is_none() {
-            let shown = serde_json::from_slice::<Shown>(&chunk.raw).ok().and_then(|s| s.model);
+            let shown = serde_json::from_slice::<Shown>(&chunk.raw)
+                .ok()
+                .and_then(|s| s.model);
             self.shown_model = Some(shown.unwrap_or_default());
         }
         self.beyond_text |= chunk.tap.beyond_text;
@@ -135,7 +137,9 @@ impl Delivery {
     }
 
     fn finished(mut self) {
-        let Some(mut account) = self.account.take() else { return };
+        let Some(mut account) = self.account.take() else {
+            return;
+        };
         account.streamed_for(Moment::now().since(self.began));
         account.answered();
         if let Some(ticket) = self.ticket.take() {
@@ -153,7 +157,11 @@ impl Delivery {
     }
 
     fn cut_off(mut self, failure: Failure) -> Error {
-        let kind = if failure.timed_out { Kind::DeadlineExceeded } else { Kind::UpstreamFailed };
+        let kind = if failure.timed_out {
+            Kind::DeadlineExceeded
+        } else {
+            Kind::UpstreamFailed
+        };
         let message = format!("the answer broke off ({}: {failure})", self.model);
         let error = Error::new(kind, message).with_source(failure);
         if let Some(mut account) = self.account.take() {

@@ -80,7 +80,9 @@ impl Inner {
 
     /// A fresh seed (splitmix64 over a counter).
     pub(super) fn seed(&self) -> u64 {
-        let mut z = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let mut z = self
+            .dice
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -104,7 +106,9 @@ impl Engine {
             applying: tokio::sync::Mutex::default(),
             dice: AtomicU64::new(rand::random()),
         };
-        Ok(Engine { inner: Arc::new(inner) })
+        Ok(Engine {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Puts a checked config in service. Requests already running end under the old one.
@@ -128,12 +132,25 @@ impl Engine {
                 upstream: deployment.config.model.clone(),
             })
             .collect();
-        let routes: Vec<_> = config.routes.iter().map(|route| route.name.clone()).collect();
+        let routes: Vec<_> = config
+            .routes
+            .iter()
+            .map(|route| route.name.clone())
+            .collect();
         metrics.configure(&labels, &routes);
-        let models = self.inner.fleet.apply(deployments, &config.circuit_breaker).await?;
+        let models = self
+            .inner
+            .fleet
+            .apply(deployments, &config.circuit_breaker)
+            .await?;
         let revision = self.inner.state.load().revision.next();
         self.inner.cache.reconfigure(config.cache);
-        let state = State { revision, config: Arc::new(config), table, models };
+        let state = State {
+            revision,
+            config: Arc::new(config),
+            table,
+            models,
+        };
         self.inner.state.store(Arc::new(state));
         Ok(revision)
     }
@@ -143,7 +160,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::chat_from`].
     pub async fn chat(&self, request: ChatRequest) -> Result<Reply, Error> {
-        let source = Source { door: "library", path: "generate", arrived: Moment::now() };
+        let source = Source {
+            door: "library",
+            path: "generate",
+            arrived: Moment::now(),
+        };
         self.chat_from(source, request).await
     }
 
@@ -169,14 +190,21 @@ impl Engine {
         let state = self.inner.state.load();
         let now = Moment::now();
         let view = |model: &ModelName| state.view(model, request.priority, now);
-        state.table.explain(&facts(request), view, self.inner.seed()).map_err(unroutable)
+        state
+            .table
+            .explain(&facts(request), view, self.inner.seed())
+            .map_err(unroutable)
     }
 
     /// Status of every model, in configured order.
     pub fn models(&self) -> Vec<(ModelName, ModelStatus)> {
         let now = Moment::now();
         let state = self.inner.state.load();
-        state.models.iter().map(|(name, model)| (name.clone(), model.status(now))).collect()
+        state
+            .models
+            .iter()
+            .map(|(name, model)| (name.clone(), model.status(now)))
+            .collect()
     }
 
     /// Names clients may ask for: `auto`, models, routes, aliases.
@@ -213,7 +241,10 @@ impl Engine {
         let state = self.inner.state.load_full();
         let Some(handle) = state.models.get(model) else {
             let name: String = model.chars().take(128).collect();
-            return Err(Error::new(Kind::UnknownModel, format!("model `{name}` does not exist")));
+            return Err(Error::new(
+                Kind::UnknownModel,
+                format!("model `{name}` does not exist"),
+            ));
         };
         let mode = match mode {
             BreakerMode::Auto => Mode::Auto,

@@ -34,7 +34,10 @@ pub(super) struct Exhausted {
 
 impl Exhausted {
     fn note(&mut self, model: &ModelName, text: String, reason: Reason, wait: Option<Duration>) {
-        let tried = Tried { model: model.clone(), reason: text };
+        let tried = Tried {
+            model: model.clone(),
+            reason: text,
+        };
         if self.tried.last() != Some(&tried) {
             self.tried.push(tried); // a repeat that failed alike is told once
         }
@@ -47,7 +50,12 @@ impl Exhausted {
 
     /// Skipped by the plan.
     pub(super) fn barred(&mut self, model: &ModelName, bar: &Barred) {
-        self.note(model, bar.reason.clone(), reason_of(bar.cause), bar.retry_after);
+        self.note(
+            model,
+            bar.reason.clone(),
+            reason_of(bar.cause),
+            bar.retry_after,
+        );
     }
 
     /// Refused by its queue or breaker.
@@ -61,7 +69,12 @@ impl Exhausted {
                 self.note(model, refused.to_string(), reason, refused.retry_after());
             }
             Refusal::Breaker(refused) => {
-                self.note(model, refused.to_string(), reason_of(refused.bar()), refused.retry_after());
+                self.note(
+                    model,
+                    refused.to_string(),
+                    reason_of(refused.bar()),
+                    refused.retry_after(),
+                );
             }
         }
     }
@@ -74,8 +87,10 @@ impl Exhausted {
             Class::Hard | Class::Credential | Class::Caller => (Reason::Failed, None),
         };
         if failure.class == Class::Caller {
-            let rejection =
-                Rejection { status: failure.status.unwrap_or(400), body: failure.body.clone() };
+            let rejection = Rejection {
+                status: failure.status.unwrap_or(400),
+                body: failure.body.clone(),
+            };
             self.rejection = Some((rejection, failure.message.clone()));
         }
         self.note(model, failure.message.clone(), reason, wait);
@@ -91,24 +106,45 @@ impl Exhausted {
         }
         let any = |reason: Reason| self.reasons.contains(&reason);
         let all = |reason: Reason| self.reasons.iter().all(|known| *known == reason);
-        let advice = Retry::After(self.retry_after.unwrap_or(Duration::from_secs(1)).min(MAX_ADVICE));
+        let advice = Retry::After(
+            self.retry_after
+                .unwrap_or(Duration::from_secs(1))
+                .min(MAX_ADVICE),
+        );
         let (kind, lead, retry) = if all(Reason::Unfit) {
-            (Kind::InvalidRequest, "no model can take this request", Retry::Never)
-        } else if self.reasons.iter().all(|r| matches!(r, Reason::Gated | Reason::Unfit)) {
+            (
+                Kind::InvalidRequest,
+                "no model can take this request",
+                Retry::Never,
+            )
+        } else if self
+            .reasons
+            .iter()
+            .all(|r| matches!(r, Reason::Gated | Reason::Unfit))
+        {
             (Kind::RateLimited, "every model asks for patience", advice)
         } else if any(Reason::Failed) {
             (Kind::UpstreamFailed, "every model failed", Retry::Never)
         } else if any(Reason::TimedOut) {
-            (Kind::DeadlineExceeded, "no model answered in time", Retry::Never)
+            (
+                Kind::DeadlineExceeded,
+                "no model answered in time",
+                Retry::Never,
+            )
         } else if any(Reason::Overloaded) {
             (Kind::Overloaded, "every queue is full", advice)
         } else {
             (Kind::Unavailable, "no model is available", advice)
         };
-        let list: Vec<String> =
-            self.tried.iter().map(|tried| format!("{}: {}", tried.model, tried.reason)).collect();
+        let list: Vec<String> = self
+            .tried
+            .iter()
+            .map(|tried| format!("{}: {}", tried.model, tried.reason))
+            .collect();
         let message = format!("{lead} ({})", list.join("; "));
-        Error::new(kind, message).with_retry(retry).with_tried(self.tried)
+        Error::new(kind, message)
+            .with_retry(retry)
+            .with_tried(self.tried)
     }
 }
 
@@ -155,12 +191,19 @@ mod tests {
     #[test]
     fn the_error_names_every_candidate_and_why() {
         let mut exhausted = Exhausted::default();
-        let bar = Barred { reason: "breaker open".into(), retry_after: None, cause: Bar::Broken };
+        let bar = Barred {
+            reason: "breaker open".into(),
+            retry_after: None,
+            cause: Bar::Broken,
+        };
         exhausted.barred(&"a".into(), &bar);
         exhausted.failed(&"b".into(), &Failure::new(Class::Hard, "http 503"));
         let error = exhausted.into_error();
         assert_eq!(error.kind, Kind::UpstreamFailed);
-        assert_eq!(error.message, "every model failed (a: breaker open; b: http 503)");
+        assert_eq!(
+            error.message,
+            "every model failed (a: breaker open; b: http 503)"
+        );
         assert_eq!(error.tried.len(), 2);
     }
 
@@ -169,7 +212,11 @@ mod tests {
         let mut exhausted = Exhausted::default();
         for (model, seconds) in [("a", 40), ("b", 12)] {
             let retry_after = Some(Duration::from_secs(seconds));
-            let bar = Barred { reason: "breaker open".into(), retry_after, cause: Bar::Broken };
+            let bar = Barred {
+                reason: "breaker open".into(),
+                retry_after,
+                cause: Bar::Broken,
+            };
             exhausted.barred(&model.into(), &bar);
         }
         let error = exhausted.into_error();

@@ -38,6 +38,9 @@ pub(crate) struct State {
 impl State {
     /// A model as routing sees it at this moment.
     pub(crate) fn view(&self, model: &ModelName, priority: Priority, now: Moment) -> View {
-        self.models.get(model).map(|model| model.view(now, priority)).unwrap_or_default()
+        self.models
+            .get(model)
+            .map(|model| model.view(now, priority))
+            .unwrap_or_default()
     }
 }

@@ -14,6 +14,7 @@ use super::engine::{Inner, facts, unroutable};
 use super::reply::{CacheStatus, Reply, ReplyBody, ReplyStream, StreamEnd};
 use super::state::State;
 use crate::cache::{Candidate, Hit, Lookup, Ticket};
+use crate::config::routing::CacheConfig;
 use crate::error::Error;
 use crate::model::Attempted;
 use crate::routing::Plan;
@@ -31,7 +32,10 @@ impl Inner {
         mut account: Account,
     ) -> Result<Reply, Error> {
         let span = account.span().clone();
-        let told = self.tell_inside(&request, &mut account).instrument(span).await;
+        let told = self
+            .tell_inside(&request, &mut account)
+            .instrument(span)
+            .await;
         match told {
             Ok(Told::Hit(hit)) => Ok(serve_hit(&request, &hit, account)),
             Ok(Told::Answer(answer)) => Ok(self.deliver(&request, *answer, account)),
@@ -52,16 +56,9 @@ impl Inner {
         account.routed(plan.route.clone());
         let asked = Moment::now();
         let settings = state.config.cache.for_route(plan.cache.as_ref());
-        let lookup = self.cache.lookup(request, &settings).instrument(spans::cache_lookup()).await;
-        let ticket = match lookup {
-            Lookup::Hit(hit) => {
-                account.hit(&hit);
-                return Ok(Told::Hit(hit));
-            }
-            Lookup::Miss(ticket) => {
-                account.looked_up(CacheStatus::Miss);
-                Some(ticket)
-            }
+        let ticket = match self.look_up(request, &settings, account).await {
+            Lookup::Hit(hit) => return Ok(Told::Hit(hit)),
+            Lookup::Miss(ticket) => Some(ticket),
             Lookup::Bypass(_) => None,
         };
         if Moment::now().since(asked) > PLAN_STAYS_FRESH {
@@ -71,18 +68,64 @@ impl Inner {
         let walked = self.walk((&state, &plan), request, &mut walk).await;
         account.walked(&walk);
         let (model, attempted) = walked?;
-        account.answering(&model, state.table.model(&model).and_then(|facts| facts.price));
-        Ok(Told::Answer(Box::new(Answered { model, attempted, ticket })))
+        account.answering(
+            &model,
+            state.table.model(&model).and_then(|facts| facts.price),
+        );
+        Ok(Told::Answer(Box::new(Answered {
+            model,
+            attempted,
+            ticket,
+        })))
+    }
+
+    async fn look_up(
+        &self,
+        request: &ChatRequest,
+        settings: &CacheConfig,
+        account: &mut Account,
+    ) -> Lookup {
+        let span = spans::cache_lookup();
+        let lookup = self
+            .cache
+            .lookup(request, settings)
+            .instrument(span.clone())
+            .await;
+        match &lookup {
+            Lookup::Hit(hit) => account.hit(hit),
+            Lookup::Miss(_) => account.looked_up(CacheStatus::Miss),
+            Lookup::Bypass(_) => account.looked_up(CacheStatus::Bypass),
+        }
+        let (status, similarity) = account.cache();
+        spans::cache_ended(&span, status, similarity);
+        let metrics = self.recorder.metrics();
+        match status {
+            CacheStatus::Exact => metrics.cache_looked_up("exact", "hit"),
+            CacheStatus::Semantic => metrics.cache_looked_up("semantic", "hit"),
+            CacheStatus::Miss => metrics.cache_looked_up("all", "miss"),
+            CacheStatus::Bypass => metrics.cache_looked_up("all", "bypass"),
+        }
+        if let Some(similarity) = similarity {
+            metrics.similarity(similarity);
+        }
+        lookup
     }
 
     fn plan(&self, state: &State, request: &ChatRequest) -> Result<Plan, Error> {
         let now = Moment::now();
         let view = |model: &ModelName| state.view(model, request.priority, now);
-        state.table.plan(&facts(request), view, self.seed()).map_err(unroutable)
+        state
+            .table
+            .plan(&facts(request), view, self.seed())
+            .map_err(unroutable)
     }
 
     fn deliver(&self, request: &ChatRequest, answer: Answered, mut account: Account) -> Reply {
-        let Answered { model, attempted, ticket } = answer;
+        let Answered {
+            model,
+            attempted,
+            ticket,
+        } = answer;
         match attempted {
             Attempted::Whole(whole, _) => {
                 if let Some(usage) = whole.tap.usage {
@@ -93,7 +136,10 @@ impl Inner {
                 }
                 let meta = account.meta();
                 account.answered();
-                Reply { meta, body: ReplyBody::Complete(whole) }
+                Reply {
+                    meta,
+                    body: ReplyBody::Complete(whole),
+                }
             }
             Attempted::Stream(chunks, _) => {
                 let meta = account.meta();
@@ -102,7 +148,10 @@ impl Inner {
                     .with_usage(request.include_usage)
                     .telling(Arc::clone(&end));
                 let chunks = delivery.run(chunks);
-                Reply { meta, body: ReplyBody::Stream(ReplyStream::new(chunks, end)) }
+                Reply {
+                    meta,
+                    body: ReplyBody::Stream(ReplyStream::new(chunks, end)),
+                }
             }
         }
     }
@@ -143,9 +192,17 @@ fn serve_hit(request: &ChatRequest, hit: &Hit, mut account: Account) -> Reply {
     let meta = account.meta();
     account.answered();
     if !request.stream {
-        return Reply { meta, body: ReplyBody::Complete(hit.answer.completion()) };
+        return Reply {
+            meta,
+            body: ReplyBody::Complete(hit.answer.completion()),
+        };
     }
     let chunks = hit.answer.chunks(request.include_usage).into_iter().map(Ok);
-    let end = Arc::new(Mutex::new(StreamEnd { cost_usd: meta.cost_usd }));
-    Reply { meta, body: ReplyBody::Stream(ReplyStream::new(stream::iter(chunks).boxed(), end)) }
+    let end = Arc::new(Mutex::new(StreamEnd {
+        cost_usd: meta.cost_usd,
+    }));
+    Reply {
+        meta,
+        body: ReplyBody::Stream(ReplyStream::new(stream::iter(chunks).boxed(), end)),
+    }
 }

@@ -96,7 +96,10 @@ impl Actor for ModelActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match posted.message {
-            Message::Answered { first_token, latency } => {
+            Message::Answered {
+                first_token,
+                latency,
+            } => {
                 state.profile.answered(first_token, latency);
                 state.publish();
             }
@@ -195,7 +198,9 @@ impl State {
     /// Which child is gone; its address is emptied so that nobody waits for it.
     fn lost(&mut self, cell: &ActorCell) -> Option<Child> {
         let gone = |known: &Option<ActorCell>| {
-            known.as_ref().is_some_and(|known| known.get_id() == cell.get_id())
+            known
+                .as_ref()
+                .is_some_and(|known| known.get_id() == cell.get_id())
         };
         if gone(&self.queue) {
             self.queue = None;
@@ -216,8 +221,14 @@ impl State {
 
     fn reconfigure(&mut self, spec: Arc<Spec>, myself: &ActorRef<Posted<Message>>) {
         self.model = self.model.with_spec(spec);
-        self.model.shared.queue.reconfigure(self.model.spec.queue_limits());
-        self.model.shared.breaker.reconfigure(self.model.spec.breaker);
+        self.model
+            .shared
+            .queue
+            .reconfigure(self.model.spec.queue_limits());
+        self.model
+            .shared
+            .breaker
+            .reconfigure(self.model.spec.breaker);
         if self.model.spec.config.health.is_none() {
             self.model.shared.health.store(0, Ordering::Relaxed);
         }
@@ -247,7 +258,9 @@ impl State {
 
     fn heard(&mut self, up: bool, myself: &ActorRef<Posted<Message>>) {
         let shared = &self.model.shared;
-        let before = shared.health.swap(if up { 1 } else { 2 }, Ordering::Relaxed);
+        let before = shared
+            .health
+            .swap(if up { 1 } else { 2 }, Ordering::Relaxed);
         if before != if up { 1 } else { 2 } {
             let model = self.model.name();
             tracing::info!(%model, up, "health changed");

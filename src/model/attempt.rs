@@ -83,7 +83,10 @@ impl ModelHandle {
         let asked = Moment::now();
         let permit = self.permit(request).await?;
         let started = Moment::now();
-        let timing = Timing { queue_wait: started.since(asked), upstream: Duration::ZERO };
+        let timing = Timing {
+            queue_wait: started.since(asked),
+            upstream: Duration::ZERO,
+        };
         let leave = self.shared.breaker.admit(started).await;
         let leave = leave.map_err(|refused| AttemptError::Refused(Refusal::Breaker(refused)))?;
         let span = spans::attempt(&spans::AttemptSpan {
@@ -103,13 +106,23 @@ impl ModelHandle {
             traceparent: self.traceparent(&span),
         };
         let verdict = Verdict::new(self.clone(), leave, span.clone());
-        self.ask(call, permit, verdict, timing).instrument(span).await
+        self.ask(call, permit, verdict, timing)
+            .instrument(span)
+            .await
     }
 
     async fn permit(&self, request: &ChatRequest) -> Result<Permit, AttemptError> {
         let span = spans::queue_wait(self.name(), request.priority);
-        let admitted = self.shared.queue.admit(ticket(request)).instrument(span.clone()).await;
-        spans::queue_ended(&span, admitted.as_ref().err().map(|refused| refused.as_str()));
+        let admitted = self
+            .shared
+            .queue
+            .admit(ticket(request))
+            .instrument(span.clone())
+            .await;
+        spans::queue_ended(
+            &span,
+            admitted.as_ref().err().map(|refused| refused.as_str()),
+        );
         admitted.map_err(|refused| match refused {
             queue::Denied::Expired => AttemptError::Deadline,
             queue::Denied::Busy { .. } | queue::Denied::Broken | queue::Denied::Restarting => {
@@ -120,7 +133,11 @@ impl ModelHandle {
 
     /// The traceparent for the upstream, if this model's upstream may see it.
     fn traceparent(&self, span: &tracing::Span) -> Option<String> {
-        if self.spec.propagates_trace { propagation::current_traceparent(span) } else { None }
+        if self.spec.propagates_trace {
+            propagation::current_traceparent(span)
+        } else {
+            None
+        }
     }
 
     async fn ask(
@@ -131,7 +148,11 @@ impl ModelHandle {
         timing: Timing,
     ) -> Result<Attempted, AttemptError> {
         let (stream, started, timeouts) = (call.stream, verdict.started, call.timeouts);
-        let patience = if stream { timeouts.first_token } else { timeouts.total };
+        let patience = if stream {
+            timeouts.first_token
+        } else {
+            timeouts.total
+        };
         let limit = patience.min(timeouts.total);
         let left = started.until(call.deadline);
         let body = Arc::clone(&call.body);
@@ -159,7 +180,10 @@ impl ModelHandle {
                 return Err(AttemptError::Failed(failure));
             }
         };
-        let timing = Timing { upstream: Moment::now().since(started), ..timing };
+        let timing = Timing {
+            upstream: Moment::now().since(started),
+            ..timing
+        };
         Ok(match begun {
             Begun::Whole(completion) => {
                 let mut verdict = verdict;
@@ -191,7 +215,10 @@ async fn prefetch(mut pieces: ChunkStream) -> Result<Begun, Failure> {
     while first.len() < MAX_PREFETCH {
         match pieces.next().await {
             None if first.is_empty() => {
-                return Err(Failure::new(Class::Hard, "upstream ended the stream before it began"));
+                return Err(Failure::new(
+                    Class::Hard,
+                    "upstream ended the stream before it began",
+                ));
             }
             None => break,
             Some(Err(failure)) => return Err(failure),
@@ -204,17 +231,26 @@ async fn prefetch(mut pieces: ChunkStream) -> Result<Begun, Failure> {
             }
         }
     }
-    Err(Failure::new(Class::Hard, "upstream sent no answer, only announcements"))
+    Err(Failure::new(
+        Class::Hard,
+        "upstream sent no answer, only announcements",
+    ))
 }
 
 fn ticket(request: &ChatRequest) -> Ticket {
     const ASSUMED_OUTPUT_TOKENS: u64 = 256;
-    let output = request.features.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS);
+    let output = request
+        .features
+        .max_output_tokens
+        .unwrap_or(ASSUMED_OUTPUT_TOKENS);
     Ticket {
         tenant: request.tenant.clone(),
         priority: request.priority,
         deadline: request.deadline,
-        cost: request.features.prompt_tokens.saturating_add(output.saturating_mul(4)),
+        cost: request
+            .features
+            .prompt_tokens
+            .saturating_add(output.saturating_mul(4)),
         bytes: request.features.text.len() as u64,
     }
 }

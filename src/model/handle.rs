@@ -43,14 +43,21 @@ pub(crate) struct Spec {
 
 impl std::fmt::Debug for Spec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spec").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Spec")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl Spec {
     /// Everything configured, with what follows from it worked out once.
     pub(crate) fn new(deployment: Deployment, breaker: Settings) -> Self {
-        let Deployment { name, config, provider, identity } = deployment;
+        let Deployment {
+            name,
+            config,
+            provider,
+            identity,
+        } = deployment;
         let base_url = config.base_url.as_deref();
         let server = base_url
             .and_then(|url| reqwest::Url::parse(url).ok())
@@ -58,7 +65,15 @@ impl Spec {
         let at_home = base_url.map_or(config.provider != ProviderKind::OpenAi, is_private);
         let propagates_trace = config.propagate_trace.unwrap_or(at_home);
         let config = Arc::new(config);
-        Spec { name, config, provider, breaker, identity, server, propagates_trace }
+        Spec {
+            name,
+            config,
+            provider,
+            breaker,
+            identity,
+            server,
+            propagates_trace,
+        }
     }
 
     /// Phase limits of an attempt.
@@ -117,12 +132,18 @@ impl ModelHandle {
             health: AtomicU8::new(0),
             metrics,
         };
-        ModelHandle { spec, shared: Arc::new(shared) }
+        ModelHandle {
+            spec,
+            shared: Arc::new(shared),
+        }
     }
 
     /// The same model under changed settings.
     pub(crate) fn with_spec(&self, spec: Arc<Spec>) -> Self {
-        ModelHandle { spec, shared: Arc::clone(&self.shared) }
+        ModelHandle {
+            spec,
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// Its name.
@@ -145,7 +166,12 @@ impl ModelHandle {
         View {
             barred,
             busy: self.shared.queue.depth() + self.shared.queue.in_flight(),
-            first_token: self.shared.profile.load().first_token.map(Duration::from_secs_f64),
+            first_token: self
+                .shared
+                .profile
+                .load()
+                .first_token
+                .map(Duration::from_secs_f64),
         }
     }
 

@@ -65,10 +65,13 @@ impl Guarded {
                 "upstream cut the stream off before it finished",
             ))),
             Err(_) if self.finished => None,
-            Err(_) if left < self.idle => {
-                Some(Err(Failure::timed_out("answer took longer than the total limit")))
-            }
-            Err(_) => Some(Err(Failure::timed_out(format!("stream silent for {:?}", self.idle)))),
+            Err(_) if left < self.idle => Some(Err(Failure::timed_out(
+                "answer took longer than the total limit",
+            ))),
+            Err(_) => Some(Err(Failure::timed_out(format!(
+                "stream silent for {:?}",
+                self.idle
+            )))),
         }
     }
 }

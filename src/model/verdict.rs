@@ -40,7 +40,8 @@ impl Verdict {
 
     /// The first real delta is here.
     pub(super) fn first_token(&mut self) {
-        self.first_token.get_or_insert_with(|| Moment::now().since(self.started));
+        self.first_token
+            .get_or_insert_with(|| Moment::now().since(self.started));
     }
 
     /// A piece of the answer passed.
@@ -52,7 +53,10 @@ impl Verdict {
     pub(super) fn answered(mut self) {
         let latency = Moment::now().since(self.started);
         let first_token = self.first_token.unwrap_or(latency);
-        self.model.shared.mailbox.post_owed(Message::Answered { first_token, latency });
+        self.model.shared.mailbox.post_owed(Message::Answered {
+            first_token,
+            latency,
+        });
         self.settle(Outcome::Ok, AttemptOutcome::Answered, None);
     }
 
@@ -66,12 +70,18 @@ impl Verdict {
 
     /// The client's time ran out. It counts against the model only after real patience.
     pub(super) fn out_of_time(mut self, patient: bool) {
-        let outcome = if patient { Outcome::Hard } else { Outcome::Cancelled };
+        let outcome = if patient {
+            Outcome::Hard
+        } else {
+            Outcome::Cancelled
+        };
         self.settle(outcome, AttemptOutcome::Abandoned, None);
     }
 
     fn settle(&mut self, outcome: Outcome, told: AttemptOutcome, status: Option<u16>) {
-        let Some(leave) = self.leave.take() else { return };
+        let Some(leave) = self.leave.take() else {
+            return;
+        };
         self.model.shared.breaker.record(leave, outcome);
         self.model.shared.metrics.attempt_ended(&AttemptRecord {
             model: self.model.name(),
@@ -80,8 +90,12 @@ impl Verdict {
             first_chunk: self.first_token,
             usage: self.usage,
         });
-        let known =
-            AttemptEnd { response_model: None, finish: self.finish, usage: self.usage, status };
+        let known = AttemptEnd {
+            response_model: None,
+            finish: self.finish,
+            usage: self.usage,
+            status,
+        };
         attempt_ended(&self.span, told, &known);
     }
 }

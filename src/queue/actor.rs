@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -36,9 +36,6 @@ pub(crate) enum Message {
     BreakerOpened,
     /// The bounds changed.
     Reconfigure(QueueLimits),
-    /// Test only: fail.
-    #[cfg(test)]
-    Fail,
 }
 
 /// What the actor is born with.
@@ -55,8 +52,11 @@ pub(crate) struct State {
     given: Arguments,
     buffer: Buffer,
     waiting: HashMap<ItemId, oneshot::Sender<Result<Permit, Denied>>>,
-    timer: Option<(Moment, JoinHandle<Result<(), ractor::MessagingErr<Posted<Message>>>>)>,
+    timer: Option<(Moment, Timer)>,
 }
+
+/// A wake-up call to oneself.
+type Timer = JoinHandle<Result<(), MessagingErr<Posted<Message>>>>;
 
 /// The actor.
 pub(crate) struct QueueActor;
@@ -73,7 +73,12 @@ impl Actor for QueueActor {
     ) -> Result<State, ActorProcessingErr> {
         let buffer = Buffer::new(limits(given.limits));
         given.handle.inner.depth.store(0, Ordering::Relaxed);
-        Ok(State { given, buffer, waiting: HashMap::new(), timer: None })
+        Ok(State {
+            given,
+            buffer,
+            waiting: HashMap::new(),
+            timer: None,
+        })
     }
 
     async fn handle(
@@ -90,8 +95,6 @@ impl Actor for QueueActor {
             Message::Tick => state.timer = None,
             Message::BreakerOpened => state.refuse_all(Denied::Broken),
             Message::Reconfigure(limits) => state.reconfigure(limits),
-            #[cfg(test)]
-            Message::Fail => return Err("told to fail".into()),
         }
         state.expire(now);
         state.dispatch(now);
@@ -102,12 +105,7 @@ impl Actor for QueueActor {
 }
 
 impl State {
-    fn admit(
-        &mut self,
-        item: Item,
-        reply: oneshot::Sender<Result<Permit, Denied>>,
-        now: Moment,
-    ) {
+    fn admit(&mut self, item: Item, reply: oneshot::Sender<Result<Permit, Denied>>, now: Moment) {
         let slots = &self.given.handle.inner.slots;
         if self.buffer.depth() == 0 && slots.take() {
             self.buffer.record_dispatch(&item.tenant, item.cost, now);
@@ -119,16 +117,30 @@ impl State {
             return;
         }
         let id = item.id;
-        match self.buffer.push(item, now, ServiceEstimate { p50: slots.service() }) {
+        match self.buffer.push(
+            item,
+            now,
+            ServiceEstimate {
+                p50: slots.service(),
+            },
+        ) {
             Ok(evicted) => {
                 self.waiting.insert(id, reply);
                 for evicted in evicted {
                     let retry_after = Some(evicted.retry_after);
-                    self.refuse(evicted.item.id, Denied::Busy { why: "evicted", retry_after });
+                    self.refuse(
+                        evicted.item.id,
+                        Denied::Busy {
+                            why: "evicted",
+                            retry_after,
+                        },
+                    );
                 }
             }
             Err(refused) => {
-                self.given.metrics.queue_refused(&self.given.model, refused.as_str());
+                self.given
+                    .metrics
+                    .queue_refused(&self.given.model, refused.as_str());
                 let _ = reply.send(Err(refused.into()));
             }
         }
@@ -146,7 +158,9 @@ impl State {
 
     fn refuse(&mut self, id: ItemId, refused: Denied) {
         if let Some(reply) = self.waiting.remove(&id) {
-            self.given.metrics.queue_refused(&self.given.model, refused.as_str());
+            self.given
+                .metrics
+                .queue_refused(&self.given.model, refused.as_str());
             let _ = reply.send(Err(refused));
         }
     }
@@ -166,7 +180,10 @@ impl State {
         for Expired { item, lapse } in expired {
             let refused = match lapse {
                 Lapse::Deadline => Denied::Expired,
-                Lapse::MaxWait => Denied::Busy { why: "max_wait", retry_after: None },
+                Lapse::MaxWait => Denied::Busy {
+                    why: "max_wait",
+                    retry_after: None,
+                },
             };
             self.refuse(item.id, refused);
         }
@@ -181,7 +198,9 @@ impl State {
             let Some(item) = popped.item else { return };
             if let Some(reply) = self.waiting.remove(&item.id) {
                 let wait = now.since(item.arrival);
-                self.given.metrics.queue_waited(&self.given.model, item.priority, wait);
+                self.given
+                    .metrics
+                    .queue_waited(&self.given.model, item.priority, wait);
                 // a client that just left drops the permit with the reply, which frees the slot
                 let _ = reply.send(Ok(permit));
             }
@@ -190,10 +209,24 @@ impl State {
 
     fn publish(&self) {
         let depth = self.buffer.depth();
-        let lowest = self.buffer.depth_by_priority().iter().rposition(|waiting| *waiting > 0);
-        self.given.handle.inner.depth.store(depth, Ordering::Relaxed);
-        self.given.handle.inner.lowest.store(lowest.unwrap_or(0), Ordering::Relaxed);
-        self.given.metrics.queue_depth(&self.given.model, u64::from(depth));
+        let lowest = self
+            .buffer
+            .depth_by_priority()
+            .iter()
+            .rposition(|waiting| *waiting > 0);
+        self.given
+            .handle
+            .inner
+            .depth
+            .store(depth, Ordering::Relaxed);
+        self.given
+            .handle
+            .inner
+            .lowest
+            .store(lowest.unwrap_or(0), Ordering::Relaxed);
+        self.given
+            .metrics
+            .queue_depth(&self.given.model, u64::from(depth));
     }
 
     /// Wakes up when the next item expires.
@@ -223,5 +256,8 @@ impl Drop for State {
 }
 
 fn limits(given: QueueLimits) -> Limits {
-    Limits { max_depth: given.max_depth, ..Limits::default() }
+    Limits {
+        max_depth: given.max_depth,
+        ..Limits::default()
+    }
 }

@@ -77,7 +77,17 @@ impl From<Refused> for Denied {
     fn from(why: Refused) -> Self {
         match why {
             Refused::DeadlinePassed => Denied::Expired,
-            busy => Denied::Busy { why: busy.as_str(), retry_after: busy.retry_after() },
+            busy @ (Refused::Full { .. }
+            | Refused::Bytes { .. }
+            | Refused::TooBig
+            | Refused::TenantShare { .. }
+            | Refused::LevelShare { .. }
+            | Refused::WaitTooLong { .. }
+            | Refused::DeadlineTooClose { .. }
+            | Refused::Duplicate) => Denied::Busy {
+                why: busy.as_str(),
+                retry_after: busy.retry_after(),
+            },
         }
     }
 }
@@ -136,7 +146,9 @@ impl QueueHandle {
             max_depth: AtomicU32::new(limits.max_depth),
             next_id: AtomicU64::new(0),
         };
-        QueueHandle { inner: Arc::new(inner) }
+        QueueHandle {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Requests waiting.
@@ -166,7 +178,9 @@ impl QueueHandle {
     /// Changes the bounds for whoever comes next.
     pub(crate) fn reconfigure(&self, limits: QueueLimits) {
         self.inner.slots.set_limit(limits.max_concurrency);
-        self.inner.max_depth.store(limits.max_depth, Ordering::Relaxed);
+        self.inner
+            .max_depth
+            .store(limits.max_depth, Ordering::Relaxed);
         self.inner.mailbox.post_owed(Message::Reconfigure(limits));
     }
 
@@ -176,7 +190,10 @@ impl QueueHandle {
     }
 
     pub(super) fn permit(&self) -> Permit {
-        Permit { queue: self.clone(), taken: Moment::now() }
+        Permit {
+            queue: self.clone(),
+            taken: Moment::now(),
+        }
     }
 
     /// Waits for a permit, at most until the ticket's deadline. Dropping the future leaves the
@@ -199,17 +216,22 @@ impl QueueHandle {
             bytes: ticket.bytes,
         };
         let (reply, answer) = oneshot::channel();
-        let mut place = Place { queue: self, id, armed: true };
+        let mut place = Place {
+            queue: self,
+            id,
+            armed: true,
+        };
         slots.begin_waiting();
-        self.inner.mailbox.try_post(Message::Admit { item, reply }).map_err(|undelivered| {
-            match undelivered {
+        self.inner
+            .mailbox
+            .try_post(Message::Admit { item, reply })
+            .map_err(|undelivered| match undelivered {
                 Undelivered::Full => Denied::Busy {
                     why: "full",
                     retry_after: Some(Duration::from_secs(1)),
                 },
                 Undelivered::Gone => Denied::Restarting,
-            }
-        })?;
+            })?;
         let answered = tokio::time::timeout(now.until(deadline), answer).await;
         match answered {
             Ok(Ok(verdict)) => {

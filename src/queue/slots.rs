@@ -34,7 +34,9 @@ impl Slots {
     pub(super) fn take(&self) -> bool {
         let limit = self.limit.load(Ordering::SeqCst);
         let one_more = |running| (running < limit).then_some(running + 1);
-        self.running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+        self.running
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more)
+            .is_ok()
     }
 
     /// Gives a slot back after `held`. True when somebody may be waiting for it.
@@ -48,7 +50,11 @@ impl Slots {
     fn observe(&self, held: std::time::Duration) {
         let held = u64::try_from(held.as_micros()).unwrap_or(u64::MAX).max(1);
         let old = self.service_micros.load(Ordering::Relaxed);
-        let new = if old == 0 { held } else { old - old / 8 + held / 8 };
+        let new = if old == 0 {
+            held
+        } else {
+            old - old / 8 + held / 8
+        };
         self.service_micros.store(new.max(1), Ordering::Relaxed);
     }
 

@@ -41,10 +41,18 @@ impl Fleet {
             metrics: metrics.clone(),
             broken: broken.clone(),
         };
-        let (root, _) = Actor::spawn(None, NodeSupervisor, arguments).await.map_err(|source| {
-            Error::new(Kind::Internal, "the actors could not be started").with_source(source)
-        })?;
-        Ok(Fleet { root, models, metrics, broken, serving: Mutex::default() })
+        let (root, _) = Actor::spawn(None, NodeSupervisor, arguments)
+            .await
+            .map_err(|source| {
+                Error::new(Kind::Internal, "the actors could not be started").with_source(source)
+            })?;
+        Ok(Fleet {
+            root,
+            models,
+            metrics,
+            broken,
+            serving: Mutex::default(),
+        })
     }
 
     /// Puts these models in service and takes all others out. A model that stays the same
@@ -75,11 +83,15 @@ impl Fleet {
             })
             .collect();
         let (reply, done) = oneshot::channel();
-        let order = Message::Apply { models: handles.values().cloned().collect(), reply };
+        let order = Message::Apply {
+            models: handles.values().cloned().collect(),
+            reply,
+        };
         let unavailable = || Error::new(Kind::Unavailable, "the model supervisor is restarting");
         self.models.try_post(order).map_err(|_| unavailable())?;
         let done = tokio::time::timeout(MAX_WAIT, done).await;
-        done.map_err(|_| unavailable())?.map_err(|_| unavailable())?;
+        done.map_err(|_| unavailable())?
+            .map_err(|_| unavailable())?;
         serving.clone_from(&handles);
         Ok(handles)
     }
@@ -91,13 +103,10 @@ impl Fleet {
 
     /// Stops every actor.
     pub(crate) async fn stop(&self) {
-        let _ = self.root.stop_and_wait(None, Some(Duration::from_secs(5))).await;
-    }
-
-    /// Tests end an actor as a bug would.
-    #[cfg(test)]
-    pub(crate) fn root(&self) -> &ActorRef<()> {
-        &self.root
+        let _ = self
+            .root
+            .stop_and_wait(None, Some(Duration::from_secs(5)))
+            .await;
     }
 }
 
@@ -106,3 +115,6 @@ pub(super) type ModelMailbox = Mailbox<Message>;
 
 /// What the model supervisor's mailbox carries.
 pub(super) type ModelOrder = Posted<Message>;
+
+#[cfg(test)]
+mod tests;

@@ -49,8 +49,11 @@ impl Actor for ModelSupervisor {
         myself: ActorRef<Self::Msg>,
         ordered: Ordered,
     ) -> Result<State, ActorProcessingErr> {
-        let mut state =
-            State { ordered: Arc::clone(&ordered), children: HashMap::new(), restarts: HashMap::new() };
+        let mut state = State {
+            ordered: Arc::clone(&ordered),
+            children: HashMap::new(),
+            restarts: HashMap::new(),
+        };
         let models = ordered.lock().clone();
         for model in models {
             state.start(model, &myself).await?;
@@ -95,7 +98,9 @@ impl Actor for ModelSupervisor {
                 return Ok(());
             }
         };
-        let Some(name) = state.lost(&cell) else { return Ok(()) };
+        let Some(name) = state.lost(&cell) else {
+            return Ok(());
+        };
         let restarts = state.restarts.entry(name.clone()).or_default();
         match restarts.judge(Moment::now(), rand::random()) {
             Verdict::Escalate => Err(format!("model {name} keeps failing: {why}").into()),
@@ -120,7 +125,9 @@ impl State {
         let wanted: HashMap<&ModelName, &ModelHandle> =
             models.iter().map(|model| (model.name(), model)).collect();
         let stays = |name: &ModelName, old: &ModelHandle| {
-            wanted.get(name).is_some_and(|new| Arc::ptr_eq(&new.shared, &old.shared))
+            wanted
+                .get(name)
+                .is_some_and(|new| Arc::ptr_eq(&new.shared, &old.shared))
         };
         let mut gone = Vec::new();
         self.children.retain(|name, (model, cell)| {
@@ -139,12 +146,16 @@ impl State {
                 Some((known, _)) => {
                     *known = model.clone();
                     let spec = Arc::clone(&model.spec);
-                    model.shared.mailbox.post_owed(ModelMessage::Reconfigure(spec));
+                    model
+                        .shared
+                        .mailbox
+                        .post_owed(ModelMessage::Reconfigure(spec));
                 }
                 None => self.start(model, myself).await?,
             }
         }
-        self.restarts.retain(|name, _| self.children.contains_key(name));
+        self.restarts
+            .retain(|name, _| self.children.contains_key(name));
         Ok(())
     }
 
@@ -153,20 +164,25 @@ impl State {
         model: ModelHandle,
         myself: &ActorRef<ModelOrder>,
     ) -> Result<(), ActorProcessingErr> {
-        let arguments = ModelArguments { model: model.clone() };
+        let arguments = ModelArguments {
+            model: model.clone(),
+        };
         let supervisor = myself.get_cell();
         let (actor, _) = Actor::spawn_linked(None, ModelActor, arguments, supervisor).await?;
         let cell = actor.get_cell();
         model.shared.mailbox.attach(actor);
-        self.children.insert(model.name().clone(), (model, Some(cell)));
+        self.children
+            .insert(model.name().clone(), (model, Some(cell)));
         Ok(())
     }
 
     /// Which model's actor is gone; its addresses are emptied so that nobody waits for them.
     fn lost(&mut self, cell: &ActorCell) -> Option<ModelName> {
         let is_it = |known: &ActorCell| known.get_id() == cell.get_id();
-        let (name, (model, known)) =
-            self.children.iter_mut().find(|(_, (_, known))| known.as_ref().is_some_and(is_it))?;
+        let (name, (model, known)) = self
+            .children
+            .iter_mut()
+            .find(|(_, (_, known))| known.as_ref().is_some_and(is_it))?;
         *known = None;
         model.shared.mailbox.detach();
         model.shared.queue.mailbox().detach();

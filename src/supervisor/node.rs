@@ -44,7 +44,11 @@ impl Actor for NodeSupervisor {
         given: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let ordered = Arc::new(Mutex::new(Vec::new()));
-        let state = State { given, ordered, restarts: Restarts::default() };
+        let state = State {
+            given,
+            ordered,
+            restarts: Restarts::default(),
+        };
         state.start(&myself).await?;
         Ok(state)
     }

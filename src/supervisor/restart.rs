@@ -32,7 +32,11 @@ pub(crate) struct Restarts {
 impl Restarts {
     /// Judges one failure. `jitter` lies in [0, 1) and shortens the pause by up to half.
     pub(crate) fn judge(&mut self, now: Moment, jitter: f64) -> Verdict {
-        while self.recent.front().is_some_and(|at| now.since(*at) > WINDOW) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|at| now.since(*at) > WINDOW)
+        {
             self.recent.pop_front();
         }
         if self.recent.len() >= MAX_RESTARTS {
@@ -40,7 +44,11 @@ impl Restarts {
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.recent.len());
         self.recent.push_back(now);
-        Verdict::After(doubled.min(MAX_PAUSE).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0))
+        Verdict::After(
+            doubled
+                .min(MAX_PAUSE)
+                .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0),
+        )
     }
 }
 
@@ -58,7 +66,10 @@ mod tests {
             let at = Moment::from_millis(second * 1000);
             assert!(matches!(restarts.judge(at, 0.5), Verdict::After(_)));
         }
-        assert_eq!(restarts.judge(Moment::from_millis(6000), 0.5), Verdict::Escalate);
+        assert_eq!(
+            restarts.judge(Moment::from_millis(6000), 0.5),
+            Verdict::Escalate
+        );
     }
 
     #[test]
@@ -66,7 +77,10 @@ mod tests {
         let mut restarts = Restarts::default();
         for minute in 0..100 {
             let at = Moment::from_millis(minute * 60_000);
-            assert_eq!(restarts.judge(at, 0.0), Verdict::After(Duration::from_millis(100)));
+            assert_eq!(
+                restarts.judge(at, 0.0),
+                Verdict::After(Duration::from_millis(100))
+            );
         }
     }
 }

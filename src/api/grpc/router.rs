@@ -2,7 +2,8 @@
 
 use llm_router_proto::llm_router::v1;
 use llm_router_proto::llm_router::v1::router_service_server::RouterService;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tracing::{Instrument, Span};
 
 use super::convert::{self, Call};
 use super::deadline::Deadline;
@@ -12,6 +13,7 @@ use super::use_case::UseCase;
 use super::{metadata, status};
 use crate::error::{Error, Kind};
 use crate::inference::{Reply, ReplyBody};
+use crate::telemetry::{GrpcCall, propagation, spans};
 use crate::types::{ChatRequest, Moment, RequestId};
 
 /// The service over a node.
@@ -49,6 +51,41 @@ impl<U: UseCase> RouterDoor<U> {
     }
 }
 
+const GENERATE: &str = "llm_router.v1.RouterService/Generate";
+const STREAM_GENERATE: &str = "llm_router.v1.RouterService/StreamGenerate";
+
+/// A call's span and its place in the caller's trace; a stream's ends with its head, the request's
+/// own span below it goes on to the last message.
+struct Watched {
+    method: &'static str,
+    span: Span,
+    began: Moment,
+}
+
+impl Watched {
+    fn begin<T>(method: &'static str, call: &Request<T>) -> Self {
+        let span = spans::grpc_server(method);
+        propagation::set_parent(&span, call.metadata().as_ref());
+        Watched {
+            method,
+            span,
+            began: Moment::now(),
+        }
+    }
+
+    fn end<T>(self, node: &impl UseCase, answer: Result<T, Status>) -> Result<T, Status> {
+        let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
+        spans::grpc_ended(&self.span, code);
+        let duration = Moment::now().since(self.began);
+        node.ended(&GrpcCall {
+            method: self.method,
+            code,
+            duration,
+        });
+        answer
+    }
+}
+
 /// Takes a call apart: its message, what it says beside it, and its id for errors.
 fn read<T>(
     call: Request<T>,
@@ -76,24 +113,36 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         &self,
         call: Request<v1::GenerateRequest>,
     ) -> Result<Response<v1::GenerateResponse>, Status> {
+        let watched = Watched::begin(GENERATE, &call);
         let (request, id) = read(call, false, |message| message);
         let answer = match request {
-            Ok(request) => self.whole(request).await,
+            Ok(request) => self.whole(request).instrument(watched.span.clone()).await,
             Err(error) => Err(error),
         };
-        answer.map_err(|error| status::report(&error, &id))
+        watched.end(
+            &self.node,
+            answer.map_err(|error| status::report(&error, &id)),
+        )
     }
 
     async fn stream_generate(
         &self,
         call: Request<v1::StreamGenerateRequest>,
     ) -> Result<Response<Events>, Status> {
+        let watched = Watched::begin(STREAM_GENERATE, &call);
         let (request, id) = read(call, true, convert::from_stream);
         let answer = match request {
-            Ok(request) => self.streamed(request).await,
+            Ok(request) => {
+                self.streamed(request)
+                    .instrument(watched.span.clone())
+                    .await
+            }
             Err(error) => Err(error),
         };
-        answer.map_err(|error| status::report(&error, &id))
+        watched.end(
+            &self.node,
+            answer.map_err(|error| status::report(&error, &id)),
+        )
     }
 
     async fn list_models(

@@ -3,9 +3,10 @@
 use std::future::Future;
 
 use crate::error::Error;
-use crate::inference::{Engine, Reply};
+use crate::inference::{Engine, Reply, Source};
+use crate::telemetry::GrpcCall;
 use crate::types::report::{Explanation, ModelStatus, Stats};
-use crate::types::{ChatRequest, ModelName};
+use crate::types::{ChatRequest, ModelName, Moment};
 
 /// The node behind the door. Cheap to clone.
 pub(super) trait UseCase: Clone + Send + Sync + 'static {
@@ -19,11 +20,21 @@ pub(super) trait UseCase: Clone + Send + Sync + 'static {
     fn model_names(&self) -> Vec<String>;
     /// The counters.
     fn stats(&self) -> Stats;
+    /// A call of the service has ended; only a real node counts it.
+    fn ended(&self, _call: &GrpcCall<'_>) {}
 }
 
 impl UseCase for Engine {
     fn chat(&self, request: ChatRequest) -> impl Future<Output = Result<Reply, Error>> + Send {
-        Engine::chat(self, request)
+        let path = "llm_router.v1.RouterService";
+        self.chat_from(
+            Source {
+                door: "grpc",
+                path,
+                arrived: Moment::now(),
+            },
+            request,
+        )
     }
 
     fn explain(&self, request: &ChatRequest) -> Result<Explanation, Error> {
@@ -40,5 +51,9 @@ impl UseCase for Engine {
 
     fn stats(&self) -> Stats {
         Engine::stats(self)
+    }
+
+    fn ended(&self, call: &GrpcCall<'_>) {
+        self.metrics().grpc_ended(call);
     }
 }

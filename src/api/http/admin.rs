@@ -113,10 +113,17 @@ struct LookupOrder {
 }
 
 /// Would one text's answer be given for the other? Shows similarity, guards and decision.
-pub(super) async fn cache_lookup(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
+pub(super) async fn cache_lookup(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
     let compared = async {
         let order: LookupOrder = read(request).await?;
-        let compared = node.engine.cache().compare(&order.a, order.b.as_deref()).await;
+        let compared = node
+            .engine
+            .cache()
+            .compare(&order.a, order.b.as_deref())
+            .await;
         to_json(&compared.map_err(|source| {
             Error::new(Kind::Unavailable, source.to_string()).with_source(source)
         })?)
@@ -143,14 +150,16 @@ impl PurgeOrder {
         match (self.all, self.tag, self.tenant, self.entry) {
             (true, None, None, None) => Ok(Purge::All),
             (false, Some(tag), None, None) => {
-                let (name, value) =
-                    tag.split_once('=').ok_or_else(|| wrong("tag must look like name=value"))?;
+                let (name, value) = tag
+                    .split_once('=')
+                    .ok_or_else(|| wrong("tag must look like name=value"))?;
                 Ok(Purge::Tag(name.to_owned(), value.to_owned()))
             }
             (false, None, Some(tenant), None) => Ok(Purge::Tenant(tenant)),
-            (false, None, None, Some(entry)) => {
-                entry.parse().map(Purge::Entry).map_err(|_| wrong("entry is not an entry id"))
-            }
+            (false, None, None, Some(entry)) => entry
+                .parse()
+                .map(Purge::Entry)
+                .map_err(|_| wrong("entry is not an entry id")),
             _ => Err(wrong("give exactly one of all, tag, tenant or entry")),
         }
     }
@@ -160,9 +169,12 @@ impl PurgeOrder {
 pub(super) async fn cache_purge(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
     let purged = async {
         let order: PurgeOrder = read(request).await?;
-        let removed = node.engine.cache().purge(order.what()?).await.map_err(|source| {
-            Error::new(Kind::Internal, "purge failed").with_source(source)
-        })?;
+        let removed = node
+            .engine
+            .cache()
+            .purge(order.what()?)
+            .await
+            .map_err(|source| Error::new(Kind::Internal, "purge failed").with_source(source))?;
         Ok(json!({"removed": removed}))
     };
     respond(purged.await)

@@ -27,7 +27,9 @@ pub(super) async fn read(request: Request<Body>) -> Result<(HeaderMap, Bytes), E
     if announced.is_some_and(|bytes| bytes > MAX_BODY as u64) {
         return Err(too_large());
     }
-    let bytes = tokio::time::timeout(MAX_TIME, collect(body)).await.map_err(|_| too_slow())??;
+    let bytes = tokio::time::timeout(MAX_TIME, collect(body))
+        .await
+        .map_err(|_| too_slow())??;
     Ok((parts.headers, bytes))
 }
 
@@ -35,12 +37,16 @@ async fn collect(mut body: Body) -> Result<Bytes, Error> {
     let mut whole = BytesMut::new();
     let mut single: Option<Bytes> = None;
     loop {
-        let frame = tokio::time::timeout(MAX_PAUSE, body.frame()).await.map_err(|_| too_slow())?;
+        let frame = tokio::time::timeout(MAX_PAUSE, body.frame())
+            .await
+            .map_err(|_| too_slow())?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|source| {
             Error::new(Kind::InvalidRequest, "request body broke off").with_source(source)
         })?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         if whole.len() + single.as_ref().map_or(0, Bytes::len) + data.len() > MAX_BODY {
             return Err(too_large());
         }
@@ -58,11 +64,18 @@ async fn collect(mut body: Body) -> Result<Bytes, Error> {
 
 /// JSON, or nothing said at all outside of a browser (so that `curl -d` works as printed).
 fn check_media(headers: &HeaderMap) -> Result<(), Error> {
-    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    let encoded = headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| value != "identity");
     if encoded {
-        return Err(Error::new(Kind::UnsupportedMedia, "compressed request bodies are not taken"));
+        return Err(Error::new(
+            Kind::UnsupportedMedia,
+            "compressed request bodies are not taken",
+        ));
     }
-    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let json = media.is_some_and(|media| {
         let essence = media.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/json")
@@ -71,11 +84,17 @@ fn check_media(headers: &HeaderMap) -> Result<(), Error> {
     if json || !browser {
         return Ok(());
     }
-    Err(Error::new(Kind::UnsupportedMedia, "content-type must be application/json"))
+    Err(Error::new(
+        Kind::UnsupportedMedia,
+        "content-type must be application/json",
+    ))
 }
 
 fn too_large() -> Error {
-    Error::new(Kind::TooLarge, format!("request body is over {} MiB", MAX_BODY >> 20))
+    Error::new(
+        Kind::TooLarge,
+        format!("request body is over {} MiB", MAX_BODY >> 20),
+    )
 }
 
 fn too_slow() -> Error {

@@ -17,7 +17,11 @@ use crate::types::{ChatRequest, Moment, TenantId};
 
 /// Answers a chat request, whole or as a stream.
 pub(super) async fn completions(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
-    let source = Source { door: "http", path: "/v1/chat/completions", arrived: Moment::now() };
+    let source = Source {
+        door: "http",
+        path: "/v1/chat/completions",
+        arrived: Moment::now(),
+    };
     let answered = answer(&node, source, request).await;
     answered.unwrap_or_else(|error| errors::render(&error))
 }
@@ -94,7 +98,11 @@ pub(super) fn describe(meta: &ReplyMeta, headers: &mut HeaderMap) {
     set(headers, "x-llm-router-attempts", &meta.attempts.to_string());
     set(headers, "x-llm-router-cache", meta.cache.as_str());
     if let Some(similarity) = meta.similarity {
-        set(headers, "x-llm-router-similarity", &format!("{similarity:.4}"));
+        set(
+            headers,
+            "x-llm-router-similarity",
+            &format!("{similarity:.4}"),
+        );
     }
     if let Some(cost) = meta.cost_usd {
         set(headers, "x-llm-router-cost-usd", &cost.to_string());

@@ -49,9 +49,17 @@ fn pass_on(error: &Error, rejection: &Rejection) -> Response {
     let shaped = serde_json::from_slice::<serde_json::Value>(&rejection.body)
         .is_ok_and(|body| body.get("error").is_some_and(serde_json::Value::is_object));
     let text = String::from_utf8_lossy(&rejection.body);
-    let mut response =
-        json_response(rejection.status, if shaped { text.into_owned() } else { body(error) });
-    response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    let mut response = json_response(
+        rejection.status,
+        if shaped {
+            text.into_owned()
+        } else {
+            body(error)
+        },
+    );
+    response
+        .headers_mut()
+        .insert("x-should-retry", HeaderValue::from_static("false"));
     response
 }
 
@@ -70,9 +78,10 @@ fn retry_after(headers: &mut http::HeaderMap, wait: Duration) {
 pub(super) fn json_response(status: u16, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
@@ -104,11 +113,16 @@ mod tests {
     async fn an_upstream_refusal_is_passed_on_and_a_page_is_wrapped() {
         let refused = |body: &'static str| {
             let mut error = Error::new(Kind::UpstreamRejected, "upstream said 400");
-            error.rejection = Some(Rejection { status: 422, body: body.into() });
+            error.rejection = Some(Rejection {
+                status: 422,
+                body: body.into(),
+            });
             render(&error)
         };
         let text = |response: axum::response::Response| async {
-            let bytes = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 16)
+                .await
+                .unwrap();
             String::from_utf8(bytes.to_vec()).unwrap()
         };
         let own = r#"{"error":{"message":"bad tool","type":"x","param":"tools","code":null}}"#;

@@ -20,7 +20,11 @@ use crate::types::{ChatRequest, Moment, Priority};
 
 /// Answers one prompt.
 pub(super) async fn generate(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
-    let source = Source { door: "http", path: "/generate", arrived: Moment::now() };
+    let source = Source {
+        door: "http",
+        path: "/generate",
+        arrived: Moment::now(),
+    };
     answer(&node, source, request).await
 }
 
@@ -68,10 +72,16 @@ fn understand(mut options: Options, bytes: &[u8]) -> Result<ChatRequest, Error> 
     for ours in ["stream", "stream_options", "messages"] {
         object.remove(ours);
     }
-    if object.get("model").is_none_or(|model| model.get() == "null") {
+    if object
+        .get("model")
+        .is_none_or(|model| model.get() == "null")
+    {
         object.set("model", raw("auto"));
     }
-    object.set("messages", raw(&[json!({"role": "user", "content": prompt})]));
+    object.set(
+        "messages",
+        raw(&[json!({"role": "user", "content": prompt})]),
+    );
     Ok(assemble(options, ChatBody::from_object(object)?))
 }
 
@@ -116,7 +126,10 @@ mod tests {
         let wrong = |body: &str| understand(options(), body.as_bytes()).unwrap_err().param;
         assert_eq!(wrong("{}").as_deref(), Some("prompt"));
         assert_eq!(wrong(r#"{"prompt": 3}"#).as_deref(), Some("prompt"));
-        assert_eq!(wrong(r#"{"prompt":"a","priority":"urgent"}"#).as_deref(), Some("priority"));
+        assert_eq!(
+            wrong(r#"{"prompt":"a","priority":"urgent"}"#).as_deref(),
+            Some("priority")
+        );
     }
 
     #[test]

@@ -23,7 +23,10 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     if node.open_loopback {
-        let named = request.uri().authority().map(|authority| authority.host().to_owned());
+        let named = request
+            .uri()
+            .authority()
+            .map(|authority| authority.host().to_owned());
         if let Err(error) = judge(request.headers(), named.as_deref()) {
             return errors::render(&error);
         }
@@ -35,18 +38,34 @@ fn judge(headers: &HeaderMap, authority: Option<&str>) -> Result<(), Error> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().and_then(|value| value.to_str().ok());
     if hosts.next().is_some() {
-        return Err(Error::new(Kind::InvalidRequest, "more than one host header"));
+        return Err(Error::new(
+            Kind::InvalidRequest,
+            "more than one host header",
+        ));
     }
     let foreign = |name: &str| !is_loopback(strip_port(name));
     if host.is_some_and(foreign) || authority.is_some_and(foreign) {
-        return Err(Error::new(Kind::Forbidden, "this door answers to loopback host names only"));
+        return Err(Error::new(
+            Kind::Forbidden,
+            "this door answers to loopback host names only",
+        ));
     }
-    let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("null"));
-    let foreign_origin =
-        |origin: &str| origin.split_once("://").is_none_or(|(_, host)| foreign(host));
-    let cross_site = headers.get("sec-fetch-site").is_some_and(|value| value == "cross-site");
+    let origin = headers
+        .get(header::ORIGIN)
+        .map(|value| value.to_str().unwrap_or("null"));
+    let foreign_origin = |origin: &str| {
+        origin
+            .split_once("://")
+            .is_none_or(|(_, host)| foreign(host))
+    };
+    let cross_site = headers
+        .get("sec-fetch-site")
+        .is_some_and(|value| value == "cross-site");
     if origin.is_some_and(foreign_origin) || cross_site {
-        return Err(Error::new(Kind::Forbidden, "this door does not answer to other web sites"));
+        return Err(Error::new(
+            Kind::Forbidden,
+            "this door does not answer to other web sites",
+        ));
     }
     Ok(())
 }
@@ -72,7 +91,10 @@ mod tests {
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in pairs {
-            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         map
     }
@@ -82,7 +104,10 @@ mod tests {
         for bad in [
             &[("host", "evil.example")][..],
             &[("host", "127.0.0.1.evil.example:8080")],
-            &[("host", "127.0.0.1:8080"), ("origin", "https://evil.example")],
+            &[
+                ("host", "127.0.0.1:8080"),
+                ("origin", "https://evil.example"),
+            ],
             &[("host", "127.0.0.1:8080"), ("origin", "null")],
             &[("host", "localhost"), ("sec-fetch-site", "cross-site")],
             &[("host", "localhost"), ("host", "localhost")],
@@ -95,7 +120,10 @@ mod tests {
     fn loopback_names_pass() {
         for good in [
             &[("host", "127.0.0.1:8080")][..],
-            &[("host", "localhost:8080"), ("origin", "http://localhost:8080")],
+            &[
+                ("host", "localhost:8080"),
+                ("origin", "http://localhost:8080"),
+            ],
             &[("host", "[::1]:8080")],
             &[],
         ] {

@@ -13,7 +13,8 @@ use crate::error::{Error, Kind};
 
 /// The process is alive.
 pub(super) async fn live(State(node): State<Arc<Node>>) -> Response {
-    let body = json!({"status": "ok", "node": node.id.as_str(), "version": env!("CARGO_PKG_VERSION")});
+    let body =
+        json!({"status": "ok", "node": node.id.as_str(), "version": env!("CARGO_PKG_VERSION")});
     errors::json_response(200, body.to_string())
 }
 
@@ -27,9 +28,14 @@ pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
 
 /// Prometheus text.
 pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Response {
-    match node.engine.metrics().render() {
+    let metrics = node.engine.metrics();
+    metrics.cache_entries(node.engine.cache().stats().entries);
+    match metrics.render() {
         Ok(text) => {
-            let media = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+            let media = [(
+                header::CONTENT_TYPE,
+                "text/plain; version=0.0.4; charset=utf-8",
+            )];
             (StatusCode::OK, media, text).into_response()
         }
         Err(source) => errors::render(

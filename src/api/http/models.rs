@@ -12,7 +12,12 @@ use crate::error::{Error, Kind};
 
 /// Lists `auto`, models, routes and aliases.
 pub(super) async fn list(State(node): State<Arc<Node>>) -> Response {
-    let data: Vec<Value> = node.engine.model_names().iter().map(|name| entry(&node, name)).collect();
+    let data: Vec<Value> = node
+        .engine
+        .model_names()
+        .iter()
+        .map(|name| entry(&node, name))
+        .collect();
     errors::json_response(200, json!({"object": "list", "data": data}).to_string())
 }
 

@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::telemetry::Metrics;
+
 /// Limits of one door.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -59,7 +61,12 @@ impl Default for Limits {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown`, then lets running answers finish within the grace period.
-pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdown: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    (routes, metrics): (Router, Metrics),
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let (graceful, tasks) = (GracefulShutdown::new(), TaskTracker::new());
     let builder = builder(limits);
@@ -90,11 +97,12 @@ pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, shutdo
         let io = TokioIo::new(StallGuard::new(stream, limits.write_stall));
         let connection = builder.serve_connection(io, service).into_owned();
         let connection = graceful.watch(connection);
+        let connected = metrics.connected("http");
         tasks.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended early");
             }
-            drop(place);
+            drop((place, connected));
         });
     }
     drop(listener);
@@ -136,7 +144,11 @@ struct StallGuard {
 
 impl StallGuard {
     fn new(stream: TcpStream, patience: Duration) -> Self {
-        StallGuard { stream, patience, stalled: None }
+        StallGuard {
+            stream,
+            patience,
+            stalled: None,
+        }
     }
 
     fn judge<T>(
@@ -149,9 +161,14 @@ impl StallGuard {
             return written;
         }
         let patience = self.patience;
-        let timer = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "reader stalled")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "reader stalled",
+        )))
     }
 }
 

@@ -25,7 +25,9 @@ enum Step {
 
 fn frames(reply: ReplyStream) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold(Step::Running(reply), |step| async move {
-        let Step::Running(mut reply) = step else { return None };
+        let Step::Running(mut reply) = step else {
+            return None;
+        };
         let frame = match tokio::time::timeout(KEEP_ALIVE, reply.next()).await {
             Err(_) => return Some((Ok(Bytes::from_static(b": ping\n\n")), Step::Running(reply))),
             Ok(Some(Ok(chunk))) => {
@@ -49,7 +51,9 @@ fn data(json: &[u8]) -> Bytes {
 /// What became known late goes out as a comment, then the end marker.
 fn ending(reply: &ReplyStream) -> Bytes {
     match reply.end().cost_usd {
-        Some(cost) => Bytes::from(format!(": x-llm-router-cost-usd: {cost}\n\ndata: [DONE]\n\n")),
+        Some(cost) => Bytes::from(format!(
+            ": x-llm-router-cost-usd: {cost}\n\ndata: [DONE]\n\n"
+        )),
         None => Bytes::from_static(b"data: [DONE]\n\n"),
     }
 }
@@ -70,7 +74,10 @@ mod tests {
         let end = Arc::new(Mutex::new(StreamEnd { cost_usd: cost }));
         let reply = ReplyStream::new(stream::iter(items).boxed(), end);
         let frames: Vec<_> = frames(reply).collect().await;
-        frames.into_iter().map(|f| String::from_utf8(f.unwrap().to_vec()).unwrap()).collect()
+        frames
+            .into_iter()
+            .map(|f| String::from_utf8(f.unwrap().to_vec()).unwrap())
+            .collect()
     }
 
     #[tokio::test]

@@ -43,11 +43,21 @@ pub(super) async fn watch(
     };
     let mut response = next.run(request).instrument(span).await;
     ended.status = response.status().as_u16();
-    set(response.headers_mut(), "x-llm-router-node", node.id.as_str());
+    set(
+        response.headers_mut(),
+        "x-llm-router-node",
+        node.id.as_str(),
+    );
     if let Some(traceparent) = traceparent {
         set(response.headers_mut(), "traceparent", &traceparent);
     }
-    response.map(|inner| Body::new(Watched { inner, _ended: ended, _active: active }))
+    response.map(|inner| {
+        Body::new(Watched {
+            inner,
+            _ended: ended,
+            _active: active,
+        })
+    })
 }
 
 /// Told when the answer's last byte is out, or when nobody wants it any more.

@@ -26,9 +26,16 @@ pub fn stream(whole: Completion) -> ChunkStream {
     if !word("id").is_empty() {
         head.id = word("id");
     }
-    let calls = document["choices"][0]["message"]["tool_calls"].as_array().cloned();
+    let calls = document["choices"][0]["message"]["tool_calls"]
+        .as_array()
+        .cloned();
     let finish = whole.tap.finish.unwrap_or(Finish::Stop);
-    let chunks = replay(&head, &whole.tap.text, calls.as_deref(), (finish, whole.tap.usage));
+    let chunks = replay(
+        &head,
+        &whole.tap.text,
+        calls.as_deref(),
+        (finish, whole.tap.usage),
+    );
     stream::iter(chunks.into_iter().map(Ok)).boxed()
 }
 
@@ -44,11 +51,15 @@ pub fn replay(
     for piece in letters.chunks(REPLAY_CHARS) {
         chunks.push(head.text(&piece.iter().collect::<String>()));
     }
-    let indexed = calls.unwrap_or_default().iter().enumerate().map(|(at, call)| {
-        let mut call = call.clone();
-        call["index"] = json!(at);
-        call
-    });
+    let indexed = calls
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .map(|(at, call)| {
+            let mut call = call.clone();
+            call["index"] = json!(at);
+            call
+        });
     let indexed: Vec<Value> = indexed.collect();
     if !indexed.is_empty() {
         chunks.push(head.tool_calls(&Value::Array(indexed)));
@@ -78,15 +89,26 @@ pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Comp
         if let Some(model) = document["model"].as_str() {
             model.clone_into(&mut head.model);
         }
-        for call in document["choices"][0]["delta"]["tool_calls"].as_array().into_iter().flatten() {
+        for call in document["choices"][0]["delta"]["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             join(&mut calls, call);
         }
     }
     let finish = finish.ok_or_else(|| {
-        Failure::new(Class::Hard, "upstream cut the stream off before it finished")
+        Failure::new(
+            Class::Hard,
+            "upstream cut the stream off before it finished",
+        )
     })?;
     let calls: Vec<Value> = calls.into_values().collect();
-    let calls = if calls.is_empty() { Value::Null } else { Value::Array(calls) };
+    let calls = if calls.is_empty() {
+        Value::Null
+    } else {
+        Value::Array(calls)
+    };
     Ok(head.completion(&text, &calls, finish, usage.unwrap_or_default()))
 }
 
@@ -113,7 +135,7 @@ fn join(calls: &mut BTreeMap<u64, Value>, fragment: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt;
+    use futures::{StreamExt, stream as streams};
     use serde_json::{Value, json};
 
     use super::{collect, stream};
@@ -142,7 +164,7 @@ mod tests {
     async fn a_stream_without_an_end_is_not_an_answer() {
         let whole = Head::new("m").completion("hi", &Value::Null, Finish::Stop, Usage::new(1, 1));
         let pieces: Vec<_> = stream(whole).collect().await;
-        let cut = futures::stream::iter(pieces.into_iter().take(2)).boxed();
+        let cut = streams::iter(pieces.into_iter().take(2)).boxed();
         assert!(collect(cut, &request()).await.is_err());
     }
 }

@@ -167,7 +167,8 @@ impl Tile<'_> {
         let start = self.start.registers::<S, H>();
         let mut sums = [start; R];
         let mut ahead = self.ahead;
-        for (i, line) in self.panel.iter().enumerate() {
+        // `take` is what tells the compiler that no index below can be out of bounds.
+        for (i, line) in self.panel.iter().enumerate().take(depth) {
             ahead.step();
             let weights = line.registers::<S, H>();
             for r in 0..R {
@@ -177,11 +178,16 @@ impl Tile<'_> {
                 }
             }
         }
+        // Nothing but stores here: a longer loop would not be unrolled, and sums that are indexed by
+        // a variable live in memory instead of registers.
         for r in 0..R {
-            let row = &mut out[r * stride..][..WIDTH];
-            S::as_mut_simd_f32s(row).0.copy_from_slice(&sums[r]);
-            if self.finish == Finish::Gelu {
-                for value in row {
+            S::as_mut_simd_f32s(&mut out[r * stride..][..WIDTH])
+                .0
+                .copy_from_slice(&sums[r]);
+        }
+        if self.finish == Finish::Gelu {
+            for row in out.chunks_mut(stride).take(R) {
+                for value in &mut row[..WIDTH] {
                     *value = gelu(*value);
                 }
             }
@@ -201,8 +207,7 @@ impl Line {
 #[derive(Clone, Copy)]
 struct Ahead {
     at: *const Line,
-    /// Bytes per line of the current panel; zero when there are so many passes that reading no
-    /// longer matters.
+    /// Bytes per line of the current panel; zero with so many passes that reading no longer matters.
     step: usize,
 }
 
@@ -218,9 +223,6 @@ impl Ahead {
 
     #[inline(always)]
     fn step(&mut self) {
-        if self.step == 0 {
-            return;
-        }
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
         // SAFETY: a prefetch is a hint; it reads nothing and cannot fault, whatever the address.
@@ -302,7 +304,13 @@ mod tests {
             data: &mut plain,
             stride: out_stride,
         };
-        multiply_with::<false>(rows, right, out, Finish::Keep);
+        let product = Product {
+            rows,
+            panels: right,
+            out,
+            finish: Finish::Keep,
+        };
+        Simd::vectorize(pulp::Scalar, product);
         for row in 0..count {
             for output in 0..panels * WIDTH {
                 let expected = naive(rows, right, row, output);

@@ -212,7 +212,7 @@ async fn serve(router: Router) -> String {
     let address = listener.local_addr().unwrap();
     let server = axum::serve(listener, router).into_future();
     // Ends with the test's runtime.
-    tokio::task::spawn(server);
+    tokio_util::task::TaskTracker::new().spawn(server);
     format!("http://{address}")
 }
 
