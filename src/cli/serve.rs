@@ -11,9 +11,6 @@ use crate::config::detect::{Found, detect};
 use crate::config::node::LogFormat;
 use crate::config::{Flags, load};
 
-/// Exit code of a node whose parts kept failing: an internal software error, as in `sysexits.h`.
-const BROKEN: u8 = 70;
-
 /// Run a node in the foreground. Needs no configuration: without one it offers what it finds on
 /// this machine and its built-in demo models.
 #[derive(Clone, Debug, Args)]
