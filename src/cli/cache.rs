@@ -108,7 +108,7 @@ fn collect(name: &str, value: &Value, rows: &mut Vec<[String; 2]>) {
             .for_each(|(key, value)| collect(&below(key), value, rows)),
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (index, item) in items.iter().enumerate() {
-                collect(&below(&(index + 1).to_string()), item, rows);
+                rows.push([below(&(index + 1).to_string()), one_line(item)]);
             }
         }
         Value::Array(items) => {
@@ -119,4 +119,13 @@ fn collect(name: &str, value: &Value, rows: &mut Vec<[String; 2]>) {
             rows.push([name.to_owned(), cell(value)]);
         }
     }
+}
+
+/// A map as `key value, key value`.
+fn one_line(value: &Value) -> String {
+    let pairs = value.as_object().into_iter().flatten();
+    let pairs: Vec<String> = pairs
+        .map(|(key, value)| format!("{key} {}", cell(value)))
+        .collect();
+    pairs.join(", ")
 }
