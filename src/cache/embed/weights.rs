@@ -113,9 +113,12 @@ pub enum WeightsError {
 impl WeightsError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> WeightsError {
         let path = path.to_owned();
-        move |source| match source.kind() {
-            io::ErrorKind::NotFound => WeightsError::Missing { path },
-            _ => WeightsError::Io { path, source },
+        move |source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                WeightsError::Missing { path }
+            } else {
+                WeightsError::Io { path, source }
+            }
         }
     }
 }

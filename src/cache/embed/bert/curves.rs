@@ -3,7 +3,7 @@
 /// `erf(z)` as `z · P(z²) / Q(z²)`: a minimax fit on |z| ≤ 3.92, beyond which erf is 1 in f32.
 /// Absolute error below 5e-7.
 const ERF_P: [f32; 6] = [
-    1.128_379,
+    std::f32::consts::FRAC_2_SQRT_PI,
     0.192_765_15,
     0.053_060_63,
     0.003_868_375,
@@ -23,7 +23,7 @@ const ERF_LIMIT: f32 = 3.92;
 /// `2ʳ` for |r| ≤ ½ by its Taylor series: the powers of ln 2 over the factorials.
 const EXP2: [f32; 7] = [
     1.0,
-    0.693_147_2,
+    std::f32::consts::LN_2,
     0.240_226_5,
     0.055_504_11,
     0.009_618_129,

@@ -14,8 +14,8 @@ pub const HUB: &str = "https://huggingface.co";
 const LOCK_WAIT: Duration = Duration::from_mins(15);
 const LOCK_FILE: &str = ".pull.lock";
 
-/// Where weights may come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where weights may come from. Shown without the address's credentials.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// A directory holding `model.safetensors` and `tokenizer.json`.
     Directory(PathBuf),
@@ -35,6 +35,12 @@ impl fmt::Display for Source {
             Source::Hub { base_url } => write!(f, "model hub {}", hub::host(base_url)),
             Source::Pip => write!(f, "python package {}", pip::PACKAGE),
         }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

