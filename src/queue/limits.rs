@@ -22,11 +22,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 100 items; 2 s, 10 s, 30 s and 300 s; 64 MiB.
+    /// 100 items; 30 s, 60 s, 120 s and 300 s; 64 MiB. Urgent requests give up sooner, so that a
+    /// fallback can still answer them; none gives up before one slow answer of a local model is
+    /// over.
     fn default() -> Self {
         Limits {
             max_depth: 100,
-            max_wait: [2, 10, 30, 300].map(Duration::from_secs),
+            max_wait: [30, 60, 120, 300].map(Duration::from_secs),
             max_bytes: 64 << 20,
         }
     }

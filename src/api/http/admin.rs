@@ -6,30 +6,34 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::Request;
-use serde::Deserialize;
+use indexmap::IndexMap;
+use llm_router_cluster::Revision;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::chat::assemble;
 use super::{body, errors};
 use crate::api::options::Options;
 use crate::app::Node;
 use crate::cache::Purge;
+use crate::config::RoutingConfig;
+use crate::config::routing::RouteConfig;
 use crate::dialect::openai::ChatBody;
 use crate::error::{Error, Kind};
 use crate::inference::BreakerMode;
 use crate::types::{Moment, TenantId};
 
-fn respond(answer: Result<Value, Error>) -> Response {
-    match answer {
-        Ok(value) => errors::json_response(200, value.to_string()),
+fn respond<T: Serialize>(answer: Result<T, Error>) -> Response {
+    let written = answer.and_then(|value| {
+        // straight to text: a detour over a JSON value would lose the order of models
+        serde_json::to_vec(&value)
+            .map_err(|source| Error::new(Kind::Internal, "could not be shown").with_source(source))
+    });
+    match written {
+        Ok(json) => errors::json_response(200, json),
         Err(error) => errors::render(&error),
     }
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Result<Value, Error> {
-    serde_json::to_value(value)
-        .map_err(|source| Error::new(Kind::Internal, "could not be shown").with_source(source))
 }
 
 async fn read<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Error> {
@@ -38,34 +42,45 @@ async fn read<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Error> {
         .map_err(|e| Error::new(Kind::InvalidRequest, format!("invalid body: {e}")))
 }
 
+#[derive(Serialize)]
+struct ConfigShown<'a> {
+    revision: Revision,
+    config: &'a RoutingConfig,
+}
+
 /// `{"revision", "config"}`; secrets are references or dots.
 pub(super) async fn config(State(node): State<Arc<Node>>) -> Response {
     let (revision, config) = node.engine.config();
-    respond(to_json(&*config).map(|config| json!({"revision": revision, "config": config})))
+    respond(Ok(ConfigShown {
+        revision,
+        config: &config,
+    }))
 }
 
-/// `{name: status}`.
+/// `{name: status}`, in configured order.
 pub(super) async fn models(State(node): State<Arc<Node>>) -> Response {
-    let mut shown = serde_json::Map::new();
-    for (name, status) in node.engine.models() {
-        match to_json(&status) {
-            Ok(status) => shown.insert(name.as_str().to_owned(), status),
-            Err(error) => return errors::render(&error),
-        };
-    }
-    respond(Ok(Value::Object(shown)))
+    let shown: IndexMap<_, _> = node.engine.models().into_iter().collect();
+    respond(Ok(shown))
+}
+
+#[derive(Serialize)]
+struct RoutesShown<'a> {
+    revision: Revision,
+    routes: &'a [RouteConfig],
 }
 
 /// The rules, as configured.
 pub(super) async fn routes(State(node): State<Arc<Node>>) -> Response {
     let (revision, config) = node.engine.config();
-    let routes = to_json(&config.routes);
-    respond(routes.map(|routes| json!({"revision": revision, "routes": routes})))
+    respond(Ok(RoutesShown {
+        revision,
+        routes: &config.routes,
+    }))
 }
 
 /// The node's counters.
 pub(super) async fn stats(State(node): State<Arc<Node>>) -> Response {
-    respond(to_json(&node.engine.stats()))
+    respond(Ok(node.engine.stats()))
 }
 
 /// Where a chat request would go, without sending it.
@@ -74,7 +89,7 @@ pub(super) async fn explain(State(node): State<Arc<Node>>, request: Request<Body
         let options = Options::read(request.headers(), Moment::now())?;
         let (_, bytes) = body::read(request).await?;
         let chat = assemble(options, ChatBody::parse(&bytes)?);
-        to_json(&node.engine.explain(&chat)?)
+        node.engine.explain(&chat)
     };
     respond(explained.await)
 }
@@ -101,7 +116,7 @@ pub(super) async fn breaker(
 
 /// The cache's counters.
 pub(super) async fn cache_stats(State(node): State<Arc<Node>>) -> Response {
-    respond(to_json(&node.engine.cache().stats()))
+    respond(Ok(node.engine.cache().stats()))
 }
 
 #[derive(Deserialize)]
@@ -124,9 +139,8 @@ pub(super) async fn cache_lookup(
             .cache()
             .compare(&order.a, order.b.as_deref())
             .await;
-        to_json(&compared.map_err(|source| {
-            Error::new(Kind::Unavailable, source.to_string()).with_source(source)
-        })?)
+        compared
+            .map_err(|source| Error::new(Kind::Unavailable, source.to_string()).with_source(source))
     };
     respond(compared.await)
 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -32,8 +33,10 @@ use crate::telemetry::Metrics;
 pub struct Limits {
     /// Open connections; beyond it accepting pauses.
     pub connections: usize,
-    /// Until the request head is complete.
+    /// From a connection's first byte until its first request head is complete.
     pub header_timeout: Duration,
+    /// How long a connection may lie idle between requests; load balancers keep theirs for 60 s.
+    pub idle_timeout: Duration,
     /// Bytes of the request head.
     pub header_bytes: usize,
     /// Header fields.
@@ -49,6 +52,7 @@ impl Default for Limits {
         Limits {
             connections: 10_000,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(90),
             header_bytes: 16 << 10,
             header_count: 64,
             write_stall: Duration::from_secs(30),
@@ -91,10 +95,13 @@ pub async fn serve(
         // without it small chunks of a stream would wait for the client's acknowledgements
         let _ = stream.set_nodelay(true);
         let routes = routes.clone();
+        let greeted = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&greeted);
         let service = service_fn(move |request: Request<Incoming>| {
+            seen.store(true, Ordering::Relaxed);
             routes.clone().oneshot(request.map(Body::new))
         });
-        let io = TokioIo::new(StallGuard::new(stream, limits.write_stall));
+        let io = TokioIo::new(PacedSocket::new(stream, limits, greeted));
         let connection = builder.serve_connection(io, service).into_owned();
         let connection = graceful.watch(connection);
         let connected = metrics.connected("http");
@@ -121,7 +128,7 @@ fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(limits.idle_timeout)
         .max_headers(limits.header_count)
         .max_buf_size(limits.header_bytes.max(8192))
         .pipeline_flush(true);
@@ -135,20 +142,49 @@ fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// A socket that gives up on a reader who takes nothing for too long.
-struct StallGuard {
+/// A socket that gives up on a peer who takes nothing for too long, or who starts its first
+/// request and does not get to the end of its head.
+struct PacedSocket {
     stream: TcpStream,
-    patience: Duration,
+    limits: Limits,
+    /// A request has come through: from here on hyper's own timers watch.
+    greeted: Arc<AtomicBool>,
+    greeting: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl StallGuard {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
-        StallGuard {
+impl PacedSocket {
+    fn new(stream: TcpStream, limits: Limits, greeted: Arc<AtomicBool>) -> Self {
+        PacedSocket {
             stream,
-            patience,
+            limits,
+            greeted,
+            greeting: None,
             stalled: None,
         }
+    }
+
+    /// The first bytes start the clock, the first request stops it. An HTTP/2 preface is a whole
+    /// greeting: its connection has keep-alive pings of its own.
+    fn pace_greeting(&mut self, cx: &mut Context<'_>, read: &[u8]) -> io::Result<()> {
+        if self.greeted.load(Ordering::Relaxed) {
+            self.greeting = None;
+            return Ok(());
+        }
+        if self.greeting.is_none() && read.starts_with(b"PRI ") {
+            self.greeted.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        let patience = self.limits.header_timeout;
+        if !read.is_empty() {
+            self.greeting
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        }
+        let over = self.greeting.as_mut().is_some_and(|clock| clock.as_mut().poll(cx).is_ready());
+        if over {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "request head took too long"));
+        }
+        Ok(())
     }
 
     fn judge<T>(
@@ -160,7 +196,7 @@ impl StallGuard {
             self.stalled = None;
             return written;
         }
-        let patience = self.patience;
+        let patience = self.limits.write_stall;
         let timer = self
             .stalled
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
@@ -172,17 +208,20 @@ impl StallGuard {
     }
 }
 
-impl AsyncRead for StallGuard {
+impl AsyncRead for PacedSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.pace_greeting(cx, &buf.filled()[before..])?;
+        polled
     }
 }
 
-impl AsyncWrite for StallGuard {
+impl AsyncWrite for PacedSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -17,7 +17,7 @@ use tracing::{Instrument, Span};
 use super::chat::set;
 use crate::app::Node;
 use crate::telemetry::{HttpCall, Metrics, propagation, spans};
-use crate::types::Moment;
+use crate::types::{Moment, RequestId};
 
 /// Wraps a request's handling.
 pub(super) async fn watch(
@@ -30,6 +30,10 @@ pub(super) async fn watch(
     let span = spans::http_server(request.method(), name);
     propagation::set_parent(&span, request.headers());
     let traceparent = propagation::outgoing_traceparent(&span, request.headers());
+    let id = request
+        .headers()
+        .get("x-request-id")
+        .and_then(|id| RequestId::accept(id.to_str().ok()?));
     let metrics = node.engine.metrics().clone();
     let active = metrics.http_began(request.method());
     let mut ended = Ended {
@@ -43,6 +47,10 @@ pub(super) async fn watch(
     };
     let mut response = next.run(request).instrument(span).await;
     ended.status = response.status().as_u16();
+    if !response.headers().contains_key("x-request-id") {
+        let id = id.unwrap_or_else(RequestId::generate);
+        set(response.headers_mut(), "x-request-id", id.as_str());
+    }
     set(
         response.headers_mut(),
         "x-llm-router-node",
