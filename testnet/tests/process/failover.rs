@@ -45,7 +45,7 @@ async fn nothing_fails_when_the_primary_dies_under_load() -> anyhow::Result<()> 
     })
     .await?;
 
-    primary.stop().await?;
+    primary.stop().await;
     breaker_becomes(node.http(), "open").await?;
     let before = load.answered();
     eventually("the backup works", LIMIT, async || {
@@ -70,7 +70,7 @@ async fn nothing_fails_when_the_primary_dies_under_load() -> anyhow::Result<()> 
 async fn a_half_open_breaker_sends_exactly_one_probe() -> anyhow::Result<()> {
     let (primary, backup) = (Upstream::start().await?, Upstream::start().await?);
     let node = Node::start(&config(&primary, &backup, "1s")).await?;
-    primary.stop().await?;
+    primary.stop().await;
     for number in 0..3 {
         let reply = node
             .http()
