@@ -1,4 +1,7 @@
 //! Wire structs and conversions. No I/O; fields we do not know are kept.
 
 pub mod json;
+pub mod lines;
+pub mod ollama;
 pub mod openai;
+pub mod sse;

@@ -167,7 +167,16 @@ impl Error {
             Kind::Internal => (Fault::Us, Retry::Never),
         };
         let message = message.into();
-        Error { kind, fault, retry, message, param: None, tried: Vec::new(), rejection: None, source: None }
+        Error {
+            kind,
+            fault,
+            retry,
+            message,
+            param: None,
+            tried: Vec::new(),
+            rejection: None,
+            source: None,
+        }
     }
 
     /// Names the field at fault.
@@ -203,7 +212,9 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 

@@ -22,7 +22,10 @@ pub(crate) struct Posted<M> {
 impl<M> Posted<M> {
     /// A message the actor sends itself, timers included: bounded by being re-armed after handling.
     pub(crate) fn own(message: M) -> Self {
-        Posted { message, _place: None }
+        Posted {
+            message,
+            _place: None,
+        }
     }
 }
 
@@ -44,14 +47,20 @@ pub(crate) struct Mailbox<M: Send + 'static> {
 
 impl<M: Send + 'static> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
-        Mailbox { actor: Arc::clone(&self.actor), places: Arc::clone(&self.places) }
+        Mailbox {
+            actor: Arc::clone(&self.actor),
+            places: Arc::clone(&self.places),
+        }
     }
 }
 
 impl<M: Send + 'static> Mailbox<M> {
     /// An address with room for `capacity` unhandled messages and nobody behind it yet.
     pub(crate) fn new(capacity: usize) -> Self {
-        Mailbox { actor: Arc::default(), places: Arc::new(Semaphore::new(capacity)) }
+        Mailbox {
+            actor: Arc::default(),
+            places: Arc::new(Semaphore::new(capacity)),
+        }
     }
 
     /// Puts an incarnation behind the address.
@@ -64,22 +73,31 @@ impl<M: Send + 'static> Mailbox<M> {
         self.actor.store(None);
     }
 
-    /// The incarnation behind the address.
+    /// The incarnation behind the address; tests end it as a bug would.
+    #[cfg(test)]
     pub(crate) fn actor(&self) -> Option<ActorRef<Posted<M>>> {
         self.actor.load().as_deref().cloned()
     }
 
     /// Sends an order, if there is a place for it.
     pub(crate) fn try_post(&self, message: M) -> Result<(), Undelivered> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Undelivered::Full)?;
-        self.send(Posted { message, _place: Some(place) })
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Undelivered::Full)?;
+        self.send(Posted {
+            message,
+            _place: Some(place),
+        })
     }
 
     /// Sends news that somebody admitted owes the actor (a permit coming back, an attempt's end):
     /// there are never more of them than admitted requests, so they need no place of their own.
     pub(crate) fn post_owed(&self, message: M) {
         // nobody home: the next incarnation starts from the shared state, not from this message
-        let _ = self.send(Posted { message, _place: None });
+        let _ = self.send(Posted {
+            message,
+            _place: None,
+        });
     }
 
     fn send(&self, posted: Posted<M>) -> Result<(), Undelivered> {

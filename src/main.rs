@@ -1,3 +1,7 @@
 //! Arguments → a command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    llm_router::cli::main()
+}

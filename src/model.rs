@@ -5,7 +5,8 @@ mod attempt;
 mod handle;
 mod profile;
 mod stream;
+mod verdict;
 
-pub(crate) use actor::{Arguments, ModelActor};
+pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
 pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};
-pub(crate) use handle::{ModelHandle, Shared, Spec};
+pub(crate) use handle::{ModelHandle, Spec};

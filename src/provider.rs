@@ -4,9 +4,15 @@
 //! in one word ([`Class`]) what the try means. Dropping the returned future or stream aborts the
 //! upstream request.
 
+mod base;
+mod build;
+mod classify;
 pub mod demo;
+mod key;
+mod limits;
 pub mod ollama;
 pub mod openai;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +21,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use crate::dialect::openai::ChatBody;
 use crate::types::{Chunk, Completion, Moment};
 
-
-
-
-use crate::dialect::openai::ChatBody;
+pub use self::base::{BadBase, is_private};
+pub use self::build::from_config;
+pub use self::demo::Demo;
+pub use self::ollama::Ollama;
+pub use self::openai::OpenAi;
+pub use self::wire::BuildError;
 
 /// What an attempt's end means for breaker, queue and retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +81,10 @@ impl Failure {
 
     /// A hard failure because a time limit ran out.
     pub fn timed_out(message: impl Into<String>) -> Self {
-        Failure { timed_out: true, ..Failure::new(Class::Hard, message) }
+        Failure {
+            timed_out: true,
+            ..Failure::new(Class::Hard, message)
+        }
     }
 
     /// A hard failure with its cause.
@@ -80,7 +92,10 @@ impl Failure {
         message: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Failure { source: Some(source.into()), ..Failure::new(Class::Hard, message) }
+        Failure {
+            source: Some(source.into()),
+            ..Failure::new(Class::Hard, message)
+        }
     }
 }
 
@@ -113,7 +128,7 @@ impl Default for Timeouts {
 pub struct Call {
     /// The request, shared with every other attempt.
     pub body: Arc<ChatBody>,
-    /// The upstream's name for the model.
+    /// The upstream's name for the model; empty asks for [`Provider::default_model`].
     pub model: Arc<str>,
     /// Answer with [`Answer::Stream`] (true) or [`Answer::Whole`].
     pub stream: bool,
@@ -151,6 +166,11 @@ impl std::fmt::Debug for Answer {
 pub trait Provider: Send + Sync + 'static {
     /// The kind, as in metrics and stats: `openai`, `ollama`, …
     fn kind(&self) -> &'static str;
+
+    /// The upstream's name for the model, asked for where [`Call::model`] is empty.
+    fn default_model(&self) -> &str {
+        ""
+    }
 
     /// Makes one try. Must honour `call.timeouts` for connecting and its own reads; the caller
     /// bounds first token, idle and total time as well.

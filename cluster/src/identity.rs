@@ -28,8 +28,14 @@ impl NodeId {
     /// [`BadNodeId`] when the text does not fit.
     pub fn parse(text: &str) -> Result<Self, BadNodeId> {
         let fits = (1..=64).contains(&text.len());
-        let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if fits && clean { Ok(NodeId(text.to_owned())) } else { Err(BadNodeId) }
+        let clean = text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if fits && clean {
+            Ok(NodeId(text.to_owned()))
+        } else {
+            Err(BadNodeId)
+        }
     }
 
     /// The name as text.
@@ -45,7 +51,9 @@ impl fmt::Display for NodeId {
 }
 
 /// Number of an agreed table; grows by one with every committed change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
 
@@ -72,7 +80,10 @@ mod tests {
         for bad in ["", "a/b", "a b", "n\n1", "ü", &"x".repeat(65)] {
             assert_eq!(NodeId::parse(bad), Err(BadNodeId));
         }
-        assert_eq!(NodeId::parse("n1.eu-west").map(|id| id.to_string()), Ok("n1.eu-west".into()));
+        assert_eq!(
+            NodeId::parse("n1.eu-west").map(|id| id.to_string()),
+            Ok("n1.eu-west".into())
+        );
     }
 
     #[test]

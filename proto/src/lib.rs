@@ -1,1 +1,13 @@
 //! The `.proto` files of llm-router and the code generated from them. No hand-written type.
+
+/// Package `llm_router`.
+pub mod llm_router {
+    /// Package `llm_router.v1`: what applications and operators call.
+    #[allow(missing_docs, clippy::all, reason = "generated code")]
+    pub mod v1 {
+        tonic::include_proto!("llm_router.v1");
+    }
+}
+
+/// Descriptors of every package here, encoded as a `FileDescriptorSet`, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/llm_router.bin"));

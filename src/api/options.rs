@@ -41,7 +41,10 @@ impl Options {
         let priority = match text(headers, "x-llm-router-priority") {
             None => Priority::default(),
             Some(given) => given.parse().map_err(|_| {
-                bad("x-llm-router-priority", "must be critical, high, normal or low")
+                bad(
+                    "x-llm-router-priority",
+                    "must be critical, high, normal or low",
+                )
             })?,
         };
         let cache = match text(headers, "x-llm-router-cache") {
@@ -72,7 +75,10 @@ fn bad(header: &str, problem: &str) -> Error {
 fn timeout(headers: &HeaderMap) -> Result<Duration, Error> {
     if let Some(given) = text(headers, "x-llm-router-timeout-ms") {
         let millis: u64 = given.trim().parse().map_err(|_| {
-            bad("x-llm-router-timeout-ms", "must be a positive number of milliseconds")
+            bad(
+                "x-llm-router-timeout-ms",
+                "must be a positive number of milliseconds",
+            )
         })?;
         return Ok(Duration::from_millis(millis).min(MAX_TIMEOUT));
     }
@@ -86,15 +92,24 @@ fn timeout(headers: &HeaderMap) -> Result<Duration, Error> {
 }
 
 fn tags(header: Option<&str>) -> Result<Vec<(String, String)>, Error> {
-    let Some(header) = header else { return Ok(Vec::new()) };
+    let Some(header) = header else {
+        return Ok(Vec::new());
+    };
     let mut tags = Vec::new();
-    for pair in header.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+    for pair in header
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+    {
         let Some((name, value)) = pair.split_once('=') else {
             return Err(bad("x-llm-router-tags", "must look like k=v,k2=v2"));
         };
         let (name, value) = (name.trim(), value.trim());
         if name.is_empty() || name.len() > MAX_TAG_BYTES || value.len() > MAX_TAG_BYTES {
-            return Err(bad("x-llm-router-tags", "has a tag that is empty or over 128 bytes"));
+            return Err(bad(
+                "x-llm-router-tags",
+                "has a tag that is empty or over 128 bytes",
+            ));
         }
         tags.push((name.to_owned(), value.to_owned()));
         if tags.len() > MAX_TAGS {

@@ -24,44 +24,123 @@ const fn row(
     openai_code: Option<&'static str>,
     sdk_may_retry: bool,
 ) -> Row {
-    Row { http, grpc, openai_type, openai_code, sdk_may_retry }
+    Row {
+        http,
+        grpc,
+        openai_type,
+        openai_code,
+        sdk_may_retry,
+    }
 }
 
 /// The row of a kind.
+#[expect(clippy::too_many_lines, reason = "a table: one row for each kind")]
 pub const fn of(kind: Kind) -> Row {
     use tonic::Code as C;
     const REQUEST: &str = "invalid_request_error";
     match kind {
         Kind::InvalidRequest => row(400, C::InvalidArgument, REQUEST, None, false),
-        Kind::TooLarge => row(413, C::ResourceExhausted, REQUEST, Some("request_too_large"), false),
-        Kind::RequestTimeout => row(408, C::DeadlineExceeded, REQUEST, Some("request_timeout"), false),
-        Kind::UnsupportedMedia => {
-            row(415, C::InvalidArgument, REQUEST, Some("unsupported_media_type"), false)
-        }
+        Kind::TooLarge => row(
+            413,
+            C::ResourceExhausted,
+            REQUEST,
+            Some("request_too_large"),
+            false,
+        ),
+        Kind::RequestTimeout => row(
+            408,
+            C::DeadlineExceeded,
+            REQUEST,
+            Some("request_timeout"),
+            false,
+        ),
+        Kind::UnsupportedMedia => row(
+            415,
+            C::InvalidArgument,
+            REQUEST,
+            Some("unsupported_media_type"),
+            false,
+        ),
         Kind::NoSuchPath => row(404, C::Unimplemented, REQUEST, Some("not_found"), false),
-        Kind::MethodNotAllowed => {
-            row(405, C::Unimplemented, REQUEST, Some("method_not_allowed"), false)
-        }
-        Kind::Unauthenticated => row(401, C::Unauthenticated, REQUEST, Some("invalid_api_key"), false),
-        Kind::Forbidden => row(403, C::PermissionDenied, "permission_error", Some("forbidden"), false),
+        Kind::MethodNotAllowed => row(
+            405,
+            C::Unimplemented,
+            REQUEST,
+            Some("method_not_allowed"),
+            false,
+        ),
+        Kind::Unauthenticated => row(
+            401,
+            C::Unauthenticated,
+            REQUEST,
+            Some("invalid_api_key"),
+            false,
+        ),
+        Kind::Forbidden => row(
+            403,
+            C::PermissionDenied,
+            "permission_error",
+            Some("forbidden"),
+            false,
+        ),
         Kind::UnknownModel => row(404, C::NotFound, REQUEST, Some("model_not_found"), false),
-        Kind::RateLimited => {
-            row(429, C::ResourceExhausted, "rate_limit_error", Some("rate_limit_exceeded"), true)
-        }
-        Kind::Overloaded => {
-            row(503, C::Unavailable, "service_unavailable_error", Some("server_is_overloaded"), true)
-        }
-        Kind::Unavailable => {
-            row(503, C::Unavailable, "service_unavailable_error", Some("no_backend_available"), true)
-        }
-        Kind::DeadlineExceeded => {
-            row(504, C::DeadlineExceeded, "api_error", Some("upstream_timeout"), false)
-        }
-        Kind::UpstreamRejected => row(400, C::FailedPrecondition, REQUEST, Some("upstream_rejected"), false),
-        Kind::UpstreamFailed => row(502, C::Unavailable, "api_error", Some("upstream_error"), false),
-        Kind::Cancelled => row(499, C::Cancelled, REQUEST, Some("client_closed_request"), false),
+        Kind::RateLimited => row(
+            429,
+            C::ResourceExhausted,
+            "rate_limit_error",
+            Some("rate_limit_exceeded"),
+            true,
+        ),
+        Kind::Overloaded => row(
+            503,
+            C::Unavailable,
+            "service_unavailable_error",
+            Some("server_is_overloaded"),
+            true,
+        ),
+        Kind::Unavailable => row(
+            503,
+            C::Unavailable,
+            "service_unavailable_error",
+            Some("no_backend_available"),
+            true,
+        ),
+        Kind::DeadlineExceeded => row(
+            504,
+            C::DeadlineExceeded,
+            "api_error",
+            Some("upstream_timeout"),
+            false,
+        ),
+        Kind::UpstreamRejected => row(
+            400,
+            C::FailedPrecondition,
+            REQUEST,
+            Some("upstream_rejected"),
+            false,
+        ),
+        Kind::UpstreamFailed => row(
+            502,
+            C::Unavailable,
+            "api_error",
+            Some("upstream_error"),
+            false,
+        ),
+        Kind::Cancelled => row(
+            499,
+            C::Cancelled,
+            REQUEST,
+            Some("client_closed_request"),
+            false,
+        ),
         Kind::Conflict => row(409, C::Aborted, REQUEST, Some("conflict"), true),
-        Kind::InvalidConfig => row(422, C::InvalidArgument, REQUEST, Some("invalid_config"), false),
+        Kind::InvalidConfig => row(
+            422,
+            C::InvalidArgument,
+            REQUEST,
+            Some("invalid_config"),
+            false,
+        ),
         Kind::Internal => row(500, C::Internal, "api_error", Some("internal_error"), true),
     }
 }

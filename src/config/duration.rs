@@ -49,16 +49,29 @@ impl FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let (number, unit) = split(text);
-        let number: f64 = number.parse().map_err(|_| expected_span(text))?;
-        let seconds = match unit {
-            "ms" => number / 1000.0,
-            "s" => number,
-            "m" => number * 60.0,
-            "h" => number * 3600.0,
-            "d" => number * 86_400.0,
+        let millis: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return Err(expected_span(text)),
         };
-        Duration::try_from_secs_f64(seconds).map(Span).map_err(|_| expected_span(text))
+        if !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            return Err(expected_span(text));
+        }
+        // Whole numbers are exact; only a fraction goes through floating point.
+        if let Ok(whole) = number.parse::<u64>() {
+            let total = whole
+                .checked_mul(millis)
+                .ok_or_else(|| expected_span(text))?;
+            return Ok(Span(Duration::from_millis(total)));
+        }
+        let number: f64 = number.parse().map_err(|_| expected_span(text))?;
+        let unit = Duration::from_millis(millis).as_secs_f64();
+        Duration::try_from_secs_f64(number * unit)
+            .map(Span)
+            .map_err(|_| expected_span(text))
     }
 }
 
@@ -105,13 +118,18 @@ impl FromStr for ByteSize {
             "GiB" => 30,
             _ => return Err(wrong()),
         };
-        number.checked_mul(1 << shift).map(ByteSize).ok_or_else(wrong)
+        number
+            .checked_mul(1 << shift)
+            .map(ByteSize)
+            .ok_or_else(wrong)
     }
 }
 
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     (text[..at].trim(), &text[at..])
 }
 
@@ -139,5 +157,71 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Span, "^[0-9]+(\\.[0-9]+)? ?(ms|s|m|h|d)$", "a duration such as 250ms, 2s or 24h");
-as_text!(ByteSize, "^[0-9]+ ?(B|KiB|MiB|GiB)$", "a size such as 512KiB or 4MiB");
+as_text!(
+    Span,
+    "^[0-9]+(\\.[0-9]+)? ?(ms|s|m|h|d)$",
+    "a duration such as 250ms, 2s or 24h"
+);
+as_text!(
+    ByteSize,
+    "^[0-9]+ ?(B|KiB|MiB|GiB)$",
+    "a size such as 512KiB or 4MiB"
+);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_duration_or_size_is_refused_with_an_example() {
+        for text in [
+            "",
+            "5",
+            "s",
+            "1.5.5s",
+            "-1s",
+            "1e3s",
+            "NaNs",
+            "infs",
+            "5 fortnights",
+            "99999999999999999d",
+        ] {
+            let problem = text.parse::<Span>().unwrap_err();
+            assert!(problem.contains("250ms"), "{text}: {problem}");
+        }
+        for text in ["", "4", "MiB", "4MB", "-1B", "1.5MiB", "99999999999GiB"] {
+            let problem = text.parse::<ByteSize>().unwrap_err();
+            assert!(problem.contains("4MiB"), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn fractions_and_spaces_are_understood() {
+        assert_eq!("0.5s".parse(), Ok(Span::from_millis(500)));
+        assert_eq!("1.5 m".parse(), Ok(Span::from_secs(90)));
+        assert_eq!("2d".parse(), Ok(Span::from_secs(172_800)));
+        assert_eq!("4 MiB".parse(), Ok(ByteSize::mebibytes(4)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_survives_being_written_and_read(millis in 0_u64..=u64::MAX) {
+            let span = Span::from_millis(millis);
+            prop_assert_eq!(span.to_string().parse::<Span>(), Ok(span));
+        }
+
+        #[test]
+        fn a_size_survives_being_written_and_read(bytes in any::<u64>(), shift in 0_u32..40) {
+            let size = ByteSize(bytes >> shift << shift);
+            prop_assert_eq!(size.to_string().parse::<ByteSize>(), Ok(size));
+        }
+
+        #[test]
+        fn no_text_makes_the_readers_fall_over(text in "\\PC{0,12}") {
+            let _ = text.parse::<Span>();
+            let _ = text.parse::<ByteSize>();
+        }
+    }
+}

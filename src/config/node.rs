@@ -43,7 +43,10 @@ pub struct ListenConfig {
 
 impl Default for ListenConfig {
     fn default() -> Self {
-        ListenConfig { http: "127.0.0.1:8080".to_owned(), grpc: "127.0.0.1:50051".to_owned() }
+        ListenConfig {
+            http: "127.0.0.1:8080".to_owned(),
+            grpc: "127.0.0.1:50051".to_owned(),
+        }
     }
 }
 
@@ -53,7 +56,7 @@ impl Default for ListenConfig {
 pub struct EmbedderConfig {
     /// The model's name; `all-MiniLM-L6-v2` is the one this version knows.
     pub model: String,
-    /// Where the weights are; the user's cache directory when not said.
+    /// The directory of the weights' files; in the user's cache directory when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     /// Worker threads; 0 means one per core.
@@ -62,7 +65,11 @@ pub struct EmbedderConfig {
 
 impl Default for EmbedderConfig {
     fn default() -> Self {
-        EmbedderConfig { model: "all-MiniLM-L6-v2".to_owned(), dir: None, workers: 0 }
+        EmbedderConfig {
+            model: "all-MiniLM-L6-v2".to_owned(),
+            dir: None,
+            workers: 0,
+        }
     }
 }
 
@@ -80,7 +87,9 @@ pub struct TelemetryConfig {
 }
 
 /// Log format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.

@@ -1,13 +1,19 @@
 //! The routing part: models, routes, breaker, cache and retry. Changes live, without a restart.
 
+mod settings;
+
 use std::collections::BTreeMap;
 
+use garde::Validate;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::duration::{ByteSize, Span};
+use super::check::rule;
+use super::duration::Span;
 use crate::types::{ModelName, Priority, RouteName};
+
+pub use settings::{BackoffConfig, BreakerConfig, CacheConfig, RetryConfig, RouteCache};
 
 /// Everything the nodes of a cluster agree on about routing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -35,15 +41,20 @@ pub enum ProviderKind {
     Ollama,
     /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
     Demo,
+    /// The embedding application's own; no file can name it.
+    #[serde(skip)]
+    Custom,
 }
 
 /// One deployment.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct ModelConfig {
     /// The upstream's dialect.
     pub provider: ProviderKind,
     /// The upstream's name for the model.
+    #[garde(length(min = 1, max = 256))]
     pub model: String,
     /// Where the upstream is; each provider has a default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,31 +64,59 @@ pub struct ModelConfig {
     pub api_key: Option<Secret>,
     /// Requests that may wait; one more is refused.
     #[serde(default = "default_queue_depth")]
+    #[garde(range(max = 1_000_000))]
     pub max_queue_depth: u32,
     /// Attempts that may run at once.
     #[serde(default = "default_concurrency")]
+    #[garde(range(min = 1, max = 100_000))]
     pub max_concurrency: u32,
     /// Price in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
     pub price: Option<Price>,
     /// Provider-specific options: Ollama's `options`, the demo provider's settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[garde(length(max = 64))]
     pub options: BTreeMap<String, serde_json::Value>,
     /// Phase limits.
     #[serde(default)]
+    #[garde(dive)]
     pub timeouts: TimeoutsConfig,
     /// Tokens the model can take, prompt and answer together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 1))]
     pub context_window: Option<u64>,
     /// What the model can do; anything not said is assumed.
     #[serde(default)]
     pub capabilities: Capabilities,
     /// Active health checks, off unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
     pub health: Option<HealthConfig>,
     /// Send `traceparent` upstream; on for loopback and private addresses when not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propagate_trace: Option<bool>,
+}
+
+impl ModelConfig {
+    /// A model with everything else at its default.
+    pub fn new(provider: ProviderKind, model: impl Into<String>) -> Self {
+        ModelConfig {
+            provider,
+            model: model.into(),
+            base_url: None,
+            api_key: None,
+            max_queue_depth: default_queue_depth(),
+            max_concurrency: default_concurrency(),
+            price: None,
+            options: BTreeMap::new(),
+            timeouts: TimeoutsConfig::default(),
+            context_window: None,
+            capabilities: Capabilities::default(),
+            health: None,
+            propagate_trace: None,
+        }
+    }
 }
 
 fn default_queue_depth() -> u32 {
@@ -88,12 +127,15 @@ fn default_concurrency() -> u32 {
 }
 
 /// US dollars per million tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct Price {
     /// Prompt tokens.
+    #[garde(range(min = 0.0, max = 1_000_000.0))]
     pub input_per_mtok: f64,
     /// Answer tokens.
+    #[garde(range(min = 0.0, max = 1_000_000.0))]
     pub output_per_mtok: f64,
 }
 
@@ -113,21 +155,31 @@ pub struct Capabilities {
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { tools: true, vision: true, prefill: true, json_schema: true }
+        Capabilities {
+            tools: true,
+            vision: true,
+            prefill: true,
+            json_schema: true,
+        }
     }
 }
 
 /// Phase limits of an attempt.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct TimeoutsConfig {
     /// TCP and TLS.
+    #[garde(custom(rule::span))]
     pub connect: Span,
     /// Until the first real delta.
+    #[garde(custom(rule::span))]
     pub first_token: Span,
     /// Between two pieces of a stream.
+    #[garde(custom(rule::span))]
     pub idle: Span,
     /// The whole attempt.
+    #[garde(custom(rule::span))]
     pub total: Span,
 }
 
@@ -144,14 +196,16 @@ impl Default for TimeoutsConfig {
 }
 
 /// Active health checks: GET requests, never completions.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct HealthConfig {
     /// Path below the upstream's origin; each provider has a default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// How often.
     #[serde(default = "default_health_interval")]
+    #[garde(custom(rule::span))]
     pub interval: Span,
 }
 
@@ -161,7 +215,7 @@ fn default_health_interval() -> Span {
 
 /// A credential: a reference, or (with a warning) a literal.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Secret {
     /// `{ env: NAME }`
     Env {
@@ -192,8 +246,9 @@ impl std::fmt::Debug for Secret {
 }
 
 /// One rule.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct RouteConfig {
     /// The rule's name; clients may ask for it as a model.
     pub name: RouteName,
@@ -201,15 +256,18 @@ pub struct RouteConfig {
     #[serde(default, rename = "match")]
     pub matches: MatchConfig,
     /// Models to use.
+    #[garde(length(min = 1, max = 100))]
     pub targets: Vec<Target>,
     /// Models to use when no target answers, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[garde(length(max = 100))]
     pub fallback: Vec<ModelName>,
     /// How targets are ordered.
     #[serde(default)]
     pub strategy: Strategy,
     /// Overrides of the cache for requests of this rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
     pub cache: Option<RouteCache>,
 }
 
@@ -224,13 +282,15 @@ pub enum Target {
 }
 
 /// `{ model: a, weight: 3 }`
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct WeightedTarget {
     /// The model.
     pub model: ModelName,
     /// Its share, 1 to 1000.
     #[serde(default = "default_weight")]
+    #[garde(range(min = 1, max = 1000))]
     pub weight: u32,
 }
 
@@ -334,123 +394,4 @@ pub struct MatchConfig {
     /// Any of these regular expressions matches the messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regex: Option<OneOrMany<String>>,
-}
-
-/// When a model is left alone.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct BreakerConfig {
-    /// Consecutive failures that open it.
-    pub failure_threshold: u32,
-    /// How long it stays open before one probe.
-    pub recovery_timeout: Span,
-    /// Good probes that close it.
-    pub success_threshold: u32,
-}
-
-impl Default for BreakerConfig {
-    fn default() -> Self {
-        BreakerConfig { failure_threshold: 5, recovery_timeout: Span::from_secs(60), success_threshold: 3 }
-    }
-}
-
-/// When an answer is reused.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CacheConfig {
-    /// Off: neither read nor written.
-    pub enabled: bool,
-    /// Least cosine of a semantic hit; guards come on top.
-    pub similarity_threshold: f64,
-    /// How long an answer may be reused.
-    pub ttl: Span,
-    /// Most entries; the least recently used goes first.
-    pub max_entries: u64,
-    /// Requests hotter than this are never cached.
-    pub max_temperature: f64,
-    /// What a request that states no temperature counts as.
-    pub absent_temperature: f64,
-    /// Wrong answers among served ones that the semantic tier may risk.
-    pub max_error_rate: f64,
-    /// Largest answer kept.
-    pub max_answer: ByteSize,
-}
-
-impl Default for CacheConfig {
-    fn default() -> Self {
-        CacheConfig {
-            enabled: true,
-            similarity_threshold: 0.92,
-            ttl: Span::from_secs(24 * 3600),
-            max_entries: 10_000,
-            max_temperature: 0.3,
-            absent_temperature: 0.0,
-            max_error_rate: 0.01,
-            max_answer: ByteSize::mebibytes(1),
-        }
-    }
-}
-
-/// A rule's overrides of [`CacheConfig`].
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RouteCache {
-    /// Off for this rule.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enabled: Option<bool>,
-    /// Another threshold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub similarity_threshold: Option<f64>,
-    /// Another lifetime.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl: Option<Span>,
-    /// Another limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_temperature: Option<f64>,
-}
-
-impl CacheConfig {
-    /// The settings for one rule.
-    pub fn for_route(mut self, route: Option<&RouteCache>) -> Self {
-        let Some(route) = route else { return self };
-        self.enabled &= route.enabled.unwrap_or(true);
-        self.similarity_threshold = route.similarity_threshold.unwrap_or(self.similarity_threshold);
-        self.ttl = route.ttl.unwrap_or(self.ttl);
-        self.max_temperature = route.max_temperature.unwrap_or(self.max_temperature);
-        self
-    }
-}
-
-/// When a try is repeated on the same candidate.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetryConfig {
-    /// Tries on one candidate, the first included.
-    pub max_attempts: u32,
-    /// Waits between them.
-    pub backoff: BackoffConfig,
-    /// Repeated tries as a share of all.
-    pub budget: f64,
-}
-
-impl Default for RetryConfig {
-    fn default() -> Self {
-        RetryConfig { max_attempts: 3, backoff: BackoffConfig::default(), budget: 0.2 }
-    }
-}
-
-/// Exponential, with full jitter.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct BackoffConfig {
-    /// The first wait is at most this.
-    pub base: Span,
-    /// No wait is longer.
-    pub max: Span,
-}
-
-impl Default for BackoffConfig {
-    fn default() -> Self {
-        BackoffConfig { base: Span::from_millis(100), max: Span::from_secs(2) }
-    }
 }

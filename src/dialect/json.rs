@@ -48,7 +48,11 @@ impl Object {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
         check_shape(text.as_bytes())?;
         let object: Object = serde_json::from_str(text).map_err(JsonError::Syntax)?;
-        let mut names: Vec<&str> = object.fields.iter().map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = object
+            .fields
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(JsonError::Duplicate(twice[0].to_owned()));
@@ -58,17 +62,23 @@ impl Object {
 
     /// The raw value of a field.
     pub fn get(&self, name: &str) -> Option<&RawValue> {
-        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| &**value)
+        self.fields
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| &**value)
     }
 
     /// The value of a field read as `T`; `None` when absent, null or of another shape.
     pub fn read<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
-        self.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
+        self.get(name)
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 
     /// Fields in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), &**value))
+        self.fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), &**value))
     }
 
     /// Replaces a field in place, or appends it.
@@ -99,9 +109,47 @@ impl Object {
         out.push(b'}');
     }
 
+    /// The object as text with some fields replaced in place, appended where absent, or (`None`)
+    /// left out; every other value byte for byte.
+    pub fn to_bytes_with(&self, changes: &[(&str, Option<Box<RawValue>>)]) -> Vec<u8> {
+        let kept = self.fields.iter().filter_map(|(name, value)| {
+            match changes.iter().find(|(changed, _)| changed == name) {
+                Some((_, new)) => new.as_ref().map(|new| (name.as_str(), new)),
+                None => Some((name.as_str(), value)),
+            }
+        });
+        let added = changes
+            .iter()
+            .filter(|(name, _)| self.get(name).is_none())
+            .filter_map(|(name, new)| new.as_ref().map(|new| (*name, new)));
+        let sizes = self
+            .fields
+            .iter()
+            .map(|(name, value)| name.len() + value.get().len() + 4);
+        let new = changes
+            .iter()
+            .flat_map(|(name, new)| new.as_ref().map(|v| name.len() + v.get().len() + 4));
+        let mut out = Vec::with_capacity(sizes.chain(new).sum::<usize>() + 2);
+        for (name, value) in kept.chain(added) {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            write_string(name, &mut out);
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
+        }
+        if out.is_empty() {
+            out.push(b'{');
+        }
+        out.push(b'}');
+        out
+    }
+
     /// The object as text.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let room: usize = self.fields.iter().map(|(n, v)| n.len() + v.get().len() + 4).sum();
+        let room: usize = self
+            .fields
+            .iter()
+            .map(|(n, v)| n.len() + v.get().len() + 4)
+            .sum();
         let mut out = Vec::with_capacity(room + 2);
         self.write(&mut out);
         out
@@ -166,5 +214,12 @@ fn check_shape(bytes: &[u8]) -> Result<(), JsonError> {
             return Err(JsonError::TooDeep);
         }
     }
-    if nodes > MAX_NODES { Err(JsonError::TooManyNodes) } else { Ok(()) }
+    if nodes > MAX_NODES {
+        Err(JsonError::TooManyNodes)
+    } else {
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

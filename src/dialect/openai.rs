@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod request;
+pub mod reshape;
 pub mod tap;
 
 pub use request::{BadRequest, ChatBody, Message};

@@ -93,7 +93,10 @@ pub struct ReplyStream {
 
 impl ReplyStream {
     /// Wraps a stream and the place where its end is noted.
-    pub fn new(inner: BoxStream<'static, Result<Chunk, Error>>, end: Arc<Mutex<StreamEnd>>) -> Self {
+    pub fn new(
+        inner: BoxStream<'static, Result<Chunk, Error>>,
+        end: Arc<Mutex<StreamEnd>>,
+    ) -> Self {
         ReplyStream { inner, end }
     }
 

@@ -9,13 +9,15 @@ use arc_swap::ArcSwap;
 use super::actor::Message;
 use super::profile::Profile;
 use crate::breaker::{BreakerHandle, Settings};
-use crate::config::routing::ModelConfig;
+use crate::config::routing::{ModelConfig, ProviderKind};
+use crate::inference::Deployment;
 use crate::mailbox::Mailbox;
-use crate::provider::{Provider, Timeouts};
+use crate::provider::{Provider, Timeouts, is_private};
 use crate::queue::{QueueHandle, QueueLimits};
 use crate::routing::{Bar, Barred, View};
+use crate::telemetry::Metrics;
 use crate::types::report::{BreakerStatus, ModelStatus};
-use crate::types::{ModelName, Moment};
+use crate::types::{ModelName, Moment, Priority};
 
 /// Unhandled orders a model actor may have.
 const MODEL_MAILBOX: usize = 64;
@@ -33,15 +35,47 @@ pub(crate) struct Spec {
     pub(crate) breaker: Settings,
     /// Changes when it becomes another upstream: then breaker, queue and profile start afresh.
     pub(crate) identity: blake3::Hash,
+    /// The upstream's host, for spans.
+    pub(crate) server: Option<String>,
+    /// Its upstream may see our trace context.
+    pub(crate) propagates_trace: bool,
 }
 
 impl std::fmt::Debug for Spec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spec").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Spec")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl Spec {
+    /// Everything configured, with what follows from it worked out once.
+    pub(crate) fn new(deployment: Deployment, breaker: Settings) -> Self {
+        let Deployment {
+            name,
+            config,
+            provider,
+            identity,
+        } = deployment;
+        let base_url = config.base_url.as_deref();
+        let server = base_url
+            .and_then(|url| reqwest::Url::parse(url).ok())
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let at_home = base_url.map_or(config.provider != ProviderKind::OpenAi, is_private);
+        let propagates_trace = config.propagate_trace.unwrap_or(at_home);
+        let config = Arc::new(config);
+        Spec {
+            name,
+            config,
+            provider,
+            breaker,
+            identity,
+            server,
+            propagates_trace,
+        }
+    }
+
     /// Phase limits of an attempt.
     pub(crate) fn timeouts(&self) -> Timeouts {
         let given = &self.config.timeouts;
@@ -75,6 +109,8 @@ pub(crate) struct Shared {
     pub(crate) profile: ArcSwap<Profile>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
+    /// Instruments.
+    pub(crate) metrics: Metrics,
 }
 
 /// One model, as requests hold it. Cheap to clone.
@@ -86,7 +122,7 @@ pub(crate) struct ModelHandle {
 
 impl ModelHandle {
     /// A handle with nobody behind it yet.
-    pub(crate) fn new(spec: Arc<Spec>) -> Self {
+    pub(crate) fn new(spec: Arc<Spec>, metrics: Metrics) -> Self {
         let breaker = BreakerHandle::new(spec.breaker);
         let shared = Shared {
             queue: QueueHandle::new(spec.queue_limits()),
@@ -94,13 +130,20 @@ impl ModelHandle {
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: ArcSwap::default(),
             health: AtomicU8::new(0),
+            metrics,
         };
-        ModelHandle { spec, shared: Arc::new(shared) }
+        ModelHandle {
+            spec,
+            shared: Arc::new(shared),
+        }
     }
 
     /// The same model under changed settings.
     pub(crate) fn with_spec(&self, spec: Arc<Spec>) -> Self {
-        ModelHandle { spec, shared: Arc::clone(&self.shared) }
+        ModelHandle {
+            spec,
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// Its name.
@@ -109,11 +152,11 @@ impl ModelHandle {
     }
 
     /// What routing needs to know right now. Reads published state; sends nothing.
-    pub(crate) fn view(&self, now: Moment) -> View {
+    pub(crate) fn view(&self, now: Moment, priority: Priority) -> View {
         let breaker = self.shared.breaker.view();
         let barred = match breaker.barred(now) {
             Some(bar) => Some(bar),
-            None if self.shared.queue.is_full() => Some(Barred {
+            None if self.shared.queue.is_full_for(priority) => Some(Barred {
                 reason: "queue full".to_owned(),
                 retry_after: Some(Duration::from_secs(1)),
                 cause: Bar::Full,
@@ -123,7 +166,12 @@ impl ModelHandle {
         View {
             barred,
             busy: self.shared.queue.depth() + self.shared.queue.in_flight(),
-            first_token: self.shared.profile.load().first_token.map(Duration::from_secs_f64),
+            first_token: self
+                .shared
+                .profile
+                .load()
+                .first_token
+                .map(Duration::from_secs_f64),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
-use super::attempt::Verdict;
+use super::verdict::Verdict;
 use crate::provider::{ChunkStream, Class, Failure};
 use crate::queue::Permit;
 use crate::types::{Chunk, Moment};
@@ -39,16 +39,23 @@ impl Guarded {
         }
     }
 
+    fn saw(&mut self, chunk: &Chunk) {
+        self.finished |= chunk.tap.finish.is_some();
+        if let Some(verdict) = &mut self.verdict {
+            verdict.saw(&chunk.tap);
+        }
+    }
+
     async fn next(&mut self) -> Option<Result<Chunk, Failure>> {
         if let Some(chunk) = self.first.pop_front() {
-            self.finished |= chunk.tap.finish.is_some();
+            self.saw(&chunk);
             return Some(Ok(chunk));
         }
         let left = Moment::now().until(self.ends);
         let next = tokio::time::timeout(self.idle.min(left), self.rest.next()).await;
         match next {
             Ok(Some(Ok(chunk))) => {
-                self.finished |= chunk.tap.finish.is_some();
+                self.saw(&chunk);
                 Some(Ok(chunk))
             }
             Ok(Some(Err(failure))) => Some(Err(failure)),
@@ -58,19 +65,13 @@ impl Guarded {
                 "upstream cut the stream off before it finished",
             ))),
             Err(_) if self.finished => None,
-            Err(_) if left < self.idle => {
-                Some(Err(Failure::timed_out("answer took longer than the total limit")))
-            }
-            Err(_) => Some(Err(Failure::timed_out(format!("stream silent for {:?}", self.idle)))),
-        }
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // a reader that leaves after the end has been told is no cancellation
-        if let Some(verdict) = self.verdict.take().filter(|_| self.finished) {
-            verdict.answered();
+            Err(_) if left < self.idle => Some(Err(Failure::timed_out(
+                "answer took longer than the total limit",
+            ))),
+            Err(_) => Some(Err(Failure::timed_out(format!(
+                "stream silent for {:?}",
+                self.idle
+            )))),
         }
     }
 }
@@ -83,7 +84,7 @@ pub(super) fn guarded(parts: Guarded) -> ChunkStream {
             Some(Ok(chunk)) => Some((Ok(chunk), Some(parts))),
             Some(Err(failure)) => {
                 if let Some(verdict) = parts.verdict.take() {
-                    verdict.failed(failure.class);
+                    verdict.failed(&failure);
                 }
                 Some((Err(failure), None))
             }

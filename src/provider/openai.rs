@@ -1,1 +1,143 @@
-//! The `openai` provider.
+//! OpenAI Chat Completions, and everything compatible with it. Bytes in, bytes out.
+
+pub(super) mod stream;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::key::KeyGuard;
+use super::limits::Watch;
+use super::wire::body::Body;
+use super::wire::{BuildError, Wire};
+use super::{Answer, Call, Class, Failure, Provider, classify};
+use crate::dialect::openai::tap;
+
+/// Where OpenAI is.
+pub const DEFAULT_BASE: &str = "https://api.openai.com/v1";
+
+/// An OpenAI-compatible upstream.
+///
+/// ```
+/// use llm_router::provider::OpenAi;
+/// use secrecy::SecretString;
+/// let cloud = OpenAi::new("gpt-4o").api_key(SecretString::from("sk-..."));
+/// let local = OpenAi::new("qwen").base_url("http://127.0.0.1:8000/v1");
+/// ```
+#[derive(Debug)]
+pub struct OpenAi {
+    model: String,
+    wire: Wire,
+    options: BTreeMap<String, Value>,
+}
+
+impl OpenAi {
+    /// An upstream at [`DEFAULT_BASE`], asked for `model` where a call names none.
+    pub fn new(model: impl Into<String>) -> Self {
+        OpenAi {
+            model: model.into(),
+            wire: Wire::new(DEFAULT_BASE),
+            options: BTreeMap::new(),
+        }
+    }
+
+    /// Where it is, `/v1` included where there is one; only a trailing slash is trimmed.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.wire.base_url = url.into();
+        self
+    }
+
+    /// Sent as `authorization: Bearer`; only over https, or to a private host.
+    pub fn api_key(mut self, key: SecretString) -> Self {
+        self.wire.key = KeyGuard::new(key);
+        self
+    }
+
+    /// Fields added to every request that does not state them itself.
+    pub fn options(mut self, options: BTreeMap<String, Value>) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// How long TCP and TLS may take; 5 s when not said.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.wire.connect_timeout = limit;
+        self
+    }
+
+    /// Path below the upstream's origin that health checks ask for; `{base_url}/models` when not said.
+    pub fn health_path(mut self, path: impl Into<String>) -> Self {
+        self.wire.health_path = Some(path.into());
+        self
+    }
+
+    /// Checks the settings now rather than at the first call.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the setting at fault.
+    pub fn check(&self) -> Result<(), BuildError> {
+        self.wire.build()
+    }
+}
+
+/// What the upstream got wrong inside a success.
+fn garbled(garbled: tap::Garbled, raw: &Bytes, key: &KeyGuard) -> Failure {
+    let class = match garbled {
+        tap::Garbled::Error(_) => classify::in_stream(raw),
+        tap::Garbled::Shape(_) | tap::Garbled::NoChoice => Class::Hard,
+    };
+    Failure::new(class, key.strike_out_text(garbled.to_string()))
+}
+
+#[async_trait]
+impl Provider for OpenAi {
+    fn kind(&self) -> &'static str {
+        "openai"
+    }
+
+    fn default_model(&self) -> &str {
+        &self.model
+    }
+
+    async fn generate(&self, call: Call) -> Result<Answer, Failure> {
+        let watch = Watch::start(call.timeouts, call.stream);
+        let model = if call.model.is_empty() {
+            self.model.as_str()
+        } else {
+            &call.model
+        };
+        let sent = call.body.to_upstream_as(model, call.stream, &self.options);
+        let response = self
+            .wire
+            .post("/chat/completions", sent, &call, &watch)
+            .await?;
+        let is_json = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        let body = Body::of(response, watch);
+        if call.stream && !is_json {
+            return Ok(Answer::Stream(stream::chunks(body, self.wire.key.clone())));
+        }
+        let raw = body.whole().await?;
+        let completion =
+            tap::completion(raw.clone()).map_err(|bad| garbled(bad, &raw, &self.wire.key))?;
+        if call.stream {
+            let message = "upstream answered a stream request with a whole answer";
+            return Err(Failure::new(Class::Hard, message));
+        }
+        Ok(Answer::Whole(completion))
+    }
+
+    async fn health(&self) -> Result<(), Failure> {
+        self.wire.health("/models").await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,9 @@ pub(super) fn score(
             -uniform.ln() / f64::from(weight.max(1))
         }
         Strategy::LeastBusy => view.busy as f64 / f64::from(facts.max_concurrency.max(1)),
-        Strategy::LowestLatency => view.first_token.map_or(0.0, |time| time.as_secs_f64() * 1000.0),
+        Strategy::LowestLatency => view
+            .first_token
+            .map_or(0.0, |time| time.as_secs_f64() * 1000.0),
         Strategy::LowestCost => facts.price.map_or(0.0, |price| {
             let output = features.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS);
             cost_usd(price, Usage::new(features.prompt_tokens, output))

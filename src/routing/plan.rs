@@ -100,13 +100,21 @@ impl RoutingTable {
         let (targets, fallback): (Vec<(ModelName, u32)>, Vec<ModelName>) = match way {
             Way::Rule(rule) => (rule.targets.clone(), rule.fallback.clone()),
             Way::Model(model) => (vec![(model, 1)], Vec::new()),
-            Way::EveryModel => (self.models.keys().map(|m| (m.clone(), 1)).collect(), Vec::new()),
+            Way::EveryModel => (
+                self.models.keys().map(|m| (m.clone(), 1)).collect(),
+                Vec::new(),
+            ),
         };
         let mut dice = Dice(seed);
         let mut candidates: Vec<Candidate> = targets
             .into_iter()
             .filter_map(|(model, weight)| {
-                self.candidate(model, (Role::Target, strategy, weight), (facts, &view), &mut dice)
+                self.candidate(
+                    model,
+                    (Role::Target, strategy, weight),
+                    (facts, &view),
+                    &mut dice,
+                )
             })
             .collect();
         candidates.sort_by(|a, b| a.score.total_cmp(&b.score));
@@ -116,7 +124,16 @@ impl RoutingTable {
                 candidates.extend(self.candidate(model, role, (facts, &view), &mut dice));
             }
         }
-        if candidates.is_empty() { Err(Unroutable::Empty) } else { Ok(Plan { route, strategy, candidates, cache }) }
+        if candidates.is_empty() {
+            Err(Unroutable::Empty)
+        } else {
+            Ok(Plan {
+                route,
+                strategy,
+                candidates,
+                cache,
+            })
+        }
     }
 
     fn candidate(
@@ -130,26 +147,48 @@ impl RoutingTable {
         let view = view(&model);
         let score = score(strategy, (known, &view, weight), facts.features, dice);
         let barred = unfit(known, facts.features).or(view.barred);
-        Some(Candidate { model, role, score, barred })
+        Some(Candidate {
+            model,
+            role,
+            score,
+            barred,
+        })
     }
 
     fn resolve(&self, facts: &Facts<'_>) -> Result<Way<'_>, Unroutable> {
         if facts.model == "auto" {
-            let rule = self.rules.iter().find(|rule| rule.conditions.check(facts).is_ok());
+            let rule = self
+                .rules
+                .iter()
+                .find(|rule| rule.conditions.check(facts).is_ok());
             return Ok(rule.map_or(Way::EveryModel, Way::Rule));
         }
-        let mut naming = self.rules.iter().filter(|rule| rule.conditions.names(facts.model));
-        if let Some(rule) = naming.clone().find(|rule| rule.conditions.check(facts).is_ok()) {
+        let mut naming = self
+            .rules
+            .iter()
+            .filter(|rule| rule.conditions.names(facts.model));
+        if let Some(rule) = naming
+            .clone()
+            .find(|rule| rule.conditions.check(facts).is_ok())
+        {
             return Ok(Way::Rule(rule));
         }
-        if let Some(rule) = self.rules.iter().find(|rule| rule.name.as_str() == facts.model) {
+        if let Some(rule) = self
+            .rules
+            .iter()
+            .find(|rule| rule.name.as_str() == facts.model)
+        {
             return Ok(Way::Rule(rule));
         }
         if let Some((model, _)) = self.models.get_key_value(facts.model) {
             return Ok(Way::Model(model.clone()));
         }
         let name = facts.model.chars().take(128).collect();
-        Err(if naming.next().is_some() { Unroutable::NoRule(name) } else { Unroutable::Unknown(name) })
+        Err(if naming.next().is_some() {
+            Unroutable::NoRule(name)
+        } else {
+            Unroutable::Unknown(name)
+        })
     }
 
     /// The plan in words, with every rule's verdict.
@@ -179,7 +218,10 @@ impl RoutingTable {
                 Role::Fallback => "fallback",
             },
             eligible: candidate.barred.is_none(),
-            reason: candidate.barred.as_ref().map_or("ready".to_owned(), |bar| bar.reason.clone()),
+            reason: candidate
+                .barred
+                .as_ref()
+                .map_or("ready".to_owned(), |bar| bar.reason.clone()),
             score: candidate.score,
         });
         Ok(Explanation {
@@ -193,7 +235,9 @@ impl RoutingTable {
 }
 
 fn unfit(model: &super::table::ModelFacts, features: &Features) -> Option<Barred> {
-    let wanted = features.prompt_tokens.saturating_add(features.max_output_tokens.unwrap_or(0));
+    let wanted = features
+        .prompt_tokens
+        .saturating_add(features.max_output_tokens.unwrap_or(0));
     let reason = match model.context_window {
         Some(window) if wanted > window => {
             format!("context too small: about {wanted} tokens wanted, {window} available")
@@ -201,5 +245,9 @@ fn unfit(model: &super::table::ModelFacts, features: &Features) -> Option<Barred
         _ if features.has_tools && !model.capabilities.tools => "cannot use tools".to_owned(),
         _ => return None,
     };
-    Some(Barred { reason, retry_after: None, cause: Bar::Unfit })
+    Some(Barred {
+        reason,
+        retry_after: None,
+        cause: Bar::Unfit,
+    })
 }

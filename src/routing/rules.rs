@@ -41,15 +41,23 @@ impl Conditions {
     pub(super) fn compile(config: &MatchConfig) -> Result<Self, BadPattern> {
         let patterns = match &config.regex {
             None => None,
-            Some(given) => {
-                Some(given.as_slice().iter().map(|p| pattern(p)).collect::<Result<Vec<_>, _>>()?)
-            }
+            Some(given) => Some(
+                given
+                    .as_slice()
+                    .iter()
+                    .map(|p| pattern(p))
+                    .collect::<Result<Vec<_>, _>>()?,
+            ),
         };
         Ok(Conditions {
             priority: list(config.priority.as_ref()),
             models: list(config.model.as_ref()),
             tenant: list(config.tenant.as_ref()),
-            tags: config.tags.iter().map(|(k, v)| (k.clone(), v.as_slice().to_vec())).collect(),
+            tags: config
+                .tags
+                .iter()
+                .map(|(k, v)| (k.clone(), v.as_slice().to_vec()))
+                .collect(),
             min_prompt_tokens: config.min_prompt_tokens,
             max_prompt_tokens: config.max_prompt_tokens,
             contains: list(config.contains.as_ref())
@@ -60,7 +68,9 @@ impl Conditions {
 
     /// The rule names this model in `match.model`.
     pub(super) fn names(&self, model: &str) -> bool {
-        self.models.as_ref().is_some_and(|names| names.iter().any(|name| name == model))
+        self.models
+            .as_ref()
+            .is_some_and(|names| names.iter().any(|name| name == model))
     }
 
     /// `Ok` with what held, or `Err` with the first condition that did not.
@@ -97,18 +107,31 @@ impl Conditions {
         }
         if let Some(words) = &self.contains {
             let text = facts.features.text.to_lowercase();
-            verdict("contains", words.iter().any(|word| text.contains(word.as_str())))?;
+            verdict(
+                "contains",
+                words.iter().any(|word| text.contains(word.as_str())),
+            )?;
         }
         if let Some(patterns) = &self.patterns {
-            verdict("regex", patterns.iter().any(|p| p.is_match(&facts.features.text)))?;
+            verdict(
+                "regex",
+                patterns.iter().any(|p| p.is_match(&facts.features.text)),
+            )?;
         }
-        Ok(if held.is_empty() { "matches everything".to_owned() } else { held.join(", ") })
+        Ok(if held.is_empty() {
+            "matches everything".to_owned()
+        } else {
+            held.join(", ")
+        })
     }
 }
 
 fn pattern(text: &str) -> Result<Regex, BadPattern> {
-    RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build().map_err(|source| BadPattern {
-        pattern: text.to_owned(),
-        source: Box::new(source),
-    })
+    RegexBuilder::new(text)
+        .size_limit(MAX_PATTERN_BYTES)
+        .build()
+        .map_err(|source| BadPattern {
+            pattern: text.to_owned(),
+            source: Box::new(source),
+        })
 }

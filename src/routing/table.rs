@@ -84,7 +84,11 @@ impl RoutingTable {
             Ok(Rule {
                 name: route.name.clone(),
                 conditions: Conditions::compile(&route.matches)?,
-                targets: route.targets.iter().map(|t| (t.model().clone(), t.weight())).collect(),
+                targets: route
+                    .targets
+                    .iter()
+                    .map(|t| (t.model().clone(), t.weight()))
+                    .collect(),
                 fallback: route.fallback.clone(),
                 strategy: route.strategy,
                 cache: route.cache,
@@ -99,7 +103,10 @@ impl RoutingTable {
             };
             (name.clone(), facts)
         });
-        Ok(RoutingTable { rules: rules.collect::<Result<_, _>>()?, models: models.collect() })
+        Ok(RoutingTable {
+            rules: rules.collect::<Result<_, _>>()?,
+            models: models.collect(),
+        })
     }
 
     /// Facts about a model.
@@ -112,7 +119,11 @@ impl RoutingTable {
         let mut names = vec!["auto".to_owned()];
         let models = self.models.keys().map(|name| name.as_str().to_owned());
         let routes = self.rules.iter().map(|rule| rule.name.as_str().to_owned());
-        let aliases = self.rules.iter().filter_map(|rule| rule.conditions.models.clone()).flatten();
+        let aliases = self
+            .rules
+            .iter()
+            .filter_map(|rule| rule.conditions.models.clone())
+            .flatten();
         for name in models.chain(routes).chain(aliases) {
             if !names.contains(&name) {
                 names.push(name);

@@ -13,7 +13,10 @@ pub struct Moment(Duration);
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(read_monotonic);
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the monotonic clock"
+)]
 fn read_monotonic() -> Instant {
     Instant::now()
 }
@@ -67,9 +70,14 @@ impl Sub<Duration> for Moment {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
 fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// Wall-clock seconds since 1970, as in OpenAI's `created`.

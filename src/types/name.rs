@@ -81,7 +81,9 @@ impl RequestId {
     /// Accepts a client's own id when it is 1 to 128 characters of `[A-Za-z0-9._:-]`.
     pub fn accept(given: &str) -> Option<Self> {
         let fits = !given.is_empty() && given.len() <= 128;
-        let clean = given.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b));
+        let clean = given
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b));
         (fits && clean).then(|| given.into())
     }
 }

@@ -8,7 +8,18 @@ use serde::{Deserialize, Serialize};
 
 /// How urgent a request is. Levels share capacity 8 : 4 : 2 : 1, so none starves.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
@@ -25,7 +36,12 @@ pub enum Priority {
 
 impl Priority {
     /// All levels, most urgent first.
-    pub const ALL: [Priority; 4] = [Priority::Critical, Priority::High, Priority::Normal, Priority::Low];
+    pub const ALL: [Priority; 4] = [
+        Priority::Critical,
+        Priority::High,
+        Priority::Normal,
+        Priority::Low,
+    ];
 
     /// Position in [`Priority::ALL`].
     pub const fn index(self) -> usize {

@@ -27,7 +27,8 @@ impl Head {
     }
 
     fn chunk(&self, delta: &Value, finish: Option<Finish>) -> Bytes {
-        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish.map(Finish::as_openai)});
+        let choice =
+            json!({"index": 0, "delta": delta, "finish_reason": finish.map(Finish::as_openai)});
         to_bytes(&json!({
             "id": self.id, "object": "chat.completion.chunk", "created": self.created,
             "model": self.model, "choices": [choice],
@@ -37,27 +38,69 @@ impl Head {
     /// The chunk that announces the role; not a real delta.
     pub fn role(&self) -> Chunk {
         let raw = self.chunk(&json!({"role": "assistant", "content": ""}), None);
-        Chunk { raw, tap: Tap::default(), usage_only: false }
+        Chunk {
+            raw,
+            tap: Tap::default(),
+            usage_only: false,
+        }
     }
 
     /// A chunk of text.
     pub fn text(&self, text: &str) -> Chunk {
         let raw = self.chunk(&json!({"content": text}), None);
-        let tap = Tap { text: text.to_owned(), real: !text.is_empty(), ..Tap::default() };
-        Chunk { raw, tap, usage_only: false }
+        let tap = Tap {
+            text: text.to_owned(),
+            real: !text.is_empty(),
+            ..Tap::default()
+        };
+        Chunk {
+            raw,
+            tap,
+            usage_only: false,
+        }
     }
 
     /// A chunk with whole or partial tool calls, as OpenAI's `delta.tool_calls`.
     pub fn tool_calls(&self, calls: &Value) -> Chunk {
         let raw = self.chunk(&json!({"tool_calls": calls}), None);
-        let tap = Tap { beyond_text: true, real: true, ..Tap::default() };
-        Chunk { raw, tap, usage_only: false }
+        let tap = Tap {
+            beyond_text: true,
+            real: true,
+            ..Tap::default()
+        };
+        Chunk {
+            raw,
+            tap,
+            usage_only: false,
+        }
+    }
+
+    /// A chunk of the model's thinking, as `delta.reasoning_content`.
+    pub fn reasoning(&self, text: &str) -> Chunk {
+        let raw = self.chunk(&json!({"reasoning_content": text}), None);
+        let tap = Tap {
+            beyond_text: true,
+            real: !text.is_empty(),
+            ..Tap::default()
+        };
+        Chunk {
+            raw,
+            tap,
+            usage_only: false,
+        }
     }
 
     /// The chunk that ends the choice.
     pub fn finish(&self, finish: Finish) -> Chunk {
         let raw = self.chunk(&json!({}), Some(finish));
-        Chunk { raw, tap: Tap { finish: Some(finish), ..Tap::default() }, usage_only: false }
+        Chunk {
+            raw,
+            tap: Tap {
+                finish: Some(finish),
+                ..Tap::default()
+            },
+            usage_only: false,
+        }
     }
 
     /// The chunk that carries token counts alone.
@@ -66,11 +109,42 @@ impl Head {
             "id": self.id, "object": "chat.completion.chunk", "created": self.created,
             "model": self.model, "choices": [], "usage": usage,
         }));
-        Chunk { raw, tap: Tap { usage: Some(usage), ..Tap::default() }, usage_only: true }
+        Chunk {
+            raw,
+            tap: Tap {
+                usage: Some(usage),
+                ..Tap::default()
+            },
+            usage_only: true,
+        }
     }
 
     /// A whole answer. `tool_calls` is null or OpenAI's array.
-    pub fn completion(&self, text: &str, calls: &Value, finish: Finish, usage: Usage) -> Completion {
+    pub fn completion(
+        &self,
+        text: &str,
+        calls: &Value,
+        finish: Finish,
+        usage: Usage,
+    ) -> Completion {
+        self.answer(
+            Parts {
+                text,
+                reasoning: "",
+                calls,
+            },
+            finish,
+            Some(usage),
+        )
+    }
+
+    /// A whole answer with all it may consist of; `usage` is absent where nobody counted.
+    pub fn answer(&self, parts: Parts<'_>, finish: Finish, usage: Option<Usage>) -> Completion {
+        let Parts {
+            text,
+            reasoning,
+            calls,
+        } = parts;
         let mut message = json!({"role": "assistant", "content": text, "refusal": null});
         if !calls.is_null() {
             message["tool_calls"] = calls.clone();
@@ -78,21 +152,40 @@ impl Head {
                 message["content"] = Value::Null;
             }
         }
-        let raw = to_bytes(&json!({
+        if !reasoning.is_empty() {
+            message["reasoning_content"] = Value::from(reasoning);
+        }
+        let mut answer = json!({
             "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
             "choices": [{"index": 0, "message": message, "logprobs": null,
                          "finish_reason": finish.as_openai()}],
-            "usage": usage,
-        }));
+        });
+        if let Some(usage) = usage {
+            answer["usage"] = json!(usage);
+        }
         let tap = Tap {
             text: text.to_owned(),
-            beyond_text: !calls.is_null(),
+            beyond_text: !calls.is_null() || !reasoning.is_empty(),
             real: true,
             finish: Some(finish),
-            usage: Some(usage),
+            usage,
         };
-        Completion { raw, tap }
+        Completion {
+            raw: to_bytes(&answer),
+            tap,
+        }
     }
+}
+
+/// What a whole answer says.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// The model's thinking; empty for none.
+    pub reasoning: &'a str,
+    /// Null, or OpenAI's array of tool calls.
+    pub calls: &'a Value,
 }
 
 fn to_bytes(value: &Value) -> Bytes {

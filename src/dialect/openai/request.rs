@@ -1,5 +1,7 @@
 //! A chat request: validated where we must, opaque everywhere else.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -61,7 +63,9 @@ impl Message {
             #[serde(default)]
             text: Option<String>,
         }
-        let Some(content) = &self.content else { return String::new() };
+        let Some(content) = &self.content else {
+            return String::new();
+        };
         if let Ok(text) = serde_json::from_str::<String>(content.get()) {
             return text;
         }
@@ -77,7 +81,9 @@ impl Message {
             #[serde(default, rename = "type")]
             kind: String,
         }
-        let Some(content) = &self.content else { return false };
+        let Some(content) = &self.content else {
+            return false;
+        };
         if content.get().starts_with('"') {
             return true;
         }
@@ -107,14 +113,19 @@ impl ChatBody {
     /// # Errors
     /// [`BadRequest`] names the field at fault.
     pub fn from_object(object: Object) -> Result<Self, BadRequest> {
-        let given = object.get("messages").ok_or(BadRequest::Missing("messages"))?;
+        let given = object
+            .get("messages")
+            .ok_or(BadRequest::Missing("messages"))?;
         let messages: Vec<Message> = serde_json::from_str(given.get())
             .map_err(|e| field("messages", format!("must be an array of messages: {e}")))?;
         if messages.is_empty() {
             return Err(field("messages", "must not be empty".to_owned()));
         }
         if messages.len() > MAX_MESSAGES {
-            return Err(field("messages", format!("holds more than {MAX_MESSAGES} messages")));
+            return Err(field(
+                "messages",
+                format!("holds more than {MAX_MESSAGES} messages"),
+            ));
         }
         check_scalars(&object)?;
         Ok(ChatBody { object, messages })
@@ -127,8 +138,10 @@ impl ChatBody {
             role: &'a str,
             content: &'a str,
         }
-        let list: Vec<Plain<'_>> =
-            messages.iter().map(|(role, content)| Plain { role, content }).collect();
+        let list: Vec<Plain<'_>> = messages
+            .iter()
+            .map(|(role, content)| Plain { role, content })
+            .collect();
         let mut object = Object::default();
         object.set("model", raw(model));
         object.set("messages", raw(&list));
@@ -153,7 +166,9 @@ impl ChatBody {
 
     /// The `model` field; `auto` when absent.
     pub fn model(&self) -> String {
-        self.object.read("model").unwrap_or_else(|| "auto".to_owned())
+        self.object
+            .read("model")
+            .unwrap_or_else(|| "auto".to_owned())
     }
 
     /// The client wants a stream.
@@ -168,7 +183,9 @@ impl ChatBody {
             #[serde(default)]
             include_usage: bool,
         }
-        self.object.read::<StreamOptions>("stream_options").is_some_and(|o| o.include_usage)
+        self.object
+            .read::<StreamOptions>("stream_options")
+            .is_some_and(|o| o.include_usage)
     }
 
     /// Sampling temperature, when stated.
@@ -178,7 +195,9 @@ impl ChatBody {
 
     /// `max_completion_tokens`, else `max_tokens`.
     pub fn max_tokens(&self) -> Option<u64> {
-        self.object.read("max_completion_tokens").or_else(|| self.object.read("max_tokens"))
+        self.object
+            .read("max_completion_tokens")
+            .or_else(|| self.object.read("max_tokens"))
     }
 
     /// How many answers are asked for; 1 when not stated.
@@ -189,7 +208,9 @@ impl ChatBody {
     /// Tools (or the older functions) are offered.
     pub fn has_tools(&self) -> bool {
         let filled = |name| {
-            self.object.get(name).is_some_and(|v: &RawValue| v.get() != "null" && v.get() != "[]")
+            self.object
+                .get(name)
+                .is_some_and(|v: &RawValue| v.get() != "null" && v.get() != "[]")
         };
         filled("tools") || filled("functions")
     }
@@ -216,18 +237,42 @@ impl ChatBody {
     ///
     /// We own `model` and, on a stream, `stream_options.include_usage` (accounting needs it).
     pub fn to_upstream(&self, model: &str) -> Vec<u8> {
-        let mut object = self.object.clone();
-        object.set("model", raw(model));
-        if self.wants_stream() {
-            let options = object.get("stream_options").map(|given| given.get().as_bytes());
-            let mut options = options.and_then(|text| Object::parse(text).ok()).unwrap_or_default();
-            options.set("include_usage", raw(&true));
-            let text = String::from_utf8(options.to_bytes()).unwrap_or_default();
-            if let Ok(value) = RawValue::from_string(text) {
-                object.set("stream_options", value);
-            }
+        self.to_upstream_as(model, self.wants_stream(), &BTreeMap::new())
+    }
+
+    /// The same, streamed or whole whatever the client said, with `defaults` added where the
+    /// request leaves a field out.
+    pub fn to_upstream_as(
+        &self,
+        model: &str,
+        stream: bool,
+        defaults: &BTreeMap<String, serde_json::Value>,
+    ) -> Vec<u8> {
+        let mut changes: Vec<(&str, Option<Box<RawValue>>)> = vec![("model", Some(raw(model)))];
+        if stream != self.wants_stream() {
+            changes.push(("stream", Some(raw(&stream))));
         }
-        object.to_bytes()
+        if stream {
+            changes.push(("stream_options", self.stream_options_with_usage()));
+        } else {
+            changes.push(("stream_options", None)); // refused by upstreams outside a stream
+        }
+        let owned = ["model", "stream", "stream_options", "messages"];
+        let missing = defaults
+            .iter()
+            .filter(|(name, _)| !owned.contains(&name.as_str()) && self.object.get(name).is_none());
+        changes.extend(missing.map(|(name, value)| (name.as_str(), Some(raw(value)))));
+        self.object.to_bytes_with(&changes)
+    }
+
+    fn stream_options_with_usage(&self) -> Option<Box<RawValue>> {
+        let given: Option<Object> = self.object.read("stream_options");
+        let options = given
+            .unwrap_or_default()
+            .to_bytes_with(&[("include_usage", Some(raw(&true)))]);
+        String::from_utf8(options)
+            .ok()
+            .and_then(|text| RawValue::from_string(text).ok())
     }
 }
 
@@ -265,3 +310,6 @@ fn check_scalars(object: &Object) -> Result<(), BadRequest> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

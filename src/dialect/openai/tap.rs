@@ -79,7 +79,11 @@ pub fn chunk(raw: Bytes) -> Result<Chunk, Garbled> {
     let envelope = parse(&raw)?;
     let usage_only = envelope.choices.is_empty();
     let tap = tap_of(envelope);
-    Ok(Chunk { raw, tap, usage_only })
+    Ok(Chunk {
+        raw,
+        tap,
+        usage_only,
+    })
 }
 
 fn parse(raw: &[u8]) -> Result<Envelope<'_>, Garbled> {
@@ -96,20 +100,34 @@ fn read(raw: &[u8]) -> Result<Option<Tap>, Garbled> {
 }
 
 fn tap_of(envelope: Envelope<'_>) -> Tap {
-    let mut tap = Tap { usage: envelope.usage, ..Tap::default() };
+    let mut tap = Tap {
+        usage: envelope.usage,
+        ..Tap::default()
+    };
     for choice in envelope.choices {
         if choice.index != 0 {
             tap.beyond_text = true;
         }
-        if let Some(reason) = choice.finish_reason.as_deref().filter(|_| choice.index == 0) {
+        if let Some(reason) = choice
+            .finish_reason
+            .as_deref()
+            .filter(|reason| choice.index == 0 && !reason.is_empty())
+        {
             tap.finish = Some(Finish::from_openai(reason));
         }
-        let Some(content) = choice.delta.or(choice.message) else { continue };
-        let beyond = [content.tool_calls, content.function_call, content.refusal, content.audio]
-            .into_iter()
-            .chain([content.reasoning_content, content.reasoning])
-            .flatten()
-            .any(|value| !matches!(value.get(), "null" | "[]" | "\"\""));
+        let Some(content) = choice.delta.or(choice.message) else {
+            continue;
+        };
+        let beyond = [
+            content.tool_calls,
+            content.function_call,
+            content.refusal,
+            content.audio,
+        ]
+        .into_iter()
+        .chain([content.reasoning_content, content.reasoning])
+        .flatten()
+        .any(|value| !matches!(value.get(), "null" | "[]" | "\"\""));
         tap.beyond_text |= beyond;
         let text = content.content.unwrap_or_default();
         tap.real |= beyond || !text.is_empty();
@@ -126,7 +144,9 @@ pub fn without_usage(raw: Bytes) -> Bytes {
     if !named {
         return raw;
     }
-    let Ok(mut object) = Object::parse(&raw) else { return raw };
+    let Ok(mut object) = Object::parse(&raw) else {
+        return raw;
+    };
     match object.remove("usage") {
         Some(_) => Bytes::from(object.to_bytes()),
         None => raw,
@@ -136,3 +156,6 @@ pub fn without_usage(raw: Bytes) -> Bytes {
 fn clip(text: &str) -> String {
     text.chars().take(500).collect()
 }
+
+#[cfg(test)]
+mod tests;

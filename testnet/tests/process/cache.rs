@@ -134,7 +134,10 @@ async fn a_hit_can_be_streamed() -> anyhow::Result<()> {
     }
 
     assert_eq!(text(&frames), whole.content());
-    assert_eq!(frames.iter().filter_map(Frame::data).last(), Some("[DONE]"));
+    assert_eq!(
+        frames.iter().filter_map(Frame::data).next_back(),
+        Some("[DONE]")
+    );
     assert_eq!(upstream.requests(), 1);
     Ok(())
 }

@@ -1,0 +1,27 @@
+//! Compiles the `.proto` files without protoc and keeps their descriptors for reflection.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+const FILES: [&str; 3] = [
+    "llm_router/v1/types.proto",
+    "llm_router/v1/router.proto",
+    "llm_router/v1/stats.proto",
+];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells build scripts where to write through it"
+)]
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=llm_router");
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("llm_router.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Gives every call an id and every reply the node's name, whatever happens in between.
+
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tower::{Layer, Service};
+
+use crate::types::RequestId;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Puts [`Identify`] around a service.
+#[derive(Clone, Debug)]
+pub(super) struct IdentifyLayer {
+    node: Option<HeaderValue>,
+}
+
+impl IdentifyLayer {
+    /// For a node of this name; a name that is not visible ASCII is left out of replies.
+    pub(super) fn new(node: &str) -> Self {
+        IdentifyLayer {
+            node: HeaderValue::from_str(node).ok(),
+        }
+    }
+}
+
+impl<S> Layer<S> for IdentifyLayer {
+    type Service = Identify<S>;
+    fn layer(&self, inner: S) -> Identify<S> {
+        Identify {
+            inner,
+            node: self.node.clone(),
+        }
+    }
+}
+
+/// Sets `x-request-id` on requests that lack an acceptable one, and on every reply.
+#[derive(Clone, Debug)]
+pub(super) struct Identify<S> {
+    inner: S,
+    node: Option<HeaderValue>,
+}
+
+/// The id a request came with or was given.
+pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    given
+        .and_then(RequestId::accept)
+        .unwrap_or_else(RequestId::generate)
+}
+
+impl<S, In, Out> Service<Request<In>> for Identify<S>
+where
+    S: Service<Request<In>, Response = Response<Out>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Out>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<In>) -> Self::Future {
+        let id = HeaderValue::from_str(request_id(request.headers()).as_str()).ok();
+        set(request.headers_mut(), REQUEST_ID, id.clone());
+        let node = self.node.clone();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            set(response.headers_mut(), REQUEST_ID, id);
+            set(response.headers_mut(), "x-llm-router-node", node);
+            Ok(response)
+        })
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(id: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+        headers
+    }
+
+    #[test]
+    fn an_id_with_odd_characters_is_replaced() {
+        assert_ne!(request_id(&headers("a b")).as_str(), "a b");
+        assert!(request_id(&HeaderMap::new()).as_str().starts_with("req_"));
+    }
+
+    #[test]
+    fn a_clients_own_id_is_kept() {
+        assert_eq!(request_id(&headers("job-7")).as_str(), "job-7");
+    }
+}

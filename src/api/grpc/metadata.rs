@@ -1,0 +1,29 @@
+//! Reply metadata: the same names as the HTTP door's headers.
+//!
+//! The request's id and the node's name are set by [`super::identify`] on every reply.
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::inference::ReplyMeta;
+
+/// Writes what is known of a reply. A value that is not visible ASCII is left out.
+pub(super) fn write(meta: &ReplyMeta, out: &mut HeaderMap) {
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            out.insert(name, value);
+        }
+    };
+    set("x-request-id", meta.id.as_str());
+    set("x-llm-router-model", meta.model.as_str());
+    set("x-llm-router-cache", meta.cache.as_str());
+    set("x-llm-router-attempts", &meta.attempts.to_string());
+    if let Some(route) = &meta.route {
+        set("x-llm-router-route", route.as_str());
+    }
+    if let Some(similarity) = meta.similarity {
+        set("x-llm-router-similarity", &format!("{similarity:.4}"));
+    }
+    if let Some(cost) = meta.cost_usd {
+        set("x-llm-router-cost-usd", &format!("{cost:.8}"));
+    }
+}

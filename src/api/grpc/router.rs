@@ -1,0 +1,165 @@
+//! `RouterService`: asking models, and asking where a request would go.
+
+use llm_router_proto::llm_router::v1;
+use llm_router_proto::llm_router::v1::router_service_server::RouterService;
+use tonic::{Code, Request, Response, Status};
+use tracing::{Instrument, Span};
+
+use super::convert::{self, Call};
+use super::deadline::Deadline;
+use super::identify::request_id;
+use super::stream::{Events, events};
+use super::use_case::UseCase;
+use super::{metadata, status};
+use crate::error::{Error, Kind};
+use crate::inference::{Reply, ReplyBody};
+use crate::telemetry::{GrpcCall, propagation, spans};
+use crate::types::{ChatRequest, Moment, RequestId};
+
+/// The service over a node.
+#[derive(Clone, Debug)]
+pub(super) struct RouterDoor<U> {
+    node: U,
+}
+
+impl<U: UseCase> RouterDoor<U> {
+    pub(super) fn new(node: U) -> Self {
+        RouterDoor { node }
+    }
+
+    async fn whole(&self, request: ChatRequest) -> Result<Response<v1::GenerateResponse>, Error> {
+        let Reply { meta, body } = self.node.chat(request).await?;
+        let ReplyBody::Complete(completion) = body else {
+            return Err(Error::new(
+                Kind::Internal,
+                "a whole answer was asked for, a stream came",
+            ));
+        };
+        let mut response = Response::new(v1::GenerateResponse::default());
+        metadata::write(&meta, response.metadata_mut().as_mut());
+        *response.get_mut() = convert::generated(meta, completion)?;
+        Ok(response)
+    }
+
+    async fn streamed(&self, request: ChatRequest) -> Result<Response<Events>, Error> {
+        let reply = self.node.chat(request).await?;
+        let mut headers = http::HeaderMap::new();
+        metadata::write(&reply.meta, &mut headers);
+        let mut response = Response::new(events(reply));
+        *response.metadata_mut().as_mut() = headers;
+        Ok(response)
+    }
+}
+
+const GENERATE: &str = "llm_router.v1.RouterService/Generate";
+const STREAM_GENERATE: &str = "llm_router.v1.RouterService/StreamGenerate";
+
+/// A call's span and its place in the caller's trace; a stream's ends with its head, the request's
+/// own span below it goes on to the last message.
+struct Watched {
+    method: &'static str,
+    span: Span,
+    began: Moment,
+}
+
+impl Watched {
+    fn begin<T>(method: &'static str, call: &Request<T>) -> Self {
+        let span = spans::grpc_server(method);
+        propagation::set_parent(&span, call.metadata().as_ref());
+        Watched {
+            method,
+            span,
+            began: Moment::now(),
+        }
+    }
+
+    fn end<T>(self, node: &impl UseCase, answer: Result<T, Status>) -> Result<T, Status> {
+        let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
+        spans::grpc_ended(&self.span, code);
+        let duration = Moment::now().since(self.began);
+        node.ended(&GrpcCall {
+            method: self.method,
+            code,
+            duration,
+        });
+        answer
+    }
+}
+
+/// Takes a call apart: its message, what it says beside it, and its id for errors.
+fn read<T>(
+    call: Request<T>,
+    stream: bool,
+    fields: impl FnOnce(T) -> v1::GenerateRequest,
+) -> (Result<ChatRequest, Error>, RequestId) {
+    let (metadata, extensions, message) = call.into_parts();
+    let headers = metadata.as_ref();
+    let deadline = extensions.get::<Deadline>().copied();
+    let call = Call {
+        headers,
+        deadline,
+        now: Moment::now(),
+        stream,
+    };
+    let id = request_id(headers);
+    (convert::chat_request(fields(message), call), id)
+}
+
+#[tonic::async_trait]
+impl<U: UseCase> RouterService for RouterDoor<U> {
+    type StreamGenerateStream = Events;
+
+    async fn generate(
+        &self,
+        call: Request<v1::GenerateRequest>,
+    ) -> Result<Response<v1::GenerateResponse>, Status> {
+        let watched = Watched::begin(GENERATE, &call);
+        let (request, id) = read(call, false, |message| message);
+        let answer = match request {
+            Ok(request) => self.whole(request).instrument(watched.span.clone()).await,
+            Err(error) => Err(error),
+        };
+        watched.end(
+            &self.node,
+            answer.map_err(|error| status::report(&error, &id)),
+        )
+    }
+
+    async fn stream_generate(
+        &self,
+        call: Request<v1::StreamGenerateRequest>,
+    ) -> Result<Response<Events>, Status> {
+        let watched = Watched::begin(STREAM_GENERATE, &call);
+        let (request, id) = read(call, true, convert::from_stream);
+        let answer = match request {
+            Ok(request) => {
+                self.streamed(request)
+                    .instrument(watched.span.clone())
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        watched.end(
+            &self.node,
+            answer.map_err(|error| status::report(&error, &id)),
+        )
+    }
+
+    async fn list_models(
+        &self,
+        _call: Request<v1::ListModelsRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        let listed = convert::listed(self.node.model_names(), self.node.models());
+        Ok(Response::new(listed))
+    }
+
+    async fn explain(
+        &self,
+        call: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let (request, id) = read(call, false, convert::from_explain);
+        let explained = request.and_then(|request| self.node.explain(&request));
+        let explained = explained.map_err(|error| status::report(&error, &id))?;
+        Ok(Response::new(convert::explanation(explained)))
+    }
+}

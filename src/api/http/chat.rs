@@ -1,0 +1,121 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+
+use super::{body, errors, sse};
+use crate::api::options::Options;
+use crate::app::Node;
+use crate::dialect::openai::ChatBody;
+use crate::error::Error;
+use crate::inference::{Reply, ReplyBody, ReplyMeta, Source};
+use crate::types::{ChatRequest, Moment, TenantId};
+
+/// Answers a chat request, whole or as a stream.
+pub(super) async fn completions(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
+    let source = Source {
+        door: "http",
+        path: "/v1/chat/completions",
+        arrived: Moment::now(),
+    };
+    let answered = answer(&node, source, request).await;
+    answered.unwrap_or_else(|error| errors::render(&error))
+}
+
+async fn answer(node: &Node, source: Source, request: Request<Body>) -> Result<Response, Error> {
+    let early = Options::read(request.headers(), source.arrived);
+    let options = early.inspect_err(|error| node.engine.refused(source, None, error))?;
+    let id = options.id.clone();
+    let read = async {
+        let (_, bytes) = body::read(request).await?;
+        Ok::<_, Error>(ChatBody::parse(&bytes)?)
+    };
+    let chat = match read.await {
+        Ok(read) => read,
+        Err(error) => {
+            node.engine.refused(source, Some(&id), &error);
+            return Ok(with_id(errors::render(&error), id.as_str()));
+        }
+    };
+    let request = assemble(options, chat);
+    match node.engine.chat_from(source, request).await {
+        Ok(reply) => Ok(render(reply)),
+        Err(error) => Ok(with_id(errors::render(&error), id.as_str())),
+    }
+}
+
+/// A request from its body and the caller's wishes.
+pub(super) fn assemble(options: Options, chat: ChatBody) -> ChatRequest {
+    let features = chat.features();
+    ChatRequest {
+        id: options.id,
+        tenant: TenantId::default(),
+        priority: options.priority,
+        model: chat.model().into(),
+        tags: options.tags,
+        cache: options.cache,
+        deadline: options.deadline,
+        stream: chat.wants_stream(),
+        include_usage: chat.wants_usage(),
+        body: Arc::new(chat),
+        features,
+    }
+}
+
+fn render(reply: Reply) -> Response {
+    let Reply { meta, body } = reply;
+    let mut response = match body {
+        ReplyBody::Complete(completion) => errors::json_response(200, completion.raw),
+        ReplyBody::Stream(stream) => {
+            let mut response = Response::new(sse::body(stream));
+            let headers = response.headers_mut();
+            let fixed = [
+                (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+                (header::CACHE_CONTROL, "no-cache"),
+                (HeaderName::from_static("x-accel-buffering"), "no"),
+            ];
+            for (name, value) in fixed {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            response
+        }
+    };
+    describe(&meta, response.headers_mut());
+    response
+}
+
+/// The answer's story, as response headers.
+pub(super) fn describe(meta: &ReplyMeta, headers: &mut HeaderMap) {
+    set(headers, "x-request-id", meta.id.as_str());
+    if let Some(route) = &meta.route {
+        set(headers, "x-llm-router-route", route.as_str());
+    }
+    set(headers, "x-llm-router-model", meta.model.as_str());
+    set(headers, "x-llm-router-attempts", &meta.attempts.to_string());
+    set(headers, "x-llm-router-cache", meta.cache.as_str());
+    if let Some(similarity) = meta.similarity {
+        set(
+            headers,
+            "x-llm-router-similarity",
+            &format!("{similarity:.4}"),
+        );
+    }
+    if let Some(cost) = meta.cost_usd {
+        set(headers, "x-llm-router-cost-usd", &cost.to_string());
+    }
+}
+
+pub(super) fn with_id(mut response: Response, id: &str) -> Response {
+    set(response.headers_mut(), "x-request-id", id);
+    response
+}
+
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

@@ -1,0 +1,10 @@
+//! Composition root: builds every part of a node once, in order, and stops them in reverse.
+
+mod banner;
+mod deploy;
+mod identity;
+mod node;
+mod serve;
+
+pub use node::Node;
+pub use serve::{Say, ServeOptions, serve};

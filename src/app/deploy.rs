@@ -1,0 +1,73 @@
+//! From a checked routing config to models in service: secrets resolved, clients built.
+
+use crate::config::RoutingConfig;
+use crate::config::env::lookup;
+use crate::config::routing::ModelConfig;
+use crate::config::secret;
+use crate::error::{Error, Kind};
+use crate::inference::{Deployment, Engine};
+use crate::provider::from_config;
+use crate::types::ModelName;
+
+/// Puts a config in service; on any problem the one in service stays.
+pub(super) async fn apply(engine: &Engine, config: RoutingConfig) -> Result<u64, Error> {
+    let mut deployments = Vec::with_capacity(config.models.len());
+    let mut problems = Vec::new();
+    for (name, model) in &config.models {
+        match deploy(name, model) {
+            Ok(deployment) => deployments.push(deployment),
+            Err(problem) => problems.push(format!("models.{name}: {problem}")),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Error::new(Kind::InvalidConfig, problems.join("\n")));
+    }
+    let revision = engine.apply(config, deployments).await?;
+    Ok(revision.0)
+}
+
+/// A secret that is missing is no reason to refuse the whole config: that model answers 401 from
+/// its upstream, is quarantined, and its fallback takes over.
+fn deploy(name: &ModelName, model: &ModelConfig) -> Result<Deployment, String> {
+    let secret = model.api_key.as_ref().and_then(|reference| {
+        secret::resolve(reference, lookup)
+            .inspect_err(|missing| tracing::warn!(model = %name, %missing, "no credential"))
+            .ok()
+    });
+    let provider = from_config(model, secret).map_err(|error| error.to_string())?;
+    Ok(Deployment {
+        name: name.clone(),
+        config: model.clone(),
+        provider,
+        identity: identity(model),
+    })
+}
+
+/// What makes a model the same upstream as before: dialect, address, upstream name, credential.
+fn identity(model: &ModelConfig) -> blake3::Hash {
+    let credential = format!("{:?}", model.api_key); // references only; a literal shows as dots
+    let parts = [
+        &format!("{:?}", model.provider),
+        model.base_url.as_deref().unwrap_or_default(),
+        &model.model,
+        &credential,
+    ]
+    .join("\0");
+    blake3::hash(parts.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::identity;
+    use crate::config::routing::ModelConfig;
+
+    #[test]
+    fn changed_limits_keep_the_breaker_and_a_changed_address_does_not() {
+        let model = |json: &str| serde_json::from_str::<ModelConfig>(json).unwrap();
+        let before = model(r#"{"provider":"ollama","model":"a","max_concurrency":2}"#);
+        let limits = model(r#"{"provider":"ollama","model":"a","max_concurrency":9}"#);
+        let moved = model(r#"{"provider":"ollama","model":"a","base_url":"http://10.0.0.9:1"}"#);
+        assert_eq!(identity(&before), identity(&limits));
+        assert_ne!(identity(&before), identity(&moved));
+    }
+}

@@ -1,0 +1,179 @@
+//! Owns one model's breaker machine. Supervised by the model's actor. Never makes an attempt: it
+//! hears one-word verdicts and publishes what follows.
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::admission::{Admission, Ticket};
+use super::handle::BreakerHandle;
+use super::machine::Machine;
+use super::outcome::Outcome;
+use super::settings::Settings;
+use super::transition::{Mode, State as Is, Transition};
+use crate::mailbox::Posted;
+use crate::queue::QueueHandle;
+use crate::telemetry::Metrics;
+use crate::types::{ModelName, Moment};
+
+/// Orders.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// May an attempt be made?
+    Admit(oneshot::Sender<Admission>),
+    /// An attempt ended.
+    Record {
+        /// The leave it was made with.
+        ticket: Ticket,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// An active health check ended.
+    Health(bool),
+    /// Overrule.
+    Force(Mode, oneshot::Sender<()>),
+    /// The settings changed.
+    Reconfigure(Settings),
+    /// Time has passed: show what follows from it.
+    Tick,
+}
+
+/// What the actor is born with.
+pub(crate) struct Arguments {
+    pub(crate) model: ModelName,
+    pub(crate) handle: BreakerHandle,
+    pub(crate) queue: QueueHandle,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+}
+
+/// What it changes.
+pub(crate) struct State {
+    given: Arguments,
+    machine: Machine,
+    timer: Option<(Moment, Timer)>,
+}
+
+/// A wake-up call to oneself.
+type Timer = JoinHandle<Result<(), MessagingErr<Posted<Message>>>>;
+
+/// The actor.
+pub(crate) struct BreakerActor;
+
+impl Actor for BreakerActor {
+    type Msg = Posted<Message>;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Self::Msg>,
+        given: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let machine = Machine::new(given.settings);
+        given.handle.publish(machine.snapshot(Moment::now()));
+        given.metrics.breaker_state(&given.model, "closed");
+        Ok(State {
+            given,
+            machine,
+            timer: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        posted: Self::Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = Moment::now();
+        let transition = match posted.message {
+            Message::Admit(reply) => {
+                let (admission, transition) = state.machine.admit(now);
+                if let Err(Admission::Probe(ticket)) = reply.send(admission) {
+                    // the caller is gone: the probe must not be held for it
+                    state
+                        .machine
+                        .record(Outcome::Cancelled, ticket, now, rand::random());
+                }
+                transition
+            }
+            Message::Record { ticket, outcome } => {
+                state.machine.record(outcome, ticket, now, rand::random())
+            }
+            Message::Health(up) => state.machine.health(up, now),
+            Message::Force(mode, done) => {
+                let transition = state.machine.force(mode, now);
+                state.publish(now);
+                let _ = done.send(());
+                transition
+            }
+            Message::Reconfigure(settings) => {
+                state.machine.reconfigure(settings);
+                None
+            }
+            Message::Tick => {
+                state.timer = None;
+                state.machine.tick(now)
+            }
+        };
+        state.publish(now);
+        if let Some(transition) = transition {
+            state.tell(&transition);
+        }
+        state.rearm(&myself, now);
+        Ok(())
+    }
+}
+
+impl State {
+    fn publish(&self, now: Moment) {
+        self.given.handle.publish(self.machine.snapshot(now));
+    }
+
+    fn tell(&self, transition: &Transition) {
+        let model = &self.given.model;
+        self.given
+            .metrics
+            .breaker_changed(model, transition.to.as_str());
+        let (from, to) = (transition.from.as_str(), transition.to.as_str());
+        let (epoch, cause) = (transition.epoch, transition.cause.as_str());
+        match transition.to {
+            Is::Open => {
+                tracing::warn!(%model, from, to, cause, epoch, "breaker tripped");
+                self.given.queue.breaker_opened();
+            }
+            Is::HalfOpen | Is::Closed => {
+                tracing::info!(%model, from, to, cause, epoch, "breaker moved");
+            }
+        }
+    }
+
+    /// Wakes up when the open time ends, so that what is shown is true without traffic.
+    fn rearm(&mut self, myself: &ActorRef<Posted<Message>>, now: Moment) {
+        let next = self
+            .machine
+            .snapshot(now)
+            .open_until
+            .filter(|until| *until > now);
+        if self.timer.as_ref().map(|(at, _)| *at) == next {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            timer.abort();
+        }
+        if let Some(at) = next {
+            let wait = now.until(at) + std::time::Duration::from_millis(1);
+            let timer = myself.send_after(wait, || Posted::own(Message::Tick));
+            self.timer = Some((at, timer));
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some((_, timer)) = self.timer.take() {
+            timer.abort();
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A typed handle on one model's breaker. While it is closed, admitting costs one atomic read.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::actor::Message;
+use super::admission::{Admission, Reason, Refused, Snapshot, Ticket, Verdict};
+use super::machine::Machine;
+use super::outcome::Outcome;
+use super::settings::Settings;
+use super::transition::{Mode, State};
+use crate::mailbox::Mailbox;
+use crate::routing::{Bar, Barred};
+use crate::types::Moment;
+
+/// Unhandled orders a breaker actor may have.
+const BREAKER_MAILBOX: usize = 1024;
+/// Longest a request waits for the breaker's word.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// The breaker's actor did not answer: it is being restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Restarting;
+
+/// Why no attempt may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// The machine said so.
+    Left(Refused),
+    /// The breaker's actor is being restarted.
+    Restarting,
+}
+
+impl Denied {
+    pub(crate) const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Denied::Left(why) => Some(why.retry_after),
+            Denied::Restarting => None,
+        }
+    }
+
+    /// What kind of bar it is to routing.
+    pub(crate) const fn bar(self) -> Bar {
+        match self {
+            Denied::Left(Refused {
+                cause: Reason::Gated,
+                ..
+            }) => Bar::Gated,
+            Denied::Left(_) | Denied::Restarting => Bar::Broken,
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Denied::Left(why) => f.write_str(why.cause.as_str()),
+            Denied::Restarting => f.write_str("breaker is restarting"),
+        }
+    }
+}
+
+/// One model's breaker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct BreakerHandle {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mailbox: Mailbox<Message>,
+    published: ArcSwap<Snapshot>,
+}
+
+/// The published state, read without a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BreakerView(Snapshot);
+
+impl BreakerHandle {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let snapshot = Machine::new(settings).snapshot(Moment::ZERO);
+        let mailbox = Mailbox::new(BREAKER_MAILBOX);
+        BreakerHandle {
+            inner: Arc::new(Inner {
+                mailbox,
+                published: ArcSwap::from_pointee(snapshot),
+            }),
+        }
+    }
+
+    /// The actor's address, for the supervisor.
+    pub(crate) fn mailbox(&self) -> &Mailbox<Message> {
+        &self.inner.mailbox
+    }
+
+    pub(super) fn publish(&self, snapshot: Snapshot) {
+        self.inner.published.store(Arc::new(snapshot));
+    }
+
+    /// The published state.
+    pub(crate) fn view(&self) -> BreakerView {
+        BreakerView(**self.inner.published.load())
+    }
+
+    /// It lets nothing through right now.
+    pub(crate) fn is_open(&self, now: Moment) -> bool {
+        self.view().0.state_at(now) == State::Open
+    }
+
+    /// Asks for leave to make one attempt. Only a probe costs a message.
+    pub(crate) async fn admit(&self, now: Moment) -> Result<Ticket, Denied> {
+        let view = self.view();
+        match view.0.verdict(now) {
+            Verdict::Pass => Ok(Ticket {
+                epoch: view.0.epoch,
+                probe: None,
+                admitted: now,
+            }),
+            Verdict::Refuse(why) => Err(Denied::Left(why)),
+            Verdict::Probe => self.ask().await,
+        }
+    }
+
+    async fn ask(&self) -> Result<Ticket, Denied> {
+        let (reply, answer) = oneshot::channel();
+        self.inner
+            .mailbox
+            .try_post(Message::Admit(reply))
+            .map_err(|_| Denied::Restarting)?;
+        let answered = tokio::time::timeout(MAX_WAIT, answer).await;
+        match answered
+            .map_err(|_| Denied::Restarting)?
+            .map_err(|_| Denied::Restarting)?
+        {
+            Admission::Pass(ticket) | Admission::Probe(ticket) => Ok(ticket),
+            Admission::Refuse(why) => Err(Denied::Left(why)),
+        }
+    }
+
+    /// Reports how an attempt ended.
+    pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome) {
+        self.inner
+            .mailbox
+            .post_owed(Message::Record { ticket, outcome });
+    }
+
+    /// Reports an active health check.
+    pub(crate) fn health(&self, up: bool) {
+        self.inner.mailbox.post_owed(Message::Health(up));
+    }
+
+    /// Changes the settings.
+    pub(crate) fn reconfigure(&self, settings: Settings) {
+        self.inner.mailbox.post_owed(Message::Reconfigure(settings));
+    }
+
+    /// Overrules the breaker; returns once the override holds.
+    pub(crate) async fn force(&self, mode: Mode) -> Result<(), Restarting> {
+        let (reply, done) = oneshot::channel();
+        self.inner
+            .mailbox
+            .try_post(Message::Force(mode, reply))
+            .map_err(|_| Restarting)?;
+        let done = tokio::time::timeout(MAX_WAIT, done).await;
+        done.map_err(|_| Restarting)?.map_err(|_| Restarting)
+    }
+}
+
+impl BreakerView {
+    /// Why routing should not even try it now.
+    pub(crate) fn barred(&self, now: Moment) -> Option<Barred> {
+        match self.0.verdict(now) {
+            Verdict::Pass | Verdict::Probe => None,
+            Verdict::Refuse(why) => Some(Barred {
+                reason: why.cause.as_str().to_owned(),
+                retry_after: Some(why.retry_after),
+                cause: Denied::Left(why).bar(),
+            }),
+        }
+    }
+
+    /// As operators see it.
+    pub(crate) fn state(&self, now: Moment) -> &'static str {
+        self.0.state_at(now).as_str()
+    }
+
+    pub(crate) fn failure_count(&self) -> u32 {
+        self.0.failure_count
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+}

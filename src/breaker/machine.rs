@@ -1,0 +1,402 @@
+//! The breaker of one model: what failures, gates and probes do to it.
+
+use std::time::Duration;
+
+use super::admission::{Admission, ProbeId, Snapshot, Ticket, Verdict};
+use super::outcome::Outcome;
+use super::settings::Settings;
+use super::transition::{Cause, Mode, State, Transition};
+use super::window::Window;
+use crate::types::Moment;
+
+/// A gate whose length the upstream did not say.
+const GATE_DEFAULT: Duration = Duration::from_secs(1);
+
+/// The longest an upstream may shut us out by asking; it is asked again after that.
+const GATE_MAX: Duration = Duration::from_secs(300);
+
+/// Refused credentials in a row that mean the credential and not one odd answer.
+const CREDENTIAL_THRESHOLD: u32 = 3;
+
+/// How often a quarantined credential is tried, should somebody have mended it at the upstream.
+const QUARANTINE_PROBE_EVERY: Duration = Duration::from_secs(300);
+
+/// Most of the recovery timeout that jitter adds, so that nodes do not probe in step.
+const JITTER: f64 = 0.1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Closed,
+    Open {
+        until: Moment,
+        /// The last time health brought the probe forward it was wrong.
+        health_misled: bool,
+    },
+    HalfOpen {
+        good: u32,
+        by_health: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Quarantine {
+    since: Moment,
+    next_probe: Moment,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    id: ProbeId,
+    lost_at: Moment,
+}
+
+/// One model's breaker.
+///
+/// ```text
+///            failure_threshold hard failures in a row,
+///            or half of at least 10 calls in 10 s
+///  ┌────────┐ ─────────────────────────────────────────► ┌────────┐
+///  │ Closed │                                            │  Open  │ ◄──┐
+///  └────────┘                                            └────────┘    │
+///      ▲                 recovery_timeout passed,            │         │
+///      │                 or a health check is up             ▼         │
+///      │   success_threshold good probes in a row      ┌───────────┐   │
+///      └───────────────────────────────────────────────│ Half-open │───┘
+///                                                      └───────────┘
+///                                  one probe at a time;  a hard failure of it
+/// ```
+///
+/// Beside the state, and without changing it:
+/// - a gate: after a 429 the upstream is left alone for as long as it asks, at most 300 s;
+/// - a quarantine: after three refused credentials in a row one probe every 5 min goes through.
+///
+/// An attempt carries the epoch it was admitted under. What ends under a later epoch neither opens
+/// nor closes anything, it can only shut a gate. A probe keeps its place until it reports or its
+/// lease ends, across transitions, so there are never two.
+///
+/// The time it stays open is the same each time: operators set it, and only the upstream's own
+/// Retry-After makes it longer. Deliberately not here: back-off, and slow answers as failures.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    settings: Settings,
+    mode: Mode,
+    phase: Phase,
+    epoch: u64,
+    streak: u32,
+    window: Window,
+    gated_until: Moment,
+    credentials_refused: u32,
+    quarantine: Option<Quarantine>,
+    probe: Option<Probe>,
+    probes: u64,
+}
+
+impl Machine {
+    /// A closed breaker at epoch 0.
+    pub fn new(settings: Settings) -> Self {
+        Machine {
+            settings,
+            mode: Mode::Auto,
+            phase: Phase::Closed,
+            epoch: 0,
+            streak: 0,
+            window: Window::default(),
+            gated_until: Moment::ZERO,
+            credentials_refused: 0,
+            quarantine: None,
+            probe: None,
+            probes: 0,
+        }
+    }
+
+    /// Changes the numbers from now on; a time already running keeps its length.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// The state as of `now`.
+    pub fn state(&self, now: Moment) -> State {
+        self.snapshot(now).state_at(now)
+    }
+
+    /// All that decides an admission, as of `now`.
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        let open_until = match (self.mode, self.phase) {
+            (Mode::Auto, Phase::Open { until, .. }) => Some(until),
+            _ => None,
+        };
+        let snapshot = Snapshot {
+            state: self.resting_state(),
+            mode: self.mode,
+            failure_count: self.streak,
+            epoch: self.epoch,
+            open_until,
+            gated_until: Some(self.gated_until).filter(|until| *until > now),
+            quarantined: self.quarantine.is_some(),
+            quarantine_probe_at: self.quarantine.map(|quarantine| quarantine.next_probe),
+            probe_until: self
+                .probe
+                .map(|probe| probe.lost_at)
+                .filter(|lost_at| *lost_at > now),
+        };
+        Snapshot {
+            state: snapshot.state_at(now),
+            ..snapshot
+        }
+    }
+
+    /// Makes the end of an open time a transition, so that it can be told. Worth calling at
+    /// `open_until`; [`Machine::admit`] does the same.
+    pub fn tick(&mut self, now: Moment) -> Option<Transition> {
+        match (self.mode, self.phase) {
+            (Mode::Auto, Phase::Open { until, .. }) if until <= now => Some(self.enter(
+                Phase::HalfOpen {
+                    good: 0,
+                    by_health: false,
+                },
+                Cause::Recovery,
+            )),
+            _ => None,
+        }
+    }
+
+    /// Asks for one attempt. Whatever is admitted must be recorded, even when it is dropped.
+    pub fn admit(&mut self, now: Moment) -> (Admission, Option<Transition>) {
+        let transition = self.tick(now);
+        let ticket = Ticket {
+            epoch: self.epoch,
+            probe: None,
+            admitted: now,
+        };
+        let admission = match self.snapshot(now).verdict(now) {
+            Verdict::Refuse(refused) => Admission::Refuse(refused),
+            Verdict::Pass => Admission::Pass(ticket),
+            Verdict::Probe => Admission::Probe(Ticket {
+                probe: Some(self.start_probe(now)),
+                ..ticket
+            }),
+        };
+        (admission, transition)
+    }
+
+    /// Hears how an attempt ended. `jitter` in `[0, 1)` spreads the open time over a tenth of it.
+    pub fn record(
+        &mut self,
+        outcome: Outcome,
+        ticket: Ticket,
+        now: Moment,
+        jitter: f64,
+    ) -> Option<Transition> {
+        let on_time = self.return_probe(ticket, now);
+        self.hear_gate(outcome, now);
+        self.hear_credential(outcome, ticket, now);
+        if !on_time || ticket.epoch != self.epoch || self.mode != Mode::Auto {
+            return None;
+        }
+        match outcome {
+            Outcome::Ok => self.succeeded(now),
+            Outcome::Hard => self.failed(now, jitter),
+            Outcome::Gate { .. } | Outcome::Credential | Outcome::Caller | Outcome::Cancelled => {
+                None
+            }
+        }
+    }
+
+    /// Hears a health check. Up lets an open breaker probe at once, unless the last such probe
+    /// failed; only answers close it, and only answers open it.
+    pub fn health(&mut self, up: bool, now: Moment) -> Option<Transition> {
+        let transition = self.tick(now);
+        match (self.mode, self.phase) {
+            (
+                Mode::Auto,
+                Phase::Open {
+                    health_misled: false,
+                    ..
+                },
+            ) if up => Some(self.enter(
+                Phase::HalfOpen {
+                    good: 0,
+                    by_health: true,
+                },
+                Cause::Health,
+            )),
+            _ => transition,
+        }
+    }
+
+    /// Hears an operator. Back to auto from forced open means probing first.
+    pub fn force(&mut self, mode: Mode, now: Moment) -> Option<Transition> {
+        if mode == self.mode {
+            return None;
+        }
+        let from = self.state(now);
+        let phase = match (mode, self.mode) {
+            (Mode::ForceOpen, _) => self.phase,
+            (Mode::ForceClosed, _) | (Mode::Auto, Mode::ForceClosed | Mode::Auto) => Phase::Closed,
+            (Mode::Auto, Mode::ForceOpen) => Phase::HalfOpen {
+                good: 0,
+                by_health: false,
+            },
+        };
+        self.mode = mode;
+        Some(Transition {
+            from,
+            ..self.enter(phase, Cause::Forced(mode))
+        })
+    }
+
+    /// The state without looking at the clock.
+    fn resting_state(&self) -> State {
+        match (self.mode, self.phase) {
+            (Mode::ForceOpen, _) | (Mode::Auto, Phase::Open { .. }) => State::Open,
+            (Mode::ForceClosed, _) | (Mode::Auto, Phase::Closed) => State::Closed,
+            (Mode::Auto, Phase::HalfOpen { .. }) => State::HalfOpen,
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, cause: Cause) -> Transition {
+        let from = self.resting_state();
+        self.phase = phase;
+        self.epoch += 1;
+        self.window = Window::default();
+        if phase == Phase::Closed {
+            self.streak = 0;
+        }
+        Transition {
+            from,
+            to: self.resting_state(),
+            cause,
+            epoch: self.epoch,
+        }
+    }
+
+    fn start_probe(&mut self, now: Moment) -> ProbeId {
+        self.probes += 1;
+        let id = ProbeId(self.probes);
+        self.probe = Some(Probe {
+            id,
+            lost_at: now + self.settings.probe_lease,
+        });
+        if let Some(quarantine) = &mut self.quarantine {
+            quarantine.next_probe = now + QUARANTINE_PROBE_EVERY;
+        }
+        id
+    }
+
+    /// Frees the probe's place. False when the report comes after its lease.
+    fn return_probe(&mut self, ticket: Ticket, now: Moment) -> bool {
+        let Some(id) = ticket.probe else { return true };
+        match self.probe.filter(|probe| probe.id == id) {
+            Some(probe) => {
+                self.probe = None;
+                now < probe.lost_at
+            }
+            None => false,
+        }
+    }
+
+    /// What the upstream asks for holds whenever the attempt began.
+    fn hear_gate(&mut self, outcome: Outcome, now: Moment) {
+        let Outcome::Gate { retry_after } = outcome else {
+            return;
+        };
+        let until = now + retry_after.unwrap_or(GATE_DEFAULT).min(GATE_MAX);
+        self.gated_until = self.gated_until.max(until);
+        if let Phase::Open {
+            until: open_until, ..
+        } = &mut self.phase
+        {
+            *open_until = (*open_until).max(until);
+        }
+    }
+
+    fn hear_credential(&mut self, outcome: Outcome, ticket: Ticket, now: Moment) {
+        match outcome {
+            // An answer that began before the quarantine says nothing about the credential now.
+            Outcome::Ok if self.quarantine.is_none_or(|it| ticket.admitted >= it.since) => {
+                self.credentials_refused = 0;
+                self.quarantine = None;
+            }
+            Outcome::Credential => {
+                self.credentials_refused = self.credentials_refused.saturating_add(1);
+                if self.credentials_refused >= CREDENTIAL_THRESHOLD && self.quarantine.is_none() {
+                    let next_probe = now + QUARANTINE_PROBE_EVERY;
+                    self.quarantine = Some(Quarantine {
+                        since: now,
+                        next_probe,
+                    });
+                }
+            }
+            Outcome::Ok
+            | Outcome::Hard
+            | Outcome::Gate { .. }
+            | Outcome::Caller
+            | Outcome::Cancelled => {}
+        }
+    }
+
+    fn succeeded(&mut self, now: Moment) -> Option<Transition> {
+        match &mut self.phase {
+            Phase::Closed => {
+                self.streak = 0;
+                self.window.good(now);
+                None
+            }
+            Phase::HalfOpen { good, .. } => {
+                *good += 1;
+                let enough = *good >= self.settings.success_threshold;
+                enough.then(|| self.enter(Phase::Closed, Cause::ProbesGood))
+            }
+            Phase::Open { .. } => None,
+        }
+    }
+
+    fn failed(&mut self, now: Moment, jitter: f64) -> Option<Transition> {
+        let (cause, health_misled) = match self.phase {
+            Phase::Closed => {
+                self.streak = self.streak.saturating_add(1);
+                self.window.hard(now);
+                (self.trip(now)?, false)
+            }
+            Phase::HalfOpen { by_health, .. } => {
+                self.streak = self.streak.saturating_add(1);
+                (Cause::ProbeFailed, by_health)
+            }
+            Phase::Open { .. } => return None,
+        };
+        let jitter = if jitter.is_finite() {
+            jitter.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        let spread = self.settings.recovery_timeout.mul_f64(JITTER * jitter);
+        let until = now + self.settings.recovery_timeout.saturating_add(spread);
+        let until = until.max(self.gated_until);
+        Some(self.enter(
+            Phase::Open {
+                until,
+                health_misled,
+            },
+            cause,
+        ))
+    }
+
+    fn trip(&self, now: Moment) -> Option<Cause> {
+        if self.streak >= self.settings.failure_threshold {
+            return Some(Cause::Streak);
+        }
+        let calls = self.window.calls(now);
+        let (hard, all) = (
+            u64::from(calls.hard),
+            u64::from(calls.hard) + u64::from(calls.good),
+        );
+        let enough = all >= u64::from(self.settings.rate_min_calls);
+        let failing = hard * 100 >= all * u64::from(self.settings.rate_percent);
+        (enough && failing).then_some(Cause::Rate)
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! One word on how an attempt ended.
+
+use std::time::Duration;
+
+use crate::provider::Class;
+
+/// What the breaker hears of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A whole answer.
+    Ok,
+    /// The upstream is broken or unreachable. The only outcome that counts as a failure.
+    Hard,
+    /// The upstream asks for patience.
+    Gate {
+        /// How long; `None` when it did not say.
+        retry_after: Option<Duration>,
+    },
+    /// The upstream does not take our credential.
+    Credential,
+    /// The request was at fault.
+    Caller,
+    /// The client went away, so nothing is known.
+    Cancelled,
+}
+
+impl From<Class> for Outcome {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Hard => Outcome::Hard,
+            Class::Gate { retry_after } => Outcome::Gate { retry_after },
+            Class::Credential => Outcome::Credential,
+            Class::Caller => Outcome::Caller,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Answered calls of the last ten seconds, in buckets of one second.
+
+use crate::types::Moment;
+
+const SECONDS: usize = 10;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    second: u64,
+    good: u32,
+    hard: u32,
+}
+
+/// How many calls were good and how many failed hard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Calls {
+    pub(super) good: u32,
+    pub(super) hard: u32,
+}
+
+/// A ring of ten buckets; old ones are overwritten, never swept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Window {
+    buckets: [Bucket; SECONDS],
+}
+
+impl Window {
+    pub(super) fn good(&mut self, now: Moment) {
+        let bucket = self.bucket(now);
+        bucket.good = bucket.good.saturating_add(1);
+    }
+
+    pub(super) fn hard(&mut self, now: Moment) {
+        let bucket = self.bucket(now);
+        bucket.hard = bucket.hard.saturating_add(1);
+    }
+
+    pub(super) fn calls(&self, now: Moment) -> Calls {
+        let second = now.as_duration().as_secs();
+        let recent = |bucket: &&Bucket| {
+            bucket.second <= second && second - bucket.second < self.buckets.len() as u64
+        };
+        self.buckets
+            .iter()
+            .filter(recent)
+            .fold(Calls::default(), |sum, bucket| Calls {
+                good: sum.good.saturating_add(bucket.good),
+                hard: sum.hard.saturating_add(bucket.hard),
+            })
+    }
+
+    fn bucket(&mut self, now: Moment) -> &mut Bucket {
+        let second = now.as_duration().as_secs();
+        let index = usize::try_from(second % SECONDS as u64).unwrap_or_default();
+        let bucket = &mut self.buckets[index];
+        if bucket.second != second {
+            *bucket = Bucket {
+                second,
+                ..Bucket::default()
+            };
+        }
+        bucket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_forgotten_after_ten_seconds() {
+        let mut window = Window::default();
+        window.hard(Moment::from_millis(500));
+        window.good(Moment::from_millis(9_900));
+        let both = Calls { good: 1, hard: 1 };
+        assert_eq!(window.calls(Moment::from_millis(9_999)), both);
+        let later = Calls { good: 1, hard: 0 };
+        assert_eq!(window.calls(Moment::from_millis(10_000)), later);
+        assert_eq!(window.calls(Moment::from_millis(60_000)), Calls::default());
+    }
+
+    #[test]
+    fn a_bucket_used_again_starts_empty() {
+        let mut window = Window::default();
+        for _ in 0..7 {
+            window.hard(Moment::from_millis(3_000));
+        }
+        window.good(Moment::from_millis(13_000));
+        assert_eq!(
+            window.calls(Moment::from_millis(13_000)),
+            Calls { good: 1, hard: 0 }
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! The real weights, for the tests that need them.
+
+use std::path::PathBuf;
+use std::sync::{LazyLock, OnceLock};
+
+use super::Embedder;
+use super::weights::{MODEL_NAME, default_models_dir, verify};
+
+/// Where the weights are; says so and returns `None` where they are not.
+pub(super) fn weights() -> Option<PathBuf> {
+    static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        let dir = default_models_dir(|name| std::env::var_os(name))?.join(MODEL_NAME);
+        match verify(&dir) {
+            Ok(_) => Some(dir),
+            Err(error) => {
+                println!("skipped the tests that need the embedder's weights: {error}");
+                None
+            }
+        }
+    });
+    FOUND.clone()
+}
+
+/// One embedder for all tests.
+pub(super) fn embedder() -> Option<Embedder> {
+    static LOADED: OnceLock<Embedder> = OnceLock::new();
+    let dir = weights()?;
+    Some(
+        LOADED
+            .get_or_init(|| Embedder::load(&dir, 2).unwrap())
+            .clone(),
+    )
+}

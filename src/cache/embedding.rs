@@ -1,0 +1,64 @@
+//! What the cache asks of an embedder: text in, unit-length vector out.
+//!
+//! The model itself lives elsewhere; tests hand in a deterministic one.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::types::Moment;
+
+/// The embedder gave no vector: overloaded, stopped or broken. The semantic tier is skipped.
+#[derive(Debug, thiserror::Error)]
+#[error("text could not be embedded")]
+pub struct EmbeddingError(#[source] Box<dyn StdError + Send + Sync>);
+
+impl EmbeddingError {
+    /// Wraps the cause.
+    pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        EmbeddingError(source.into())
+    }
+}
+
+/// Turns a text into a vector of one fixed space.
+#[async_trait]
+pub trait TextEmbedder: fmt::Debug + Send + Sync {
+    /// The unit-length vector of `text`, or `None` when it is too long to be read whole.
+    ///
+    /// Whatever the embedder remembers may answer faster within the same `scope` (a tenant's id)
+    /// alone: the time an answer takes must not tell one tenant what another has asked.
+    ///
+    /// # Errors
+    /// [`EmbeddingError`] when no vector could be made before `deadline`.
+    async fn embed(
+        &self,
+        scope: &str,
+        text: &str,
+        deadline: Moment,
+    ) -> Result<Option<Arc<[f32]>>, EmbeddingError>;
+
+    /// Name of the vector space. Vectors of different spaces are never compared.
+    fn space(&self) -> &str;
+}
+
+#[async_trait]
+impl TextEmbedder for super::embed::Embedder {
+    async fn embed(
+        &self,
+        scope: &str,
+        text: &str,
+        deadline: Moment,
+    ) -> Result<Option<Arc<[f32]>>, EmbeddingError> {
+        let vector = self
+            .embed_for(scope, text, deadline)
+            .await
+            .map_err(EmbeddingError::new)?;
+        Ok(vector.map(|vector| vector.as_slice().into()))
+    }
+
+    fn space(&self) -> &str {
+        Self::space(self)
+    }
+}

@@ -1,0 +1,79 @@
+//! One stored answer with everything needed to find it, to judge it and to forget it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::{Purge, StoredAnswer};
+use super::guard::Features;
+use super::key::{EntryId, PartitionId};
+use crate::types::TenantId;
+
+/// Bytes an entry costs besides its texts: vector, codes, features and map slots, about.
+const OVERHEAD: usize = 3072;
+
+/// One entry. Immutable; a newer answer to the same request is another entry.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) id: EntryId,
+    /// Unique on this node, growing; its label in the index and its key on disk.
+    pub(crate) serial: u64,
+    pub(crate) tenant: TenantId,
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) meaning: Option<Meaning>,
+    /// Unix milliseconds.
+    pub(crate) created: u64,
+    /// Unix milliseconds.
+    pub(crate) expires: u64,
+    pub(crate) answer: Arc<StoredAnswer>,
+}
+
+/// What the semantic tier knows of an entry.
+#[derive(Clone)]
+pub(crate) struct Meaning {
+    pub(crate) partition: PartitionId,
+    pub(crate) text: Arc<str>,
+    pub(crate) features: Arc<Features>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Entry({} #{}, semantic {})",
+            self.id,
+            self.serial,
+            self.meaning.is_some()
+        )
+    }
+}
+
+impl Entry {
+    /// May still be served: neither its own lifetime nor the asker's is over.
+    pub(crate) fn is_fresh(&self, now: u64, ttl_millis: u64) -> bool {
+        now < self.expires && now.saturating_sub(self.created) < ttl_millis
+    }
+
+    /// Memory it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let question = self
+            .meaning
+            .as_ref()
+            .map_or(0, |meaning| meaning.text.len() * 4);
+        let tags: usize = self
+            .tags
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        self.answer.text.len() + question + tags + OVERHEAD
+    }
+
+    /// The purge means this entry.
+    pub(crate) fn is_meant_by(&self, purge: &Purge) -> bool {
+        match purge {
+            Purge::All => true,
+            Purge::Tenant(tenant) => *tenant == self.tenant,
+            Purge::Tag(name, value) => self.tags.iter().any(|(n, v)| n == name && v == value),
+            Purge::Entry(id) => *id == self.id,
+        }
+    }
+}

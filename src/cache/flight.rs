@@ -1,0 +1,219 @@
+//! Single flight: identical requests wait for the first of them instead of asking upstream again.
+//!
+//! The first becomes the leader and holds a [`Lead`]; the others hold a [`Follower`] and wait until
+//! the leader lands an answer, gives up, or their own time is over. A purge detaches every flight:
+//! those who already wait are still served, later requests start anew.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::answer::StoredAnswer;
+use super::key::EntryId;
+use crate::types::Moment;
+
+/// Most flights at once; requests beyond it fly alone. Far above what the queues admit.
+const MAX_FLIGHTS: usize = 65_536;
+
+#[derive(Clone, Debug)]
+enum State {
+    Flying,
+    Landed(Arc<StoredAnswer>),
+    Abandoned,
+}
+
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    state: watch::Receiver<State>,
+}
+
+/// All requests in flight, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    flights: Mutex<HashMap<EntryId, Flight>>,
+    next: AtomicU64,
+}
+
+/// A request's part in its flight.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Ask upstream, others wait.
+    Leader(Lead),
+    /// Someone already asks.
+    Follower(Follower),
+    /// Too many flights: ask upstream, nobody waits.
+    Alone,
+}
+
+impl Flights {
+    /// Joins the flight of `id`, or starts it.
+    pub(crate) fn join(self: &Arc<Self>, id: EntryId) -> Part {
+        let mut flights = self.flights.lock();
+        if let Some(flight) = flights.get(&id) {
+            return Part::Follower(Follower {
+                state: flight.state.clone(),
+            });
+        }
+        if flights.len() >= MAX_FLIGHTS {
+            return Part::Alone;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = watch::channel(State::Flying);
+        flights.insert(
+            id,
+            Flight {
+                number,
+                state: receiver,
+            },
+        );
+        Part::Leader(Lead {
+            flights: Arc::clone(self),
+            id,
+            number,
+            sender,
+        })
+    }
+
+    /// Lets nobody join the flights that are under way.
+    pub(crate) fn detach_all(&self) {
+        self.flights.lock().clear();
+    }
+
+    fn end(&self, id: EntryId, number: u64) {
+        let mut flights = self.flights.lock();
+        if flights
+            .get(&id)
+            .is_some_and(|flight| flight.number == number)
+        {
+            flights.remove(&id);
+        }
+    }
+}
+
+/// The leader's hold on its flight; dropping it tells the followers to go on their own.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    flights: Arc<Flights>,
+    id: EntryId,
+    number: u64,
+    sender: watch::Sender<State>,
+}
+
+impl Lead {
+    /// Gives the answer to every follower.
+    pub(crate) fn land(self, answer: Arc<StoredAnswer>) {
+        self.sender.send_replace(State::Landed(answer));
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.flights.end(self.id, self.number);
+        self.sender.send_if_modified(|state| {
+            let flying = matches!(state, State::Flying);
+            if flying {
+                *state = State::Abandoned;
+            }
+            flying
+        });
+    }
+}
+
+/// One who waits.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    state: watch::Receiver<State>,
+}
+
+impl Follower {
+    /// The leader's answer, or `None` when it gave up or `deadline` passed.
+    pub(crate) async fn wait(mut self, deadline: Moment) -> Option<Arc<StoredAnswer>> {
+        let landed = self.state.wait_for(|state| !matches!(state, State::Flying));
+        match tokio::time::timeout_at(deadline.to_instant(), landed).await {
+            Ok(Ok(state)) => match &*state {
+                State::Landed(answer) => Some(Arc::clone(answer)),
+                State::Flying | State::Abandoned => None,
+            },
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::types::Usage;
+
+    const ID: EntryId = EntryId([7; 16]);
+
+    fn answer() -> Arc<StoredAnswer> {
+        Arc::new(StoredAnswer {
+            text: "a".to_owned(),
+            usage: Usage::default(),
+            model: "m".into(),
+            shown_model: "m".to_owned(),
+            created: 0,
+        })
+    }
+
+    fn leader(flights: &Arc<Flights>) -> Lead {
+        let Part::Leader(lead) = flights.join(ID) else {
+            panic!("expected to lead")
+        };
+        lead
+    }
+
+    fn follower(flights: &Arc<Flights>) -> Follower {
+        let Part::Follower(follower) = flights.join(ID) else {
+            panic!("expected to follow")
+        };
+        follower
+    }
+
+    fn in_(millis: u64) -> Moment {
+        Moment::now() + Duration::from_millis(millis)
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_gives_up_releases_its_followers_without_an_answer() {
+        let flights = Arc::new(Flights::default());
+        let lead = leader(&flights);
+        let waiting = follower(&flights);
+        drop(lead);
+        assert!(waiting.wait(in_(10_000)).await.is_none());
+        drop(leader(&flights));
+    }
+
+    #[tokio::test]
+    async fn a_follower_waits_no_longer_than_its_own_deadline() {
+        let flights = Arc::new(Flights::default());
+        let _lead = leader(&flights);
+        assert!(follower(&flights).wait(in_(20)).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_old_leader_does_not_end_a_flight_started_after_a_purge() {
+        let flights = Arc::new(Flights::default());
+        let old = leader(&flights);
+        flights.detach_all();
+        let _new = leader(&flights);
+        drop(old);
+        let _still_flying = follower(&flights);
+    }
+
+    #[tokio::test]
+    async fn every_follower_gets_the_landed_answer() {
+        let flights = Arc::new(Flights::default());
+        let lead = leader(&flights);
+        let (one, two) = (follower(&flights), follower(&flights));
+        lead.land(answer());
+        assert_eq!(one.wait(in_(10_000)).await.unwrap().text, "a");
+        assert_eq!(two.wait(in_(10_000)).await.unwrap().text, "a");
+    }
+}

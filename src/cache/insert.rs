@@ -1,0 +1,180 @@
+//! One insert: the exact tier at once, vector, index and disk in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::answer::{Candidate, Insertion, StoredAnswer, Ticket};
+use super::entry::{Entry, Meaning};
+use super::lookup::millis;
+use super::shelf::Removed;
+use super::stats::Counters;
+use super::store::Put;
+use super::{Inner, SWEEP_BATCH, policy};
+use crate::types::{Moment, unix_millis};
+
+/// Longest wait for a vector in the background.
+const EMBED_WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> Insertion {
+    if let Some(reason) = policy::refuse_answer(&answer, &ticket.config) {
+        return Insertion::Refused(reason);
+    }
+    let Ticket {
+        id,
+        question,
+        vector,
+        tenant,
+        tags,
+        epoch,
+        config,
+        lead,
+    } = ticket;
+    let now = unix_millis();
+    let answer = Arc::new(StoredAnswer {
+        text: answer.text,
+        usage: answer.usage,
+        model: answer.model,
+        shown_model: answer.shown_model,
+        created: now / 1000,
+    });
+    let meaning = question.map(|q| Meaning {
+        partition: q.partition,
+        text: q.text,
+        features: q.features,
+    });
+    let max_entries = inner.config.load().max_entries;
+    let (entry, placed) = {
+        let mut shelf = inner.shelf.lock();
+        let entry = Arc::new(Entry {
+            id,
+            serial: shelf.next_serial(),
+            tenant,
+            tags,
+            meaning,
+            created: now,
+            expires: now.saturating_add(millis(config.ttl.get())),
+            answer: Arc::clone(&answer),
+        });
+        let placed = shelf.insert(Arc::clone(&entry), epoch, max_entries);
+        (entry, placed)
+    };
+    // those who wait asked before any purge could have meant them
+    if let Some(lead) = lead {
+        lead.land(answer);
+    }
+    let Some(removed) = placed else {
+        return Insertion::Refused("purged meanwhile");
+    };
+    Counters::add(&inner.counters.inserts);
+    settle_later(
+        inner,
+        Pending {
+            entry,
+            vector,
+            removed,
+        },
+    );
+    Insertion::Stored
+}
+
+/// What is left to do for an entry that is on the shelf.
+struct Pending {
+    entry: Arc<Entry>,
+    vector: Option<Arc<[f32]>>,
+    removed: Vec<Removed>,
+}
+
+fn settle_later(inner: &Arc<Inner>, pending: Pending) {
+    let permit = Arc::clone(&inner.background).try_acquire_owned();
+    match (permit, Handle::try_current()) {
+        (Ok(permit), Ok(runtime)) => {
+            let worker = Arc::clone(inner);
+            inner
+                .tasks
+                .spawn_on(settle(worker, pending, permit), &runtime);
+        }
+        // too much under way, or no runtime: the exact tier and the disk must do
+        _ => inner.settle_now(Pending {
+            vector: None,
+            ..pending
+        }),
+    }
+}
+
+async fn settle(inner: Arc<Inner>, mut pending: Pending, permit: OwnedSemaphorePermit) {
+    if pending.vector.is_none()
+        && let (Some(meaning), Some(embedder)) = (&pending.entry.meaning, &inner.embedder)
+    {
+        let scope = pending.entry.tenant.as_str();
+        let deadline = Moment::now() + EMBED_WITHIN;
+        let vector = embedder.embed(scope, &meaning.text, deadline).await;
+        pending.vector = vector.ok().flatten();
+    }
+    let worker = Arc::clone(&inner);
+    let settled = inner
+        .tasks
+        .spawn_blocking(move || worker.settle_now(pending))
+        .await;
+    if settled.is_err() {
+        tracing::debug!("cache entry not settled, shutting down");
+    }
+    drop(permit);
+}
+
+impl Inner {
+    /// Index and disk. May block for the disk.
+    fn settle_now(&self, pending: Pending) {
+        let Pending {
+            entry,
+            vector,
+            mut removed,
+        } = pending;
+        let serial = entry.serial;
+        let index = {
+            let mut shelf = self.shelf.lock();
+            // over `max_entries` in the meantime counts as evicted, so nothing is written for it
+            let held = shelf.by_serial(serial).is_some();
+            if held {
+                // under the shelf's lock, so that a purge deletes after this put, never before
+                self.persist(&entry, vector.as_ref());
+            }
+            let index = vector
+                .as_ref()
+                .and_then(|vector| shelf.attach(serial, vector.len()));
+            let expired = shelf.sweep(unix_millis(), SWEEP_BATCH);
+            removed.extend(expired);
+            index
+        };
+        if let (Some(index), Some(vector)) = (index, vector) {
+            index.write().insert(serial, &vector);
+            if self.shelf.lock().by_serial(serial).is_none() {
+                // it left between the two locks; its row must not outlive it
+                index.write().remove(serial);
+            }
+        }
+        Counters::add_many(&self.counters.evictions, removed.len());
+        if !removed.is_empty() {
+            self.take_out(removed);
+        }
+    }
+
+    fn persist(&self, entry: &Arc<Entry>, vector: Option<&Arc<[f32]>>) {
+        let Some(writer) = &self.writer else { return };
+        let space = self
+            .embedder
+            .as_ref()
+            .map_or("", |embedder| embedder.space())
+            .into();
+        let put = Put {
+            entry: Arc::clone(entry),
+            space,
+            vector: vector.cloned(),
+        };
+        if !writer.put(put) {
+            Counters::add(&self.counters.not_persisted);
+        }
+    }
+}

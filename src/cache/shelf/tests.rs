@@ -1,0 +1,151 @@
+use proptest::prelude::*;
+
+use super::super::answer::StoredAnswer;
+use super::super::entry::Meaning;
+use super::super::guard::Features;
+use super::*;
+use crate::types::{TenantId, Usage};
+
+const FOREVER: u64 = u64::MAX;
+
+fn entry(shelf: &mut Shelf, id: u8, tenant: &str, expires: u64) -> Arc<Entry> {
+    Arc::new(Entry {
+        id: EntryId([id; 16]),
+        serial: shelf.next_serial(),
+        tenant: TenantId::from(tenant),
+        tags: vec![("team".to_owned(), tenant.to_owned())],
+        meaning: Some(Meaning {
+            partition: PartitionId([id % 3; 16]),
+            text: "t".into(),
+            features: Arc::new(Features::of("t")),
+        }),
+        created: 0,
+        expires,
+        answer: Arc::new(StoredAnswer {
+            text: "a".to_owned(),
+            usage: Usage::default(),
+            model: "m".into(),
+            shown_model: "m".to_owned(),
+            created: 0,
+        }),
+    })
+}
+
+fn put(shelf: &mut Shelf, id: u8, max: u64) -> Option<Vec<Removed>> {
+    let entry = entry(shelf, id, "a", 1000);
+    let epoch = shelf.epoch();
+    let (serial, removed) = (entry.serial, shelf.insert(entry, epoch, max));
+    shelf.attach(serial, 2);
+    removed
+}
+
+#[test]
+fn an_entry_is_absent_once_its_own_or_the_askers_lifetime_is_over() {
+    let mut shelf = Shelf::default();
+    put(&mut shelf, 1, 10);
+    assert!(shelf.get(EntryId([1; 16]), 1000, FOREVER).is_none());
+    assert!(shelf.get(EntryId([1; 16]), 500, 500).is_none());
+    assert!(shelf.get(EntryId([1; 16]), 500, 501).is_some());
+}
+
+#[test]
+fn the_least_recently_used_goes_first() {
+    let mut shelf = Shelf::default();
+    put(&mut shelf, 1, 2);
+    put(&mut shelf, 2, 2);
+    assert!(shelf.get(EntryId([1; 16]), 0, FOREVER).is_some());
+    assert_eq!(put(&mut shelf, 3, 2).unwrap().len(), 1);
+    assert!(shelf.get(EntryId([2; 16]), 0, FOREVER).is_none());
+    assert!(shelf.get(EntryId([1; 16]), 0, FOREVER).is_some());
+}
+
+#[test]
+fn an_answer_asked_for_before_a_purge_cannot_enter_after_it() {
+    let mut shelf = Shelf::default();
+    let before = shelf.epoch();
+    shelf.purge(Purge::Tenant("a".into()));
+    let (late, other) = (
+        entry(&mut shelf, 1, "a", 1000),
+        entry(&mut shelf, 2, "b", 1000),
+    );
+    assert!(shelf.insert(Arc::clone(&late), before, 10).is_none());
+    assert!(shelf.insert(other, before, 10).is_some());
+    let now = shelf.epoch();
+    assert!(shelf.insert(late, now, 10).is_some());
+}
+
+#[test]
+fn a_request_older_than_every_remembered_purge_is_refused() {
+    let mut shelf = Shelf::default();
+    for _ in 0..=PURGES_REMEMBERED {
+        shelf.purge(Purge::Entry(EntryId([9; 16])));
+    }
+    let late = entry(&mut shelf, 1, "a", 1000);
+    assert!(shelf.insert(late, 0, 10).is_none());
+}
+
+#[test]
+fn each_purge_takes_what_it_means_and_nothing_else() {
+    for (purge, left) in [
+        (Purge::All, 0),
+        (Purge::Tenant("a".into()), 1),
+        (Purge::Tag("team".to_owned(), "b".to_owned()), 2),
+        (Purge::Tag("team".to_owned(), "c".to_owned()), 3),
+        (Purge::Entry(EntryId([1; 16])), 2),
+    ] {
+        let mut shelf = Shelf::default();
+        for (id, tenant) in [(1, "a"), (2, "a"), (3, "b")] {
+            let entry = entry(&mut shelf, id, tenant, 1000);
+            shelf.insert(entry, 0, 10);
+        }
+        assert_eq!(shelf.purge(purge.clone()).len() + left, 3, "{purge:?}");
+        assert_eq!(shelf.len(), left, "{purge:?}");
+    }
+}
+
+#[test]
+fn a_sweep_takes_the_expired_alone() {
+    let mut shelf = Shelf::default();
+    for (id, expires) in [(1, 10), (2, 20), (3, 30)] {
+        let entry = entry(&mut shelf, id, "a", expires);
+        shelf.insert(entry, 0, 10);
+    }
+    assert_eq!(shelf.sweep(20, 100).len(), 2);
+    assert_eq!(shelf.len(), 1);
+}
+
+#[test]
+fn a_partition_lives_as_long_as_its_last_entry() {
+    let mut shelf = Shelf::default();
+    put(&mut shelf, 1, 10);
+    put(&mut shelf, 4, 10);
+    assert_eq!(shelf.partitions(), 1);
+    shelf.purge(Purge::Entry(EntryId([1; 16])));
+    assert_eq!(shelf.partitions(), 1);
+    shelf.purge(Purge::Entry(EntryId([4; 16])));
+    assert_eq!(shelf.partitions(), 0);
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_books_agree(steps in prop::collection::vec((0u8..6, 0u8..12), 0..120)) {
+        let mut shelf = Shelf::default();
+        for (what, id) in steps {
+            match what {
+                0..=2 => _ = put(&mut shelf, id, 7),
+                3 => _ = shelf.get(EntryId([id; 16]), 0, FOREVER),
+                4 => _ = shelf.purge(Purge::Entry(EntryId([id; 16]))),
+                _ => _ = shelf.trim(u64::from(id)),
+            }
+            prop_assert!(shelf.len() <= 7);
+            prop_assert_eq!(shelf.len(), shelf.by_serial.len());
+            prop_assert_eq!(shelf.len(), shelf.by_use.len());
+            prop_assert_eq!(shelf.len(), shelf.by_expiry.len());
+            let live: usize = shelf.segments.values().map(|segment| segment.live).sum();
+            prop_assert_eq!(live, shelf.len());
+            prop_assert!(shelf.segments.values().all(|segment| segment.live > 0));
+            let bytes: usize = shelf.slots.values().map(|slot| slot.entry.bytes()).sum();
+            prop_assert_eq!(bytes, shelf.bytes);
+        }
+    }
+}

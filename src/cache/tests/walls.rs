@@ -1,0 +1,163 @@
+//! No answer crosses from one tenant, prompt, tool set, format, conversation or model to another.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Everything that separates two requests with the same last text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Setting {
+    tenant: u8,
+    model: u8,
+    system: Option<u8>,
+    earlier: Vec<u8>,
+    format: Option<u8>,
+    tools: Option<u8>,
+    user: Option<u8>,
+    stop: Option<u8>,
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let maybe = || prop::option::of(0u8..2);
+    (
+        0u8..2,
+        0u8..2,
+        maybe(),
+        prop::collection::vec(0u8..2, 0..3),
+        maybe(),
+        maybe(),
+        maybe(),
+        maybe(),
+    )
+        .prop_map(
+            |(tenant, model, system, earlier, format, tools, user, stop)| Setting {
+                tenant,
+                model,
+                system,
+                earlier,
+                format,
+                tools,
+                user,
+                stop,
+            },
+        )
+}
+
+fn request(setting: &Setting, text: &str) -> ChatRequest {
+    let mut messages = Vec::new();
+    if let Some(system) = setting.system {
+        messages.push(serde_json::json!({"role": "system", "content": format!("be {system}")}));
+    }
+    for turn in &setting.earlier {
+        messages.push(serde_json::json!({"role": "user", "content": format!("turn {turn}")}));
+        messages.push(serde_json::json!({"role": "assistant", "content": "well"}));
+    }
+    messages.push(serde_json::json!({"role": "user", "content": text}));
+    let mut body =
+        serde_json::json!({"model": format!("m{}", setting.model), "messages": messages});
+    if let Some(format) = setting.format {
+        body["response_format"] = serde_json::json!({"type": "json_schema", "name": format});
+    }
+    if let Some(tool) = setting.tools {
+        body["tools"] =
+            serde_json::json!([{"type": "function", "function": {"name": format!("f{tool}")}}]);
+    }
+    if let Some(user) = setting.user {
+        body["user"] = serde_json::json!(format!("u{user}"));
+    }
+    if let Some(stop) = setting.stop {
+        body["stop"] = serde_json::json!([format!("s{stop}")]);
+    }
+    let mut request = raw_request(&body.to_string());
+    request.tenant = TenantId::from(format!("t{}", setting.tenant));
+    request
+}
+
+proptest! {
+    #[test]
+    fn settings_share_neither_key_nor_partition(a in setting(), b in setting()) {
+        let keys = Keys::new([1; 32]);
+        let (x, y) = (request(&a, QUESTION), request(&b, QUESTION));
+        prop_assert_eq!(keys.entry(&x) == keys.entry(&y), a == b);
+        prop_assert_eq!(keys.partition(&x) == keys.partition(&y), a == b);
+        let reworded = request(&a, REWORDED);
+        prop_assert_eq!(keys.partition(&x), keys.partition(&reworded));
+        prop_assert_ne!(keys.entry(&x), keys.entry(&reworded));
+    }
+
+    #[test]
+    fn ids_of_two_nodes_are_unrelated(a in setting(), secret in any::<[u8; 32]>()) {
+        prop_assume!(secret != [1; 32]);
+        let x = request(&a, QUESTION);
+        prop_assert_ne!(Keys::new([1; 32]).entry(&x), Keys::new(secret).entry(&x));
+    }
+
+    #[test]
+    fn an_id_reads_back_as_it_is_shown(bytes in any::<[u8; 16]>()) {
+        prop_assert_eq!(EntryId(bytes).to_string().parse::<EntryId>(), Ok(EntryId(bytes)));
+    }
+}
+
+#[tokio::test]
+async fn a_stored_answer_stays_within_its_walls() {
+    let plain = Setting {
+        tenant: 0,
+        model: 0,
+        system: None,
+        earlier: Vec::new(),
+        format: None,
+        tools: None,
+        user: None,
+        stop: None,
+    };
+    let cache = cache();
+    store(&cache, &request(&plain, QUESTION), "mine").await;
+    for other in [
+        Setting {
+            tenant: 1,
+            ..plain.clone()
+        },
+        Setting {
+            model: 1,
+            ..plain.clone()
+        },
+        Setting {
+            system: Some(0),
+            ..plain.clone()
+        },
+        Setting {
+            earlier: vec![0],
+            ..plain.clone()
+        },
+        Setting {
+            format: Some(0),
+            ..plain.clone()
+        },
+        Setting {
+            tools: Some(0),
+            ..plain.clone()
+        },
+        Setting {
+            user: Some(0),
+            ..plain.clone()
+        },
+    ] {
+        for text in [QUESTION, REWORDED] {
+            drop(miss(&cache, &request(&other, text)).await);
+        }
+    }
+    assert_eq!(
+        hit(&cache, &request(&plain, REWORDED)).await.answer.text,
+        "mine"
+    );
+}
+
+#[tokio::test]
+async fn the_temperature_keeps_exact_requests_apart_but_not_meanings() {
+    let cache = cache();
+    store(&cache, &asking(QUESTION), "a").await;
+    let cool = raw_request(&format!(
+        r#"{{"model":"auto","temperature":0.1,"messages":[{{"role":"user","content":"{REWORDED}"}}]}}"#
+    ));
+    assert_eq!(hit(&cache, &cool).await.tier, Tier::Semantic);
+}

@@ -1,0 +1,122 @@
+//! `cache`: counters, a look at how two prompts compare, and throwing answers away.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client;
+use super::output::cell;
+use super::{Code, Context};
+
+/// The node's cache.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Cache {
+    /// Counters of both tiers.
+    Stats,
+    /// Would B be answered with A's answer? Without B: is there an answer for A?
+    Lookup(Lookup),
+    /// Throw answers away.
+    Purge(Purge),
+}
+
+/// Would B be answered with A's answer?
+#[derive(Clone, Debug, Args)]
+pub struct Lookup {
+    /// A prompt.
+    pub a: String,
+    /// Another prompt.
+    pub b: Option<String>,
+}
+
+/// Throw answers away; exactly one of these says which.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Purge {
+    /// All of them.
+    #[arg(long)]
+    pub all: bool,
+    /// Those of a tenant.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// Those of requests with this tag.
+    #[arg(long, value_name = "K=V")]
+    pub tag: Option<String>,
+    /// One of them.
+    #[arg(long, value_name = "ID")]
+    pub entry: Option<String>,
+}
+
+impl Purge {
+    fn body(&self) -> Value {
+        match (&self.tenant, &self.tag, &self.entry) {
+            (Some(tenant), _, _) => json!({"tenant": tenant}),
+            (None, Some(tag), _) => json!({"tag": tag}),
+            (None, None, Some(entry)) => json!({"entry": entry}),
+            (None, None, None) => json!({"all": self.all}),
+        }
+    }
+}
+
+/// Asks the node and prints what it says.
+///
+/// # Errors
+/// The node refuses or is not there.
+pub async fn run(verb: Cache, context: &Context) -> anyhow::Result<Code> {
+    let node = context.client()?;
+    let answer = match verb {
+        Cache::Stats => node.get("/admin/v1/cache").await?,
+        Cache::Lookup(Lookup { a, b }) => {
+            let body = match b {
+                Some(b) => json!({"a": a, "b": b}),
+                None => json!({"a": a}),
+            };
+            node.post("/admin/v1/cache/lookup", &body).await?
+        }
+        Cache::Purge(verb) => node.post("/admin/v1/cache/purge", &verb.body()).await?,
+    };
+    let value = client::json(&answer)?;
+    context.out.answer(&answer, || facts(&value))?;
+    Ok(Code::Ok)
+}
+
+/// Every fact on its own line, inner ones by their path.
+fn facts(value: &Value) -> String {
+    let mut rows = Vec::new();
+    collect("", value, &mut rows);
+    let width = rows
+        .iter()
+        .map(|[name, _]| name.chars().count())
+        .max()
+        .unwrap_or_default();
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|[name, fact]| format!("{name:width$}  {fact}"))
+        .collect();
+    lines.join("\n")
+}
+
+fn collect(name: &str, value: &Value, rows: &mut Vec<[String; 2]>) {
+    let below = |key: &str| {
+        if name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{name}.{key}")
+        }
+    };
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, value)| collect(&below(key), value, rows)),
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (index, item) in items.iter().enumerate() {
+                collect(&below(&(index + 1).to_string()), item, rows);
+            }
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(cell).collect();
+            rows.push([name.to_owned(), items.join(", ")]);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            rows.push([name.to_owned(), cell(value)]);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `models`: the node's models as operators see them.
+
+use serde_json::Value;
+
+use super::client::json;
+use super::output::{cell, table};
+use super::{Code, Context};
+
+/// Prints every model's queue, breaker and latencies.
+///
+/// # Errors
+/// The node refuses or is not there.
+pub async fn run(context: &Context) -> anyhow::Result<Code> {
+    let answer = context.client()?.get("/admin/v1/models").await?;
+    let models = json(&answer)?;
+    context.out.answer(&answer, || list(&models))?;
+    Ok(Code::Ok)
+}
+
+fn list(models: &Value) -> String {
+    let rows = models
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, model)| {
+            [
+                name.clone(),
+                cell(&model["provider"]),
+                cell(&model["model"]),
+                cell(&model["queue_depth"]),
+                cell(&model["in_flight"]),
+                cell(&model["circuit_breaker"]["state"]),
+                cell(&model["successes"]),
+                cell(&model["failures"]),
+                millis(&model["avg_first_token_ms"]),
+                millis(&model["avg_latency_ms"]),
+                cell(&model["health"]),
+            ]
+        });
+    let headings = [
+        "NAME",
+        "PROVIDER",
+        "MODEL",
+        "WAITING",
+        "RUNNING",
+        "BREAKER",
+        "OK",
+        "FAILED",
+        "FIRST TOKEN",
+        "LATENCY",
+        "HEALTH",
+    ];
+    table(headings, rows)
+}
+
+/// Milliseconds; a dash before the first measurement.
+fn millis(value: &Value) -> String {
+    match value.as_f64() {
+        Some(millis) if millis > 0.0 => format!("{millis:.0} ms"),
+        Some(_) | None => "-".to_owned(),
+    }
+}

@@ -1,0 +1,85 @@
+//! `serve`: run a node in the foreground.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Code, Context};
+use crate::app::{self, ServeOptions};
+use crate::config::detect::{Found, detect};
+use crate::config::node::LogFormat;
+use crate::config::{Flags, load};
+
+/// Run a node in the foreground. Needs no configuration: without one it offers what it finds on
+/// this machine and its built-in demo models.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Configuration file, YAML or JSON; changes are followed [env: LLM_ROUTER_CONFIG].
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where state is kept [env: LLM_ROUTER_DATA].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// HTTP address, host:port; port 0 picks a free one [env: LLM_ROUTER_HTTP].
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// gRPC address, host:port; port 0 picks a free one [env: LLM_ROUTER_GRPC].
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<String>,
+    /// Write the addresses as JSON to this file once the doors are open.
+    #[arg(long, value_name = "FILE")]
+    pub addr_file: Option<PathBuf>,
+    /// Serve beyond this machine although the node has no keys to ask for.
+    #[arg(long)]
+    pub insecure_no_auth: bool,
+    /// Log format [env: LLM_ROUTER_LOG].
+    #[arg(long, value_enum)]
+    pub log: Option<LogFormat>,
+}
+
+impl Serve {
+    /// What the flags say about the configuration.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            data: self.data.clone(),
+            http: self.http.clone(),
+            grpc: self.grpc.clone(),
+            log: self.log,
+        }
+    }
+}
+
+/// Loads, looks around where nothing is declared, and runs the node.
+///
+/// # Errors
+/// [`crate::config::Problems`], or why the node could not start.
+pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
+    let mut loaded = load(&verb.flags(), &context.env)?;
+    for warning in &loaded.warnings {
+        context.out.note(&format!("warning: {warning}"))?;
+    }
+    let undeclared = loaded.routing.models.is_empty();
+    let found = if undeclared {
+        detect(&context.env).await
+    } else {
+        Found::default()
+    };
+    loaded.fill(&found);
+    let out = context.out.clone();
+    // a banner nobody reads is no reason to stop
+    let say = Arc::new(move |text: &str| drop(out.line(text)));
+    let options = ServeOptions {
+        loaded,
+        found,
+        addr_file: verb.addr_file,
+        watch: true,
+        insecure_no_auth: verb.insecure_no_auth,
+        say,
+    };
+    match app::serve(options).await? {
+        0 => Ok(Code::Ok),
+        code => Ok(Code::Node(code)),
+    }
+}

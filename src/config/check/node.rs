@@ -1,0 +1,68 @@
+//! Rules of the node part.
+
+use super::model::bad_url;
+use crate::config::node::NodeConfig;
+use crate::config::path::Path;
+use crate::config::problem::Finding;
+
+/// The one embedding model this version knows.
+const EMBEDDER: &str = "all-MiniLM-L6-v2";
+/// Most embedding workers.
+const MAX_WORKERS: usize = 1024;
+
+/// Everything wrong with the node part.
+pub fn node(config: &NodeConfig) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let top = Path::top();
+    if let Some(id) = &config.node.id {
+        let clean = id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if id.is_empty() || id.len() > 64 || !clean {
+            let message = "an id has 1 to 64 letters, digits or any of . _ -";
+            found.push(Finding::new(top.keys("node.id"), message));
+        }
+    }
+    for (key, address) in [
+        ("listen.http", &config.listen.http),
+        ("listen.grpc", &config.listen.grpc),
+    ] {
+        if !is_address(address) {
+            let message = "expected host:port, such as 127.0.0.1:8080";
+            found.push(Finding::new(top.keys(key), message));
+        }
+    }
+    if config.listen.http == config.listen.grpc && !config.listen.http.ends_with(":0") {
+        found.push(Finding::new(
+            top.keys("listen.grpc"),
+            "HTTP listens on the same address",
+        ));
+    }
+    if config.embedder.model != EMBEDDER {
+        let message = format!("this version knows {EMBEDDER} only");
+        found.push(Finding::new(top.keys("embedder.model"), message));
+    }
+    if config.embedder.workers > MAX_WORKERS {
+        let message = format!("must be at most {MAX_WORKERS}");
+        found.push(Finding::new(top.keys("embedder.workers"), message));
+    }
+    if let Some(problem) = config.telemetry.otlp_endpoint.as_deref().and_then(bad_url) {
+        found.push(Finding::new(top.keys("telemetry.otlp_endpoint"), problem));
+    }
+    found
+}
+
+/// `host:port`, with an IPv6 host in brackets.
+fn is_address(text: &str) -> bool {
+    if text.parse::<std::net::SocketAddr>().is_ok() {
+        return true;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let named = host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+    let numeric = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    !host.is_empty() && host.len() <= 253 && named && !numeric && port.parse::<u16>().is_ok()
+}

@@ -1,0 +1,84 @@
+//! The environment: the only place that reads variables.
+
+use std::path::PathBuf;
+
+/// What the environment says, read once.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `LLM_ROUTER_CONFIG`: the configuration file.
+    pub config: Option<PathBuf>,
+    /// `LLM_ROUTER_DATA`: where state is kept.
+    pub data: Option<PathBuf>,
+    /// `LLM_ROUTER_HTTP`: `host:port`.
+    pub http: Option<String>,
+    /// `LLM_ROUTER_GRPC`: `host:port`.
+    pub grpc: Option<String>,
+    /// `LLM_ROUTER_LOG`: `text` or `json`.
+    pub log: Option<String>,
+    /// `LLM_ROUTER_MODELS`: holds a directory for each embedding model.
+    pub models: Option<PathBuf>,
+    /// `LLM_ROUTER_ADDR`: the node that commands talk to.
+    pub addr: Option<String>,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub otlp_endpoint: Option<String>,
+    /// `OLLAMA_HOST`.
+    pub ollama_host: Option<String>,
+    /// `OPENAI_API_KEY` is set; its value is read when a model needs it, not before.
+    pub openai_key: bool,
+    /// The user's data directory, ours below it.
+    pub data_home: Option<PathBuf>,
+    /// The user's cache directory, ours below it.
+    pub cache_home: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Reads the variables above. Empty ones count as not set.
+    pub fn read() -> Self {
+        let path = |name: &str| lookup(name).map(PathBuf::from);
+        let below_home = |rest: &str| path("HOME").map(|home| home.join(rest));
+        let data = path("XDG_DATA_HOME").filter(|dir| dir.is_absolute());
+        let cache = path("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
+        Environment {
+            config: path("LLM_ROUTER_CONFIG"),
+            data: path("LLM_ROUTER_DATA"),
+            http: lookup("LLM_ROUTER_HTTP"),
+            grpc: lookup("LLM_ROUTER_GRPC"),
+            log: lookup("LLM_ROUTER_LOG"),
+            models: path("LLM_ROUTER_MODELS"),
+            addr: lookup("LLM_ROUTER_ADDR"),
+            otlp_endpoint: lookup("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            ollama_host: lookup("OLLAMA_HOST"),
+            openai_key: lookup("OPENAI_API_KEY").is_some(),
+            data_home: data
+                .or_else(|| below_home(".local/share"))
+                .map(|dir| dir.join("llm-router")),
+            cache_home: cache
+                .or_else(|| below_home(".cache"))
+                .map(|dir| dir.join("llm-router")),
+        }
+    }
+
+    /// The directory of an embedding model's files when no config says another.
+    pub fn weights_dir(&self, model: &str) -> PathBuf {
+        let cache = || {
+            self.cache_home
+                .clone()
+                .unwrap_or_else(|| ".llm-router-cache".into())
+        };
+        self.models
+            .clone()
+            .unwrap_or_else(|| cache().join("models"))
+            .join(model)
+    }
+}
+
+/// One variable, for secrets; `None` when it is not set, empty or not UTF-8.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+pub fn lookup(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+}

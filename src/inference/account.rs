@@ -1,0 +1,167 @@
+//! One record per request, written exactly once however it ends.
+//!
+//! The account is opened at the door and closed by the answer's last byte. Dropped before that,
+//! the client went away, and that is what is recorded.
+
+use std::sync::Arc;
+
+use tracing::Span;
+
+use super::candidates::Walk;
+use super::engine::{Inner, Source};
+use super::reply::{CacheStatus, ReplyMeta};
+use crate::api::status;
+use crate::cache::{Hit, Tier};
+use crate::config::routing::Price;
+use crate::error::Error;
+use crate::routing::cost_usd;
+use crate::telemetry::{InFlight, RequestRecord, spans};
+use crate::types::{ChatRequest, ModelName, Moment, RequestId, RouteName, Usage};
+
+/// A request being accounted for.
+#[derive(Debug)]
+pub(super) struct Account {
+    inner: Arc<Inner>,
+    record: RequestRecord,
+    arrived: Moment,
+    span: Span,
+    price: Option<Price>,
+    closed: bool,
+    _running: Option<InFlight>,
+}
+
+impl Account {
+    pub(super) fn open(inner: &Arc<Inner>, source: Source, request: &ChatRequest) -> Self {
+        let mut record = RequestRecord::new(request.id.clone(), source.door, source.path);
+        record.tenant = request.tenant.clone();
+        record.asked = Arc::clone(&request.model);
+        record.priority = request.priority;
+        record.stream = request.stream;
+        Account {
+            inner: Arc::clone(inner),
+            span: spans::request(request),
+            record,
+            arrived: source.arrived,
+            price: None,
+            closed: false,
+            _running: Some(inner.recorder.enter()),
+        }
+    }
+
+    /// Records a request that a door refused before it became one.
+    pub(super) fn refused(
+        inner: &Arc<Inner>,
+        source: Source,
+        id: Option<&RequestId>,
+        error: &Error,
+    ) {
+        let id = id.cloned().unwrap_or_else(RequestId::generate);
+        let account = Account {
+            inner: Arc::clone(inner),
+            record: RequestRecord::new(id, source.door, source.path),
+            arrived: source.arrived,
+            span: Span::none(),
+            price: None,
+            closed: false,
+            _running: None,
+        };
+        account.failed(error);
+    }
+
+    /// The request's span.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    pub(super) fn routed(&mut self, route: Option<RouteName>) {
+        self.record.route = route;
+    }
+
+    pub(super) fn looked_up(&mut self, status: CacheStatus) {
+        self.record.cache = status;
+    }
+
+    pub(super) fn hit(&mut self, hit: &Hit) {
+        self.record.cache = match hit.tier {
+            Tier::Exact => CacheStatus::Exact,
+            Tier::Semantic => CacheStatus::Semantic,
+        };
+        self.record.similarity = hit.similarity;
+        self.record.model = Some(hit.answer.model.clone());
+        self.record.usage = Some(hit.answer.usage);
+        self.record.cost_usd = Some(0.0);
+    }
+
+    /// The cache's part so far.
+    pub(super) fn cache(&self) -> (CacheStatus, Option<f32>) {
+        (self.record.cache, self.record.similarity)
+    }
+
+    pub(super) fn walked(&mut self, walk: &Walk) {
+        self.record.attempts = walk.attempts;
+        self.record.queue_wait = walk.queue_wait;
+        self.record.upstream = walk.upstream;
+    }
+
+    pub(super) fn answering(&mut self, model: &ModelName, price: Option<Price>) {
+        self.record.model = Some(model.clone());
+        self.price = price;
+    }
+
+    /// Token counts have become known. Returns the cost.
+    pub(super) fn used(&mut self, usage: Usage) -> Option<f64> {
+        self.record.usage = Some(usage);
+        self.record.cost_usd = self.price.map(|price| cost_usd(price, usage));
+        self.record.cost_usd
+    }
+
+    /// Time the upstream took after its first delta.
+    pub(super) fn streamed_for(&mut self, time: std::time::Duration) {
+        self.record.upstream += time;
+    }
+
+    /// What the reply's headers say.
+    pub(super) fn meta(&mut self) -> ReplyMeta {
+        let elapsed = Moment::now().since(self.arrived);
+        self.record.first_byte = Some(elapsed);
+        ReplyMeta {
+            id: self.record.id.clone(),
+            route: self.record.route.clone(),
+            model: self.record.model.clone().unwrap_or_else(|| "".into()),
+            attempts: self.record.attempts,
+            cache: self.record.cache,
+            similarity: self.record.similarity,
+            elapsed,
+            cost_usd: self.record.cost_usd,
+        }
+    }
+
+    /// The last byte of the answer has been handed over.
+    pub(super) fn answered(mut self) {
+        self.record.outcome = Ok(());
+        self.record.status = 200;
+        self.close();
+    }
+
+    /// The request ended in an error.
+    pub(super) fn failed(mut self, error: &Error) {
+        self.record.outcome = Err(error.kind);
+        let passed_on = error.rejection.as_ref().map(|rejection| rejection.status);
+        self.record.status = passed_on.unwrap_or(status::of(error.kind).http);
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.record.total = Moment::now().since(self.arrived);
+        self.inner.recorder.finish(&self.record, &self.span);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.close();
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The engine's public handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use llm_router_cluster::Revision;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use super::reply::Reply;
+use super::retry::RetryBudget;
+use super::state::{Deployment, State};
+use crate::breaker::Mode;
+use crate::cache::AnswerCache;
+use crate::config::RoutingConfig;
+use crate::error::{Error, Kind};
+use crate::routing::{Facts, RoutingTable, Unroutable};
+use crate::supervisor::Fleet;
+use crate::telemetry::{ConfiguredModel, Metrics, Recorder};
+use crate::types::report::{Explanation, ModelStatus, Stats};
+use crate::types::{ChatRequest, ModelName, Moment, RequestId};
+
+/// Which door a request came through, for metrics and the access log.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// `http`, `grpc` or `library`.
+    pub door: &'static str,
+    /// The use case's path.
+    pub path: &'static str,
+    /// When it arrived.
+    pub arrived: Moment,
+}
+
+/// Whether a model's breaker decides by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerMode {
+    /// By its own evidence.
+    Auto,
+    /// Lets nothing through.
+    ForceOpen,
+    /// Lets everything through.
+    ForceClosed,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The cache, or a disabled one.
+    pub cache: AnswerCache,
+    /// Instruments.
+    pub metrics: Metrics,
+}
+
+/// The node's engine. Cheap to clone; all clones are the same engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) state: ArcSwap<State>,
+    pub(super) cache: AnswerCache,
+    pub(super) recorder: Recorder,
+    pub(super) budget: Mutex<RetryBudget>,
+    fleet: Fleet,
+    applying: tokio::sync::Mutex<()>,
+    dice: AtomicU64,
+}
+
+impl Inner {
+    /// A number in [0, 1); cheap, and good enough for jitter and weights.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
+    pub(super) fn roll(&self) -> f64 {
+        (self.seed() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A fresh seed (splitmix64 over a counter).
+    pub(super) fn seed(&self) -> u64 {
+        let mut z = self
+            .dice
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+impl Engine {
+    /// An engine without models; [`Engine::apply`] puts them in service.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] when the actors could not be started.
+    pub async fn start(parts: Parts) -> Result<Self, Error> {
+        let recorder = Recorder::new(parts.metrics);
+        let fleet = Fleet::start(recorder.metrics().clone()).await?;
+        let inner = Inner {
+            state: ArcSwap::default(),
+            cache: parts.cache,
+            recorder,
+            budget: Mutex::new(RetryBudget::new(Moment::now())),
+            fleet,
+            applying: tokio::sync::Mutex::default(),
+            dice: AtomicU64::new(rand::random()),
+        };
+        Ok(Engine {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Puts a checked config in service. Requests already running end under the old one.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidConfig`] when it does not compile; the old one stays.
+    pub(crate) async fn apply(
+        &self,
+        config: RoutingConfig,
+        deployments: Vec<Deployment>,
+    ) -> Result<Revision, Error> {
+        let _one_at_a_time = self.inner.applying.lock().await;
+        let table = RoutingTable::compile(&config)
+            .map_err(|bad| Error::new(Kind::InvalidConfig, bad.to_string()).with_source(bad))?;
+        let metrics = self.inner.recorder.metrics();
+        let labels: Vec<ConfiguredModel> = deployments
+            .iter()
+            .map(|deployment| ConfiguredModel {
+                name: deployment.name.clone(),
+                provider: deployment.provider.kind().to_owned(),
+                upstream: deployment.config.model.clone(),
+            })
+            .collect();
+        let routes: Vec<_> = config
+            .routes
+            .iter()
+            .map(|route| route.name.clone())
+            .collect();
+        metrics.configure(&labels, &routes);
+        let models = self
+            .inner
+            .fleet
+            .apply(deployments, &config.circuit_breaker)
+            .await?;
+        let revision = self.inner.state.load().revision.next();
+        self.inner.cache.reconfigure(config.cache);
+        let state = State {
+            revision,
+            config: Arc::new(config),
+            table,
+            models,
+        };
+        self.inner.state.store(Arc::new(state));
+        Ok(revision)
+    }
+
+    /// Answers a request of the embedding application.
+    ///
+    /// # Errors
+    /// As [`Engine::chat_from`].
+    pub async fn chat(&self, request: ChatRequest) -> Result<Reply, Error> {
+        let source = Source {
+            door: "library",
+            path: "generate",
+            arrived: Moment::now(),
+        };
+        self.chat_from(source, request).await
+    }
+
+    /// Answers a request. Dropping the future, or the stream in the reply, aborts the upstream.
+    ///
+    /// # Errors
+    /// Only when every candidate is exhausted, the time is over, or the request is at fault.
+    pub async fn chat_from(&self, source: Source, request: ChatRequest) -> Result<Reply, Error> {
+        let account = Account::open(&self.inner, source, &request);
+        Box::pin(self.inner.tell(request, account)).await
+    }
+
+    /// Records a request that a door refused before it became one.
+    pub fn refused(&self, source: Source, id: Option<&RequestId>, error: &Error) {
+        Account::refused(&self.inner, source, id, error);
+    }
+
+    /// Shows where a request would go, without sending it.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownModel`] when nothing answers to the name.
+    pub fn explain(&self, request: &ChatRequest) -> Result<Explanation, Error> {
+        let state = self.inner.state.load();
+        let now = Moment::now();
+        let view = |model: &ModelName| state.view(model, request.priority, now);
+        state
+            .table
+            .explain(&facts(request), view, self.inner.seed())
+            .map_err(unroutable)
+    }
+
+    /// Status of every model, in configured order.
+    pub fn models(&self) -> Vec<(ModelName, ModelStatus)> {
+        let now = Moment::now();
+        let state = self.inner.state.load();
+        state
+            .models
+            .iter()
+            .map(|(name, model)| (name.clone(), model.status(now)))
+            .collect()
+    }
+
+    /// Names clients may ask for: `auto`, models, routes, aliases.
+    pub fn model_names(&self) -> Vec<String> {
+        self.inner.state.load().table.names()
+    }
+
+    /// The node's counters.
+    pub fn stats(&self) -> Stats {
+        self.inner.recorder.stats()
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &AnswerCache {
+        &self.inner.cache
+    }
+
+    /// The instruments.
+    pub fn metrics(&self) -> &Metrics {
+        self.inner.recorder.metrics()
+    }
+
+    /// The config in service and its revision.
+    pub fn config(&self) -> (Revision, Arc<RoutingConfig>) {
+        let state = self.inner.state.load();
+        (state.revision, Arc::clone(&state.config))
+    }
+
+    /// Overrules a model's breaker until it is set to `auto` again or the node restarts.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownModel`], or [`Kind::Unavailable`] while the breaker restarts.
+    pub async fn force_breaker(&self, model: &str, mode: BreakerMode) -> Result<(), Error> {
+        let state = self.inner.state.load_full();
+        let Some(handle) = state.models.get(model) else {
+            let name: String = model.chars().take(128).collect();
+            return Err(Error::new(
+                Kind::UnknownModel,
+                format!("model `{name}` does not exist"),
+            ));
+        };
+        let mode = match mode {
+            BreakerMode::Auto => Mode::Auto,
+            BreakerMode::ForceOpen => Mode::ForceOpen,
+            BreakerMode::ForceClosed => Mode::ForceClosed,
+        };
+        let forced = handle.shared.breaker.force(mode).await;
+        forced.map_err(|_| Error::new(Kind::Unavailable, "the breaker is being restarted"))
+    }
+
+    /// Resolves when the actor tree has given up: the node should drain and end.
+    pub async fn broken(&self) {
+        self.inner.fleet.broken().await;
+    }
+
+    /// Stops the actors and writes what the cache still holds in memory.
+    pub async fn stop(&self) {
+        self.inner.fleet.stop().await;
+        self.inner.cache.close().await;
+    }
+}
+
+/// What the rules may look at.
+pub(super) fn facts(request: &ChatRequest) -> Facts<'_> {
+    Facts {
+        model: &request.model,
+        priority: request.priority,
+        tenant: request.tenant.as_str(),
+        tags: &request.tags,
+        features: &request.features,
+    }
+}
+
+pub(super) fn unroutable(unroutable: Unroutable) -> Error {
+    match unroutable {
+        Unroutable::Empty => Error::new(Kind::Unavailable, unroutable.to_string()),
+        Unroutable::Unknown(_) | Unroutable::NoRule(_) => {
+            Error::new(Kind::UnknownModel, unroutable.to_string()).with_param("model")
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One request from beginning to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use parking_lot::Mutex;
+use tracing::Instrument;
+
+use super::account::Account;
+use super::candidates::Walk;
+use super::delivery::Delivery;
+use super::engine::{Inner, facts, unroutable};
+use super::reply::{CacheStatus, Reply, ReplyBody, ReplyStream, StreamEnd};
+use super::state::State;
+use crate::cache::{Candidate, Hit, Lookup, Ticket};
+use crate::config::routing::CacheConfig;
+use crate::error::Error;
+use crate::model::Attempted;
+use crate::routing::Plan;
+use crate::telemetry::spans;
+use crate::types::{ChatRequest, Completion, ModelName, Moment};
+
+/// A lookup longer than this (it may wait for an identical request) makes the plan stale.
+const PLAN_STAYS_FRESH: Duration = Duration::from_millis(5);
+
+impl Inner {
+    /// Plan, look up, walk, deliver.
+    pub(super) async fn tell(
+        &self,
+        request: ChatRequest,
+        mut account: Account,
+    ) -> Result<Reply, Error> {
+        let span = account.span().clone();
+        let told = self
+            .tell_inside(&request, &mut account)
+            .instrument(span)
+            .await;
+        match told {
+            Ok(Told::Hit(hit)) => Ok(serve_hit(&request, &hit, account)),
+            Ok(Told::Answer(answer)) => Ok(self.deliver(&request, *answer, account)),
+            Err(error) => {
+                account.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn tell_inside(
+        &self,
+        request: &ChatRequest,
+        account: &mut Account,
+    ) -> Result<Told, Error> {
+        let state = self.state.load_full();
+        let mut plan = self.plan(&state, request)?;
+        account.routed(plan.route.clone());
+        let asked = Moment::now();
+        let settings = state.config.cache.for_route(plan.cache.as_ref());
+        let ticket = match self.look_up(request, &settings, account).await {
+            Lookup::Hit(hit) => return Ok(Told::Hit(hit)),
+            Lookup::Miss(ticket) => Some(ticket),
+            Lookup::Bypass(_) => None,
+        };
+        if Moment::now().since(asked) > PLAN_STAYS_FRESH {
+            plan = self.plan(&state, request)?;
+        }
+        let mut walk = Walk::default();
+        let walked = self.walk((&state, &plan), request, &mut walk).await;
+        account.walked(&walk);
+        let (model, attempted) = walked?;
+        account.answering(
+            &model,
+            state.table.model(&model).and_then(|facts| facts.price),
+        );
+        Ok(Told::Answer(Box::new(Answered {
+            model,
+            attempted,
+            ticket,
+        })))
+    }
+
+    async fn look_up(
+        &self,
+        request: &ChatRequest,
+        settings: &CacheConfig,
+        account: &mut Account,
+    ) -> Lookup {
+        let span = spans::cache_lookup();
+        let lookup = self
+            .cache
+            .lookup(request, settings)
+            .instrument(span.clone())
+            .await;
+        match &lookup {
+            Lookup::Hit(hit) => account.hit(hit),
+            Lookup::Miss(_) => account.looked_up(CacheStatus::Miss),
+            Lookup::Bypass(_) => account.looked_up(CacheStatus::Bypass),
+        }
+        let (status, similarity) = account.cache();
+        spans::cache_ended(&span, status, similarity);
+        let metrics = self.recorder.metrics();
+        match status {
+            CacheStatus::Exact => metrics.cache_looked_up("exact", "hit"),
+            CacheStatus::Semantic => metrics.cache_looked_up("semantic", "hit"),
+            CacheStatus::Miss => metrics.cache_looked_up("all", "miss"),
+            CacheStatus::Bypass => metrics.cache_looked_up("all", "bypass"),
+        }
+        if let Some(similarity) = similarity {
+            metrics.similarity(similarity);
+        }
+        lookup
+    }
+
+    fn plan(&self, state: &State, request: &ChatRequest) -> Result<Plan, Error> {
+        let now = Moment::now();
+        let view = |model: &ModelName| state.view(model, request.priority, now);
+        state
+            .table
+            .plan(&facts(request), view, self.seed())
+            .map_err(unroutable)
+    }
+
+    fn deliver(&self, request: &ChatRequest, answer: Answered, mut account: Account) -> Reply {
+        let Answered {
+            model,
+            attempted,
+            ticket,
+        } = answer;
+        match attempted {
+            Attempted::Whole(whole, _) => {
+                if let Some(usage) = whole.tap.usage {
+                    account.used(usage);
+                }
+                if let Some(ticket) = ticket {
+                    self.cache.insert(ticket, candidate(&whole, model));
+                }
+                let meta = account.meta();
+                account.answered();
+                Reply {
+                    meta,
+                    body: ReplyBody::Complete(whole),
+                }
+            }
+            Attempted::Stream(chunks, _) => {
+                let meta = account.meta();
+                let end = Arc::new(Mutex::new(StreamEnd::default()));
+                let delivery = Delivery::new(self.cache.clone(), ticket, model, account)
+                    .with_usage(request.include_usage)
+                    .telling(Arc::clone(&end));
+                let chunks = delivery.run(chunks);
+                Reply {
+                    meta,
+                    body: ReplyBody::Stream(ReplyStream::new(chunks, end)),
+                }
+            }
+        }
+    }
+}
+
+/// What the story came to.
+enum Told {
+    Hit(Hit),
+    Answer(Box<Answered>),
+}
+
+struct Answered {
+    model: ModelName,
+    attempted: Attempted,
+    ticket: Option<Ticket>,
+}
+
+fn candidate(whole: &Completion, model: ModelName) -> Candidate {
+    #[derive(serde::Deserialize)]
+    struct Shown {
+        #[serde(default)]
+        model: String,
+    }
+    let shown = serde_json::from_slice::<Shown>(&whole.raw).map(|shown| shown.model);
+    Candidate {
+        text: whole.tap.text.clone(),
+        finish: whole.tap.finish,
+        usage: whole.tap.usage.unwrap_or_default(),
+        model,
+        shown_model: shown.unwrap_or_default(),
+        beyond_text: whole.tap.beyond_text,
+        complete: true,
+    }
+}
+
+/// A hit, in the form the client asked for.
+fn serve_hit(request: &ChatRequest, hit: &Hit, mut account: Account) -> Reply {
+    let meta = account.meta();
+    account.answered();
+    if !request.stream {
+        return Reply {
+            meta,
+            body: ReplyBody::Complete(hit.answer.completion()),
+        };
+    }
+    let chunks = hit.answer.chunks(request.include_usage).into_iter().map(Ok);
+    let end = Arc::new(Mutex::new(StreamEnd {
+        cost_usd: meta.cost_usd,
+    }));
+    Reply {
+        meta,
+        body: ReplyBody::Stream(ReplyStream::new(stream::iter(chunks).boxed(), end)),
+    }
+}

@@ -1,0 +1,111 @@
+//! How one attempt ended, told exactly once to everyone who must know: breaker, profile, metrics
+//! and span. Dropped before it is settled, the attempt was cancelled.
+
+use std::time::Duration;
+
+use tracing::Span;
+
+use super::actor::Message;
+use super::handle::ModelHandle;
+use crate::breaker::{Outcome, Ticket};
+use crate::provider::{Class, Failure};
+use crate::telemetry::spans::{AttemptEnd, attempt_ended};
+use crate::telemetry::{AttemptOutcome, AttemptRecord};
+use crate::types::{Finish, Moment, Tap, Usage};
+
+/// An attempt that is still running.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    model: ModelHandle,
+    leave: Option<Ticket>,
+    pub(super) started: Moment,
+    first_token: Option<Duration>,
+    usage: Option<Usage>,
+    finish: Option<Finish>,
+    pub(super) span: Span,
+}
+
+impl Verdict {
+    pub(super) fn new(model: ModelHandle, leave: Ticket, span: Span) -> Self {
+        Verdict {
+            model,
+            leave: Some(leave),
+            started: leave.admitted,
+            first_token: None,
+            usage: None,
+            finish: None,
+            span,
+        }
+    }
+
+    /// The first real delta is here.
+    pub(super) fn first_token(&mut self) {
+        self.first_token
+            .get_or_insert_with(|| Moment::now().since(self.started));
+    }
+
+    /// A piece of the answer passed.
+    pub(super) fn saw(&mut self, tap: &Tap) {
+        self.usage = tap.usage.or(self.usage);
+        self.finish = tap.finish.or(self.finish);
+    }
+
+    pub(super) fn answered(mut self) {
+        let latency = Moment::now().since(self.started);
+        let first_token = self.first_token.unwrap_or(latency);
+        self.model.shared.mailbox.post_owed(Message::Answered {
+            first_token,
+            latency,
+        });
+        self.settle(Outcome::Ok, AttemptOutcome::Answered, None);
+    }
+
+    pub(super) fn failed(mut self, failure: &Failure) {
+        if matches!(failure.class, Class::Hard) {
+            self.model.shared.mailbox.post_owed(Message::Failed);
+        }
+        let outcome = AttemptOutcome::Failed(failure.class);
+        self.settle(Outcome::from(failure.class), outcome, failure.status);
+    }
+
+    /// The client's time ran out. It counts against the model only after real patience.
+    pub(super) fn out_of_time(mut self, patient: bool) {
+        let outcome = if patient {
+            Outcome::Hard
+        } else {
+            Outcome::Cancelled
+        };
+        self.settle(outcome, AttemptOutcome::Abandoned, None);
+    }
+
+    fn settle(&mut self, outcome: Outcome, told: AttemptOutcome, status: Option<u16>) {
+        let Some(leave) = self.leave.take() else {
+            return;
+        };
+        self.model.shared.breaker.record(leave, outcome);
+        self.model.shared.metrics.attempt_ended(&AttemptRecord {
+            model: self.model.name(),
+            outcome: told,
+            duration: Moment::now().since(self.started),
+            first_chunk: self.first_token,
+            usage: self.usage,
+        });
+        let known = AttemptEnd {
+            response_model: None,
+            finish: self.finish,
+            usage: self.usage,
+            status,
+        };
+        attempt_ended(&self.span, told, &known);
+    }
+}
+
+impl Drop for Verdict {
+    fn drop(&mut self) {
+        // a reader that leaves after the end has been told is no cancellation
+        match self.finish {
+            Some(_) => self.settle(Outcome::Ok, AttemptOutcome::Answered, None),
+            None => self.settle(Outcome::Cancelled, AttemptOutcome::Abandoned, None),
+        }
+    }
+}

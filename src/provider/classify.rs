@@ -1,0 +1,208 @@
+//! What an upstream's status, or a broken connection, means. Pure.
+//!
+//! | status | class |
+//! |---|---|
+//! | 429; 503 with `Retry-After` | gate |
+//! | 401, 402, 403 | credential |
+//! | 400 and the other 4xx, 408 apart | caller; the body is kept |
+//! | 3xx, 408, 5xx | hard |
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::{Class, Failure};
+
+/// Longest wait an upstream may ask for.
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// Most of an error body that is kept, in bytes.
+pub(super) const MAX_ERROR_BODY: usize = 64 << 10;
+/// Most of an error body that is quoted, in characters.
+const MAX_QUOTE: usize = 500;
+
+/// The failure a status other than 2xx stands for. `now_millis` is the wall clock, for dates.
+pub(super) fn status(status: u16, headers: &HeaderMap, body: Bytes, now_millis: u64) -> Failure {
+    let wait = retry_after(headers, now_millis);
+    let class = match status {
+        429 => Class::Gate { retry_after: wait },
+        503 if wait.is_some() => Class::Gate { retry_after: wait },
+        401..=403 => Class::Credential,
+        408 => Class::Hard,
+        400..=499 => Class::Caller,
+        _ => Class::Hard,
+    };
+    let message = match (class, status) {
+        (_, 300..=399) => format!("http {status}: redirect refused"),
+        (Class::Hard, _) => match quote(&body) {
+            text if text.is_empty() => format!("http {status}"),
+            text => format!("http {status}: {text}"),
+        },
+        // bodies of these may echo a prompt or name a key, their codes do not
+        (Class::Gate { .. } | Class::Credential | Class::Caller, _) => match code(&body) {
+            Some(code) => format!("http {status} ({code})"),
+            None => format!("http {status}"),
+        },
+    };
+    let body = if class == Class::Caller {
+        body
+    } else {
+        Bytes::new()
+    };
+    Failure {
+        status: Some(status),
+        body,
+        ..Failure::new(class, message)
+    }
+}
+
+/// `retry-after-ms`, else `retry-after` in seconds or as an HTTP date; at most [`MAX_RETRY_AFTER`].
+pub(super) fn retry_after(headers: &HeaderMap, now_millis: u64) -> Option<Duration> {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
+    let number = |name: &str| {
+        text(name)
+            .and_then(|value| value.parse::<f64>().ok())
+            .filter(|n| n.is_finite() && *n >= 0.0)
+    };
+    let capped = |seconds: f64| Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64()));
+    number("retry-after-ms")
+        .map(|millis| capped(millis / 1000.0))
+        .or_else(|| number("retry-after").map(capped))
+        .or_else(|| {
+            let date = httpdate::parse_http_date(text("retry-after")?).ok()?;
+            let until = date.duration_since(UNIX_EPOCH).ok()?;
+            let wait = until.saturating_sub(Duration::from_millis(now_millis));
+            Some(wait.min(MAX_RETRY_AFTER))
+        })
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Reported,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reported {
+    code: Option<serde_json::Value>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// The error's `code`, else its `type`, where it is a plain word.
+fn code(body: &[u8]) -> Option<String> {
+    let Envelope { error } = serde_json::from_slice(body).ok()?;
+    let code = match error.code {
+        Some(serde_json::Value::String(code)) => Some(code),
+        Some(serde_json::Value::Number(code)) => Some(code.to_string()),
+        _ => None,
+    };
+    let plain = |word: &String| {
+        (1..=40).contains(&word.len())
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    code.filter(plain).or_else(|| error.kind.filter(plain))
+}
+
+/// Whether an error object inside a 200 asks for patience.
+pub(super) fn in_stream(body: &[u8]) -> Class {
+    match code(body).as_deref() {
+        Some("429" | "slow_down") => Class::Gate { retry_after: None },
+        Some(word) if word.starts_with("rate_limit") => Class::Gate { retry_after: None },
+        _ => Class::Hard,
+    }
+}
+
+/// The first [`MAX_QUOTE`] characters on one line.
+fn quote(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_QUOTE)]);
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .collect();
+    let line: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    line.join(" ").chars().take(MAX_QUOTE).collect()
+}
+
+/// A connection that failed: in few words, with the cause and without the address.
+pub(super) fn transport(error: reqwest::Error, connect: Duration) -> Failure {
+    let timed_out = error.is_timeout();
+    let message = if timed_out && error.is_connect() {
+        format!(
+            "no connection within {}",
+            crate::config::Span::from(connect)
+        )
+    } else {
+        describe(&error)
+    };
+    Failure {
+        timed_out,
+        ..Failure::hard(message, error.without_url())
+    }
+}
+
+fn describe(error: &reqwest::Error) -> String {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut dns = false;
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && let Some(words) = io_words(io.kind())
+        {
+            return words.to_owned();
+        }
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+            return format!("tls: {tls}");
+        }
+        if inner
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_incomplete_message)
+        {
+            return CLOSED_EARLY.to_owned();
+        }
+        dns |= inner.to_string().starts_with("dns error");
+        cause = match inner
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            // an io::Error hides what it wraps from `source`
+            Some(wrapped) => Some(wrapped),
+            None => inner.source(),
+        };
+    }
+    match () {
+        () if dns => "host name not found".to_owned(),
+        () if error.is_connect() => "connection failed".to_owned(),
+        () if error.is_body() || error.is_decode() => "the answer broke off".to_owned(),
+        () => "request failed".to_owned(),
+    }
+}
+
+/// Broken connections an operator can tell apart.
+const IO_WORDS: [(io::ErrorKind, &str); 8] = [
+    (io::ErrorKind::ConnectionRefused, "connection refused"),
+    (io::ErrorKind::ConnectionReset, "connection reset"),
+    (io::ErrorKind::ConnectionAborted, "connection aborted"),
+    (io::ErrorKind::BrokenPipe, "connection broken"),
+    (io::ErrorKind::HostUnreachable, "host unreachable"),
+    (io::ErrorKind::NetworkUnreachable, "network unreachable"),
+    (io::ErrorKind::TimedOut, "connection timed out"),
+    (io::ErrorKind::UnexpectedEof, CLOSED_EARLY),
+];
+const CLOSED_EARLY: &str = "connection closed before the answer was complete";
+
+fn io_words(kind: io::ErrorKind) -> Option<&'static str> {
+    IO_WORDS
+        .iter()
+        .find(|(known, _)| *known == kind)
+        .map(|(_, words)| *words)
+}
+
+#[cfg(test)]
+mod tests;

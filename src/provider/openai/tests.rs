@@ -1,0 +1,4 @@
+//! Golden streams without a socket; the same provider against a scripted upstream with one.
+
+mod golden;
+mod wire;

@@ -1,0 +1,20 @@
+//! The actor tree and its restart budget.
+//!
+//! ```text
+//! NodeSupervisor                 gives up when its child keeps failing: the node drains, exit 70
+//! └─ ModelSupervisor             one child per model of the routing config
+//!    └─ Model("gpu-fast")
+//!       ├─ Queue("gpu-fast")
+//!       └─ Breaker("gpu-fast")
+//! ```
+//!
+//! One for one: a child that fails is started again alone, after a pause; its siblings notice
+//! nothing. What must survive a restart (permits in use, the published state, the profile) lives
+//! in the model's handle, not in the actors.
+
+mod fleet;
+mod models;
+mod node;
+pub(crate) mod restart;
+
+pub(crate) use fleet::Fleet;
