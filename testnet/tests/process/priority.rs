@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llm_router_testnet::client::chat;
-use llm_router_testnet::{Node, Upstream, eventually};
+use llm_router_testnet::{Node, Reply, Upstream, eventually};
 use tokio::task::JoinSet;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Line {
     upstream: Upstream,
     node: Node,
-    waiting: JoinSet<anyhow::Result<(&'static str, u16)>>,
+    waiting: JoinSet<anyhow::Result<(&'static str, Reply)>>,
 }
 
 impl Line {
@@ -42,7 +42,7 @@ impl Line {
                 let reply = client
                     .chat_with(&[("priority", priority)], &question)
                     .await?;
-                Ok((priority, reply.status))
+                Ok((priority, reply))
             });
         }
     }
@@ -59,8 +59,13 @@ impl Line {
     async fn order(mut self) -> anyhow::Result<Vec<&'static str>> {
         let mut order = Vec::new();
         while let Some(ended) = self.waiting.join_next().await {
-            let (priority, status) = ended??;
-            assert_eq!(status, 200);
+            let (priority, reply) = ended??;
+            assert_eq!(
+                reply.status,
+                200,
+                "{priority}, after {order:?}: {}",
+                reply.text()
+            );
             order.push(priority);
         }
         assert_eq!(self.upstream.max_in_flight(), 1);
@@ -87,15 +92,15 @@ async fn critical_overtakes_a_backlog_of_low() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn low_still_moves_under_a_flood_of_critical() -> anyhow::Result<()> {
-    let mut line = Line::with_latency(Duration::from_millis(30)).await?;
+    let mut line = Line::with_latency(Duration::from_millis(10)).await?;
     line.send("low", 3);
-    line.send("critical", 100);
+    line.send("critical", 60);
 
     let order = line.order().await?;
 
     let last_low = order.iter().rposition(|priority| *priority == "low");
     assert!(
-        last_low < Some(60),
+        last_low < Some(40),
         "low waited for the whole flood: place {last_low:?}"
     );
     Ok(())
