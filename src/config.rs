@@ -4,7 +4,7 @@
 //!
 //! Text becomes a [`document`] that remembers places, [`shape`] compares it with the [`schema`] of
 //! [`file::File`], [`check`] looks at the rest, and [`problem`] shows everything wrong at once.
-//! [`load`] lays environment and flags over the file, [`detect`] fills in what nobody declared,
+//! [`mod@load`] lays environment and flags over the file, [`detect`] fills in what nobody declared,
 //! [`watch`] follows the file.
 
 pub mod ask;

@@ -25,7 +25,7 @@ impl NodeId {
     /// Checks the charset and length.
     ///
     /// # Errors
-    /// [`BadNodeId`] when the text does not fit.
+    /// `BadNodeId` when the text does not fit.
     pub fn parse(text: &str) -> Result<Self, BadNodeId> {
         let fits = (1..=64).contains(&text.len());
         let clean = text

@@ -2,6 +2,6 @@
 //!
 //! This crate knows no HTTP, no OpenAI and no actors.
 
-mod identity;
+pub mod identity;
 
 pub use identity::{NodeId, Revision};

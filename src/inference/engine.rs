@@ -90,7 +90,7 @@ impl Inner {
 }
 
 impl Engine {
-    /// An engine without models; [`Engine::apply`] puts them in service.
+    /// An engine without models yet.
     ///
     /// # Errors
     /// [`Kind::Internal`] when the actors could not be started.

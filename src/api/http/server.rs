@@ -180,9 +180,15 @@ impl PacedSocket {
             self.greeting
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         }
-        let over = self.greeting.as_mut().is_some_and(|clock| clock.as_mut().poll(cx).is_ready());
+        let over = self
+            .greeting
+            .as_mut()
+            .is_some_and(|clock| clock.as_mut().poll(cx).is_ready());
         if over {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "request head took too long"));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "request head took too long",
+            ));
         }
         Ok(())
     }
