@@ -17,6 +17,7 @@
 
 mod actor;
 pub mod admission;
+mod goods;
 mod handle;
 pub mod machine;
 pub mod outcome;

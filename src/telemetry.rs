@@ -22,6 +22,7 @@ pub mod spans;
 pub mod stats;
 
 mod export;
+mod lines;
 #[cfg(test)]
 mod testing;
 

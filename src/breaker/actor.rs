@@ -99,6 +99,9 @@ impl Actor for BreakerActor {
                 transition
             }
             Message::Record { ticket, outcome } => {
+                for (at, count) in state.given.handle.take_goods() {
+                    state.machine.record_good(at, count);
+                }
                 state.machine.record(outcome, ticket, now, rand::random())
             }
             Message::Health(up) => state.machine.health(up, now),

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::actor::Message;
 use super::admission::{Admission, Reason, Refused, Snapshot, Ticket, Verdict};
+use super::goods::Goods;
 use super::machine::Machine;
 use super::outcome::Outcome;
 use super::settings::Settings;
@@ -74,6 +75,7 @@ pub(crate) struct BreakerHandle {
 struct Inner {
     mailbox: Mailbox<Message>,
     published: ArcSwap<Snapshot>,
+    goods: Goods,
 }
 
 /// The published state, read without a message.
@@ -88,6 +90,7 @@ impl BreakerHandle {
             inner: Arc::new(Inner {
                 mailbox,
                 published: ArcSwap::from_pointee(snapshot),
+                goods: Goods::default(),
             }),
         }
     }
@@ -99,6 +102,11 @@ impl BreakerHandle {
 
     pub(super) fn publish(&self, snapshot: Snapshot) {
         self.inner.published.store(Arc::new(snapshot));
+    }
+
+    /// Good answers counted since they were last taken.
+    pub(super) fn take_goods(&self) -> impl Iterator<Item = (Moment, u32)> {
+        self.inner.goods.take()
     }
 
     /// The published state.
@@ -143,6 +151,12 @@ impl BreakerHandle {
 
     /// Reports how an attempt ended.
     pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome) {
+        let view = self.view().0;
+        let quiet = view.state == State::Closed && view.failure_count == 0 && !view.quarantined;
+        if outcome == Outcome::Ok && ticket.probe.is_none() && ticket.epoch == view.epoch && quiet {
+            self.inner.goods.note(Moment::now());
+            return;
+        }
         self.inner
             .mailbox
             .post_owed(Message::Record { ticket, outcome });

@@ -202,6 +202,16 @@ impl Machine {
         }
     }
 
+    /// Hears of good answers that were counted elsewhere while nothing failed: none of them was a
+    /// probe, and all of them came before whatever is recorded next.
+    pub fn record_good(&mut self, at: Moment, count: u32) {
+        if self.mode == Mode::Auto && self.phase == Phase::Closed {
+            self.streak = 0;
+            self.credentials_refused = 0;
+            self.window.good_many(at, count);
+        }
+    }
+
     /// Hears a health check. Up lets an open breaker probe at once, unless the last such probe
     /// failed; only answers close it, and only answers open it.
     pub fn health(&mut self, up: bool, now: Moment) -> Option<Transition> {

@@ -26,8 +26,20 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn good(&mut self, now: Moment) {
-        let bucket = self.bucket(now);
-        bucket.good = bucket.good.saturating_add(1);
+        self.good_many(now, 1);
+    }
+
+    /// Calls of one second at once. A second whose bucket has been used again is over.
+    pub(super) fn good_many(&mut self, at: Moment, count: u32) {
+        if self.bucket_second(at) <= at.as_duration().as_secs() {
+            let bucket = self.bucket(at);
+            bucket.good = bucket.good.saturating_add(count);
+        }
+    }
+
+    fn bucket_second(&self, at: Moment) -> u64 {
+        let index = usize::try_from(at.as_duration().as_secs() % SECONDS as u64);
+        self.buckets[index.unwrap_or_default()].second
     }
 
     pub(super) fn hard(&mut self, now: Moment) {

@@ -1,13 +1,15 @@
 //! Follows a configuration file: a valid change is handed on, an invalid one is refused and said why.
 //!
-//! The directory is watched, not the file: editors replace files, and Kubernetes swaps a symlink
-//! above them. Where no such events arrive, a look once a second finds the change as well. What is
-//! read must stay the same for 250 ms, so a half-written file is not taken for a whole one.
+//! The file is looked at twice a second and compared by content. That follows editors which replace
+//! files, Kubernetes which swaps a symlink above them, and network file systems alike. What is read
+//! must stay the same for 250 ms, so a half-written file is not taken for a whole one.
+//!
+//! Deliberately not here: file system events. They need the directory watched, and then every line
+//! written to a log beside the file wakes the node.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -21,8 +23,8 @@ use super::routing::RoutingConfig;
 
 /// How long the content must stay the same before it is read.
 const SETTLE: Duration = Duration::from_millis(250);
-/// How often to look without being told.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to look. With [`SETTLE`] a change is live within a second.
+const LOOK: Duration = Duration::from_millis(500);
 /// How often a file that keeps changing is looked at before it is read anyway.
 const MAX_ROUNDS: usize = 4;
 
@@ -47,9 +49,6 @@ pub struct Follower {
     node: NodeConfig,
     found: Found,
     seen: Content,
-    events: mpsc::Receiver<()>,
-    // Kept: events stop when it goes.
-    _watcher: Option<RecommendedWatcher>,
 }
 
 /// What stood in the file at one look.
@@ -65,16 +64,12 @@ impl Follower {
     /// Call this before the loaded config is put to use: whatever changes after this call is news.
     pub fn new(loaded: &Loaded, found: Found) -> Option<Self> {
         let path = loaded.source.clone()?;
-        let (sender, events) = mpsc::channel(1);
-        let watcher = watcher(&path, sender);
         let seen = Content::Text(loaded.digest);
         Some(Follower {
             path,
             node: loaded.file_node.clone(),
             found,
             seen,
-            events,
-            _watcher: watcher,
         })
     }
 
@@ -83,12 +78,8 @@ impl Follower {
         let follow = async {
             let mut ticks = interval(LOOK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut told = true;
             loop {
-                tokio::select! {
-                    event = self.events.recv(), if told => told = event.is_some(),
-                    _ = ticks.tick() => {}
-                }
+                ticks.tick().await;
                 let Some(change) = self.look().await else {
                     continue;
                 };
@@ -152,18 +143,6 @@ impl Follower {
             warnings,
         })
     }
-}
-
-fn watcher(path: &Path, sender: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let tell = move |_: notify::Result<notify::Event>| {
-        // A full channel means that a look is due already.
-        let _ = sender.try_send(());
-    };
-    let directory = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let directory = directory.unwrap_or_else(|| Path::new("."));
-    let mut watcher = notify::recommended_watcher(tell).ok()?;
-    watcher.watch(directory, RecursiveMode::NonRecursive).ok()?;
-    Some(watcher)
 }
 
 /// Keys whose values differ, as `listen.http`.

@@ -1,4 +1,4 @@
-//! Owns one model's profile, health checks and children. Supervised by the model supervisor. Never
+//! Owns one model's health checks and children. Supervised by the model supervisor. Never
 //! makes an attempt.
 
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::time::Duration;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::handle::{ModelHandle, Spec};
-use super::profile::Profile;
 use crate::breaker::{self, BreakerActor};
 use crate::mailbox::Posted;
 use crate::queue::{self, QueueActor};
@@ -21,15 +20,6 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Orders.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// An attempt was answered.
-    Answered {
-        /// Until the first real delta.
-        first_token: Duration,
-        /// Until the end.
-        latency: Duration,
-    },
-    /// An attempt failed.
-    Failed,
     /// Check the upstream's health now.
     Probe,
     /// A health check ended.
@@ -55,7 +45,6 @@ pub(crate) struct Arguments {
 /// What it changes.
 pub(crate) struct State {
     model: ModelHandle,
-    profile: Profile,
     queue: Option<ActorCell>,
     breaker: Option<ActorCell>,
     restarts: Restarts,
@@ -76,7 +65,6 @@ impl Actor for ModelActor {
         given: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let mut state = State {
-            profile: **given.model.shared.profile.load(),
             model: given.model,
             queue: None,
             breaker: None,
@@ -96,17 +84,6 @@ impl Actor for ModelActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match posted.message {
-            Message::Answered {
-                first_token,
-                latency,
-            } => {
-                state.profile.answered(first_token, latency);
-                state.publish();
-            }
-            Message::Failed => {
-                state.profile.failed();
-                state.publish();
-            }
             Message::Probe => state.probe(&myself),
             Message::Health(up) => state.heard(up, &myself),
             Message::Reconfigure(spec) => state.reconfigure(spec, &myself),
@@ -213,10 +190,6 @@ impl State {
             return Some(Child::Breaker);
         }
         None
-    }
-
-    fn publish(&self) {
-        self.model.shared.profile.store(Arc::new(self.profile));
     }
 
     fn reconfigure(&mut self, spec: Arc<Spec>, myself: &ActorRef<Posted<Message>>) {

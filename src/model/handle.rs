@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use super::actor::Message;
 use super::profile::Profile;
@@ -106,7 +106,7 @@ pub(crate) struct Shared {
     /// The model's own actor.
     pub(crate) mailbox: Mailbox<Message>,
     /// How it has been doing.
-    pub(crate) profile: ArcSwap<Profile>,
+    pub(crate) profile: Mutex<Profile>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
     /// Instruments.
@@ -128,7 +128,7 @@ impl ModelHandle {
             queue: QueueHandle::new(spec.queue_limits()),
             breaker,
             mailbox: Mailbox::new(MODEL_MAILBOX),
-            profile: ArcSwap::default(),
+            profile: Mutex::default(),
             health: AtomicU8::new(0),
             metrics,
         };
@@ -169,7 +169,7 @@ impl ModelHandle {
             first_token: self
                 .shared
                 .profile
-                .load()
+                .lock()
                 .first_token
                 .map(Duration::from_secs_f64),
         }
@@ -177,7 +177,7 @@ impl ModelHandle {
 
     /// What operators see.
     pub(crate) fn status(&self, now: Moment) -> ModelStatus {
-        let profile = **self.shared.profile.load();
+        let profile = *self.shared.profile.lock();
         let breaker = self.shared.breaker.view();
         let millis = |seconds: Option<f64>| seconds.unwrap_or(0.0) * 1000.0;
         ModelStatus {

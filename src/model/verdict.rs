@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tracing::Span;
 
-use super::actor::Message;
 use super::handle::ModelHandle;
 use crate::breaker::{Outcome, Ticket};
 use crate::provider::{Class, Failure};
@@ -53,16 +52,17 @@ impl Verdict {
     pub(super) fn answered(mut self) {
         let latency = Moment::now().since(self.started);
         let first_token = self.first_token.unwrap_or(latency);
-        self.model.shared.mailbox.post_owed(Message::Answered {
-            first_token,
-            latency,
-        });
+        self.model
+            .shared
+            .profile
+            .lock()
+            .answered(first_token, latency);
         self.settle(Outcome::Ok, AttemptOutcome::Answered, None);
     }
 
     pub(super) fn failed(mut self, failure: &Failure) {
         if matches!(failure.class, Class::Hard) {
-            self.model.shared.mailbox.post_owed(Message::Failed);
+            self.model.shared.profile.lock().failed();
         }
         let outcome = AttemptOutcome::Failed(failure.class);
         self.settle(Outcome::from(failure.class), outcome, failure.status);

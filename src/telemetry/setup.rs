@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::IsTerminal;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
@@ -25,6 +25,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::export::{self, Complaints};
+use super::lines::Lines;
 use super::metrics::Metrics;
 use super::spans;
 use crate::config::node::LogFormat;
@@ -69,6 +70,8 @@ pub struct Telemetry {
     settings: Settings,
     metrics: Metrics,
     export: Option<Export>,
+    /// Started with the log, not before: tests and embedders have writers of their own.
+    lines: OnceLock<Lines>,
 }
 
 /// What runs only when there is a collector.
@@ -124,6 +127,7 @@ impl Telemetry {
             settings,
             metrics,
             export,
+            lines: OnceLock::new(),
         })
     }
 
@@ -132,7 +136,7 @@ impl Telemetry {
     /// # Errors
     /// [`Kind::Internal`] when this process has a subscriber already.
     pub fn install(&self) -> Result<(), Error> {
-        let writer = BoxMakeWriter::new(std::io::stderr);
+        let writer = BoxMakeWriter::new(self.lines.get_or_init(Lines::start).clone());
         let layers = self.layers(writer, std::io::stderr().is_terminal())?;
         tracing_subscriber::registry()
             .with(layers)
@@ -206,6 +210,14 @@ impl Telemetry {
     /// whatever the collector does; returns whether everything was sent. A second call has
     /// nothing to do.
     pub fn shutdown(&self) -> bool {
+        let sent = self.shut_down_export();
+        if let Some(lines) = self.lines.get() {
+            lines.flush();
+        }
+        sent
+    }
+
+    fn shut_down_export(&self) -> bool {
         let Some(export) = &self.export else {
             return true;
         };
@@ -237,6 +249,14 @@ impl Telemetry {
         }
         runtime.shutdown_background();
         sent && export.complaints.failures() == failures
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(lines) = self.lines.get() {
+            lines.flush();
+        }
     }
 }
 

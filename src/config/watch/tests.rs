@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use tokio::time::timeout;
 
@@ -14,17 +15,13 @@ const TWO: &str =
 /// A change must be live within two seconds; a loaded test machine gets a little more.
 const SOON: Duration = Duration::from_secs(5);
 
-fn follow(path: &Path, events: bool) -> Follower {
+fn follow(path: &Path) -> Follower {
     let flags = Flags {
         config: Some(path.to_owned()),
         ..Flags::default()
     };
     let loaded = load(&flags, &Environment::default()).unwrap();
-    let mut follower = Follower::new(&loaded, Found::default()).unwrap();
-    if !events {
-        follower._watcher = None;
-    }
-    follower
+    Follower::new(&loaded, Found::default()).unwrap()
 }
 
 /// Runs `act` beside the follower and returns the first news after it.
@@ -52,7 +49,7 @@ fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
 #[tokio::test]
 async fn an_invalid_file_is_refused_with_its_reason() {
     let (_dir, path) = file(ONE);
-    let news = news_after(follow(&path, true), async || {
+    let news = news_after(follow(&path), async || {
         fs::write(&path, "modles: {}\n").unwrap()
     })
     .await;
@@ -66,17 +63,14 @@ async fn an_invalid_file_is_refused_with_its_reason() {
 #[tokio::test]
 async fn a_file_that_goes_away_is_refused_and_named() {
     let (_dir, path) = file(ONE);
-    let news = news_after(follow(&path, true), async || {
-        fs::remove_file(&path).unwrap()
-    })
-    .await;
+    let news = news_after(follow(&path), async || fs::remove_file(&path).unwrap()).await;
     assert!(news.unwrap_err().to_string().contains("cannot be read"));
 }
 
 #[tokio::test]
 async fn a_half_written_file_is_not_taken_for_a_whole_one() {
     let (_dir, path) = file(ONE);
-    let news = news_after(follow(&path, true), async || {
+    let news = news_after(follow(&path), async || {
         fs::write(&path, "").unwrap();
         sleep(Duration::from_millis(100)).await;
         fs::write(&path, TWO).unwrap();
@@ -87,7 +81,7 @@ async fn a_half_written_file_is_not_taken_for_a_whole_one() {
 #[tokio::test]
 async fn a_file_renamed_over_the_old_one_is_live() {
     let (dir, path) = file(ONE);
-    let news = news_after(follow(&path, true), async || {
+    let news = news_after(follow(&path), async || {
         let fresh = dir.path().join(".new");
         fs::write(&fresh, TWO).unwrap();
         fs::rename(&fresh, &path).unwrap();
@@ -105,7 +99,7 @@ async fn a_swapped_symlink_above_the_file_is_live() {
     }
     symlink("v1", at("..data")).unwrap();
     symlink("..data/llm-router.yaml", at("llm-router.yaml")).unwrap();
-    let news = news_after(follow(&at("llm-router.yaml"), true), async || {
+    let news = news_after(follow(&at("llm-router.yaml")), async || {
         symlink("v2", at("..tmp")).unwrap();
         fs::rename(at("..tmp"), at("..data")).unwrap();
     });
@@ -113,23 +107,10 @@ async fn a_swapped_symlink_above_the_file_is_live() {
 }
 
 #[tokio::test]
-async fn without_events_a_look_finds_the_change() {
-    let (_dir, path) = file(ONE);
-    let news = news_after(follow(&path, false), async || {
-        fs::write(&path, TWO).unwrap()
-    })
-    .await;
-    assert_eq!(news.unwrap().routing.models.len(), 2);
-}
-
-#[tokio::test]
 async fn a_change_of_the_node_part_asks_for_a_restart_and_the_rest_applies() {
     let (_dir, path) = file(ONE);
     let text = format!("listen: {{ http: '127.0.0.1:9' }}\ndata_dir: x\n{TWO}");
-    let news = news_after(follow(&path, true), async || {
-        fs::write(&path, &text).unwrap()
-    })
-    .await;
+    let news = news_after(follow(&path), async || fs::write(&path, &text).unwrap()).await;
     let change = news.unwrap();
     assert_eq!(change.needs_restart, ["data_dir", "listen.http"]);
     assert_eq!(change.routing.models.len(), 2);
@@ -138,7 +119,7 @@ async fn a_change_of_the_node_part_asks_for_a_restart_and_the_rest_applies() {
 #[tokio::test]
 async fn a_file_without_models_keeps_the_ones_that_were_found() {
     let (_dir, path) = file(ONE);
-    let news = news_after(follow(&path, true), async || {
+    let news = news_after(follow(&path), async || {
         fs::write(&path, "cache: { ttl: 1h }\n").unwrap()
     });
     let routing = news.await.unwrap().routing;
