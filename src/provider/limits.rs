@@ -47,37 +47,23 @@ impl Watch {
         self.awaiting_first = false;
     }
 
-    /// The limit that falls due first, and what to say when it does.
-    fn nearest(&self, phase: Phase) -> (Moment, String) {
+    /// The limit that falls due first: when, what it is about, and how long it is. Said in words
+    /// only when it breaks: this is asked for every piece of every stream.
+    fn nearest(&self, phase: Phase) -> (Moment, &'static str, Duration) {
         let Timeouts {
             first_token,
             idle,
             total,
             ..
         } = self.timeouts;
-        let named = |what: &str, limit: Duration| format!("{what} within {}", Span::from(limit));
-        let whole = (self.started + total, named("no complete answer", total));
+        let first = (self.started + first_token, "no first token", first_token);
+        let pause = (self.last_piece + idle, "nothing more of the answer", idle);
+        let whole = (self.started + total, "no complete answer", total);
         let phase_limit = match phase {
-            Phase::Head if self.awaiting_first => (
-                self.started + first_token,
-                named("no first token", first_token),
-            ),
-            Phase::Head => (self.started + first_token, named("no answer", first_token)),
-            Phase::Piece => {
-                let pause = (
-                    self.last_piece + idle,
-                    named("nothing more of the answer", idle),
-                );
-                let first = (
-                    self.started + first_token,
-                    named("no first token", first_token),
-                );
-                if self.awaiting_first && first.0 <= pause.0 {
-                    first
-                } else {
-                    pause
-                }
-            }
+            Phase::Head if self.awaiting_first => first,
+            Phase::Head => (first.0, "no answer", first_token),
+            Phase::Piece if self.awaiting_first && first.0 <= pause.0 => first,
+            Phase::Piece => pause,
         };
         if phase_limit.0 <= whole.0 {
             phase_limit
@@ -92,16 +78,21 @@ impl Watch {
         phase: Phase,
         work: F,
     ) -> Result<F::Output, Failure> {
-        let (due, message) = self.nearest(phase);
+        let (due, what, limit) = self.nearest(phase);
         tokio::time::timeout_at(due.to_instant(), work)
             .await
-            .map_err(|_| Failure::timed_out(message))
+            .map_err(|_| Failure::timed_out(format!("{what} within {}", Span::from(limit))))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn said(watch: &Watch, phase: Phase) -> String {
+        let (_, what, limit) = watch.nearest(phase);
+        format!("{what} within {}", Span::from(limit))
+    }
 
     fn watch(stream: bool, first_token: u64, idle: u64, total: u64) -> Watch {
         let secs = Duration::from_secs;
@@ -118,23 +109,23 @@ mod tests {
     #[test]
     fn the_nearest_limit_names_itself() {
         assert_eq!(
-            watch(true, 20, 60, 600).nearest(Phase::Head).1,
+            said(&watch(true, 20, 60, 600), Phase::Head),
             "no first token within 20s"
         );
         assert_eq!(
-            watch(false, 20, 60, 600).nearest(Phase::Head).1,
+            said(&watch(false, 20, 60, 600), Phase::Head),
             "no answer within 20s"
         );
         assert_eq!(
-            watch(true, 20, 60, 600).nearest(Phase::Piece).1,
+            said(&watch(true, 20, 60, 600), Phase::Piece),
             "no first token within 20s"
         );
         assert_eq!(
-            watch(true, 90, 60, 600).nearest(Phase::Piece).1,
+            said(&watch(true, 90, 60, 600), Phase::Piece),
             "nothing more of the answer within 1m"
         );
         assert_eq!(
-            watch(true, 20, 60, 2).nearest(Phase::Piece).1,
+            said(&watch(true, 20, 60, 2), Phase::Piece),
             "no complete answer within 2s"
         );
     }

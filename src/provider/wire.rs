@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, redirect, retry};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect, retry};
 
 use super::base::{BadBase, Base};
 use super::key::KeyGuard;
@@ -71,6 +71,20 @@ struct Ready {
     client: Client,
     base: Base,
     authorization: Option<HeaderValue>,
+    /// The one address requests are posted to, parsed once.
+    posted: OnceLock<(&'static str, Option<Url>)>,
+}
+
+impl Ready {
+    fn post_url(&self, path: &'static str) -> Result<Url, String> {
+        let (known, url) = self
+            .posted
+            .get_or_init(|| (path, Url::parse(&self.base.below(path)).ok()));
+        match url {
+            Some(url) if *known == path => Ok(url.clone()),
+            Some(_) | None => Err(self.base.below(path)),
+        }
+    }
 }
 
 impl Wire {
@@ -106,6 +120,7 @@ impl Wire {
             client,
             base,
             authorization,
+            posted: OnceLock::new(),
         }))
     }
 
@@ -120,7 +135,7 @@ impl Wire {
     /// Any other status, classified; a connection that failed; a limit that passed.
     pub(super) async fn post(
         &self,
-        path: &str,
+        path: &'static str,
         body: Vec<u8>,
         call: &Call,
         watch: &Watch,
@@ -131,9 +146,11 @@ impl Wire {
         } else {
             "application/json"
         };
-        let mut request = ready
-            .client
-            .post(ready.base.below(path))
+        let request = match ready.post_url(path) {
+            Ok(url) => ready.client.post(url),
+            Err(text) => ready.client.post(text),
+        };
+        let mut request = request
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, accept)
             .body(body);
