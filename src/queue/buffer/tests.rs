@@ -26,6 +26,14 @@ fn item(id: u64, tenant: &str, priority: Priority) -> Item {
     }
 }
 
+/// Short patience, so that its end comes within a story.
+fn impatient() -> Limits {
+    Limits {
+        max_wait: [2, 10, 30, 300].map(Duration::from_secs),
+        ..Limits::default()
+    }
+}
+
 /// Deep, patient and roomy: whatever a test is not about.
 fn patient(max_depth: u32) -> Limits {
     Limits {

@@ -29,7 +29,7 @@ fn an_expired_item_is_handed_back_and_never_dispatched() {
 
 #[test]
 fn the_longest_wait_of_a_level_ends_before_a_distant_deadline() {
-    let mut buffer = Buffer::new(Limits::default());
+    let mut buffer = Buffer::new(impatient());
     buffer
         .push(item(1, "a", Priority::Critical), at(500), UNKNOWN)
         .unwrap();

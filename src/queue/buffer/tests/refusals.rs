@@ -223,7 +223,7 @@ fn a_newcomer_that_is_refused_evicts_nobody() {
 
 #[test]
 fn a_predicted_wait_beyond_the_levels_patience_is_refused_with_the_wait_as_advice() {
-    let mut buffer = measured(Limits::default());
+    let mut buffer = measured(impatient());
     for id in 0..10 {
         buffer
             .push(item(id, "a", Priority::Normal), at(20_000), UNKNOWN)
@@ -257,7 +257,7 @@ fn a_predicted_wait_beyond_the_levels_patience_is_refused_with_the_wait_as_advic
 fn a_predicted_wait_is_the_tenants_fault_when_it_holds_more_than_its_part() {
     let mut buffer = measured(Limits {
         max_depth: 1_000,
-        ..Limits::default()
+        ..impatient()
     });
     for id in 0..25 {
         buffer
@@ -288,7 +288,7 @@ fn a_predicted_wait_is_the_tenants_fault_when_it_holds_more_than_its_part() {
 
 #[test]
 fn a_deadline_that_leaves_no_time_for_the_answer_is_refused() {
-    let mut buffer = measured(Limits::default());
+    let mut buffer = measured(impatient());
     let soon = |id| Item {
         deadline: at(25_000),
         ..item(id, "a", Priority::Normal)
@@ -312,7 +312,7 @@ fn a_deadline_that_leaves_no_time_for_the_answer_is_refused() {
 
 #[test]
 fn a_close_deadline_that_goes_first_is_not_refused_for_those_behind_it() {
-    let mut buffer = measured(Limits::default());
+    let mut buffer = measured(impatient());
     for id in 0..20 {
         buffer
             .push(item(id, "a", Priority::Normal), at(20_000), UNKNOWN)
@@ -330,7 +330,7 @@ fn a_close_deadline_that_goes_first_is_not_refused_for_those_behind_it() {
 fn a_buffer_that_never_dispatched_refuses_nobody_on_a_guess() {
     let mut buffer = Buffer::new(Limits {
         max_depth: 1_000,
-        ..Limits::default()
+        ..impatient()
     });
     for id in 0..1_000 {
         let costly = Item {
@@ -343,7 +343,7 @@ fn a_buffer_that_never_dispatched_refuses_nobody_on_a_guess() {
 
 #[test]
 fn who_need_not_wait_is_let_through_however_slow_answers_seem() {
-    let mut buffer = measured(Limits::default());
+    let mut buffer = measured(impatient());
     let hasty = Item {
         deadline: at(21_000),
         ..item(1, "a", Priority::Critical)
