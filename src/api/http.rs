@@ -59,11 +59,11 @@ pub fn routes(node: Arc<Node>) -> Router {
         .layer(DefaultBodyLimit::disable()) // body.rs holds the one limit
         .layer(middleware::from_fn_with_state(
             Arc::clone(&node),
-            watch::watch,
+            guard::check,
         ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&node),
-            guard::check,
+            watch::watch,
         ))
         .with_state(node)
 }

@@ -31,6 +31,13 @@ pub struct Options {
     pub deadline: Moment,
 }
 
+/// The request's id: the caller's own where it is acceptable, else a fresh one.
+pub fn request_id(headers: &HeaderMap) -> RequestId {
+    text(headers, "x-request-id")
+        .and_then(RequestId::accept)
+        .unwrap_or_else(RequestId::generate)
+}
+
 impl Options {
     /// Reads and checks the headers.
     ///

@@ -1,5 +1,7 @@
 //! From a checked routing config to models in service: secrets resolved, clients built.
 
+use secrecy::{ExposeSecret, SecretString};
+
 use crate::config::RoutingConfig;
 use crate::config::env::lookup;
 use crate::config::routing::ModelConfig;
@@ -34,30 +36,38 @@ fn deploy(name: &ModelName, model: &ModelConfig) -> Result<Deployment, String> {
             .inspect_err(|missing| tracing::warn!(model = %name, %missing, "no credential"))
             .ok()
     });
+    let identity = identity(model, secret.as_ref());
     let provider = from_config(model, secret).map_err(|error| error.to_string())?;
     Ok(Deployment {
         name: name.clone(),
         config: model.clone(),
         provider,
-        identity: identity(model),
+        identity,
     })
 }
 
 /// What makes a model the same upstream as before: dialect, address, upstream name, credential.
-fn identity(model: &ModelConfig) -> blake3::Hash {
-    let credential = format!("{:?}", model.api_key); // references only; a literal shows as dots
+/// A digest: the credential cannot be read back from it, and it is kept in memory alone.
+fn identity(model: &ModelConfig, secret: Option<&SecretString>) -> blake3::Hash {
+    let mut digest = blake3::Hasher::new();
+    let dialect = format!("{:?}", model.provider);
     let parts = [
-        &format!("{:?}", model.provider),
+        dialect.as_str(),
         model.base_url.as_deref().unwrap_or_default(),
         &model.model,
-        &credential,
-    ]
-    .join("\0");
-    blake3::hash(parts.as_bytes())
+        secret.map_or("", |secret| secret.expose_secret()),
+    ];
+    for part in parts {
+        digest.update(&(part.len() as u64).to_le_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest.finalize()
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::identity;
     use crate::config::routing::ModelConfig;
 
@@ -67,7 +77,9 @@ mod tests {
         let before = model(r#"{"provider":"ollama","model":"a","max_concurrency":2}"#);
         let limits = model(r#"{"provider":"ollama","model":"a","max_concurrency":9}"#);
         let moved = model(r#"{"provider":"ollama","model":"a","base_url":"http://10.0.0.9:1"}"#);
-        assert_eq!(identity(&before), identity(&limits));
-        assert_ne!(identity(&before), identity(&moved));
+        assert_eq!(identity(&before, None), identity(&limits, None));
+        assert_ne!(identity(&before, None), identity(&moved, None));
+        let key = SecretString::from("mended");
+        assert_ne!(identity(&before, None), identity(&before, Some(&key)));
     }
 }

@@ -20,9 +20,10 @@ use crate::api::grpc::GrpcDoor;
 use crate::api::http::{routes, server};
 use crate::cache::embed::Embedder;
 use crate::cache::{AnswerCache, Settings};
-use crate::config::Loaded;
 use crate::config::detect::Found;
 use crate::config::watch::{Follower, News};
+use crate::config::{Loaded, RoutingConfig};
+use crate::error::{Error, Kind};
 use crate::inference::{Engine, Parts};
 use crate::telemetry::{self, Telemetry};
 
@@ -200,7 +201,7 @@ async fn follow(engine: Engine, mut heard: mpsc::Receiver<News>) {
         for key in &change.needs_restart {
             tracing::warn!(key, "changed setting needs a restart");
         }
-        match apply(&engine, change.routing).await {
+        match apply_patiently(&engine, change.routing).await {
             Ok(revision) => {
                 engine.metrics().config_reloaded(true);
                 tracing::info!(revision, "changed config in service");
@@ -209,6 +210,20 @@ async fn follow(engine: Engine, mut heard: mpsc::Receiver<News>) {
                 engine.metrics().config_reloaded(false);
                 tracing::error!("changed config refused, the old one stays: {error}");
             }
+        }
+    }
+}
+
+/// Tries again where only a moment was bad: actors being restarted.
+async fn apply_patiently(engine: &Engine, routing: RoutingConfig) -> Result<u64, Error> {
+    let mut tries = 3;
+    loop {
+        tries -= 1;
+        match apply(engine, routing.clone()).await {
+            Err(error) if error.kind == Kind::Unavailable && tries > 0 => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            settled => return settled,
         }
     }
 }

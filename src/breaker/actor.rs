@@ -5,8 +5,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::admission::{Admission, Ticket};
-use super::handle::BreakerHandle;
+use super::admission::{Admission, Refused, Ticket};
+use super::handle::{BreakerHandle, Offered};
 use super::machine::Machine;
 use super::outcome::Outcome;
 use super::settings::Settings;
@@ -20,7 +20,7 @@ use crate::types::{ModelName, Moment};
 #[derive(Debug)]
 pub(crate) enum Message {
     /// May an attempt be made?
-    Admit(oneshot::Sender<Admission>),
+    Admit(oneshot::Sender<Result<Offered, Refused>>),
     /// An attempt ended.
     Record {
         /// The leave it was made with.
@@ -90,12 +90,14 @@ impl Actor for BreakerActor {
         let transition = match posted.message {
             Message::Admit(reply) => {
                 let (admission, transition) = state.machine.admit(now);
-                if let Err(Admission::Probe(ticket)) = reply.send(admission) {
-                    // the caller is gone: the probe must not be held for it
-                    state
-                        .machine
-                        .record(Outcome::Cancelled, ticket, now, rand::random());
-                }
+                let offered = match admission {
+                    Admission::Pass(ticket) | Admission::Probe(ticket) => {
+                        Ok(Offered::new(ticket, state.given.handle.clone()))
+                    }
+                    Admission::Refuse(refused) => Err(refused),
+                };
+                // a caller that is gone drops the offer, which comes back as a record
+                let _ = reply.send(offered);
                 transition
             }
             Message::Record { ticket, outcome } => {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use super::actor::Message;
-use super::admission::{Admission, Reason, Refused, Snapshot, Ticket, Verdict};
+use super::admission::{Reason, Refused, Snapshot, Ticket, Verdict};
 use super::goods::Goods;
 use super::machine::Machine;
 use super::outcome::Outcome;
@@ -78,6 +78,38 @@ struct Inner {
     goods: Goods,
 }
 
+/// Leave on its way to whoever asked. Lost on the way, it comes back as a cancelled attempt, so
+/// that a probe nobody makes is not waited for.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    ticket: Ticket,
+    taken: bool,
+    handle: BreakerHandle,
+}
+
+impl Offered {
+    pub(super) fn new(ticket: Ticket, handle: BreakerHandle) -> Self {
+        Offered {
+            ticket,
+            taken: false,
+            handle,
+        }
+    }
+
+    fn take(mut self) -> Ticket {
+        self.taken = true;
+        self.ticket
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.handle.record(self.ticket, Outcome::Cancelled);
+        }
+    }
+}
+
 /// The published state, read without a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BreakerView(Snapshot);
@@ -140,12 +172,10 @@ impl BreakerHandle {
             .try_post(Message::Admit(reply))
             .map_err(|_| Denied::Restarting)?;
         let answered = tokio::time::timeout(MAX_WAIT, answer).await;
-        match answered
-            .map_err(|_| Denied::Restarting)?
-            .map_err(|_| Denied::Restarting)?
-        {
-            Admission::Pass(ticket) | Admission::Probe(ticket) => Ok(ticket),
-            Admission::Refuse(why) => Err(Denied::Left(why)),
+        let offered = answered.map_err(|_| Denied::Restarting)?;
+        match offered.map_err(|_| Denied::Restarting)? {
+            Ok(offered) => Ok(offered.take()),
+            Err(why) => Err(Denied::Left(why)),
         }
     }
 

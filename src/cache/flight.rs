@@ -7,16 +7,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::answer::StoredAnswer;
 use super::key::EntryId;
-use crate::types::Moment;
+use crate::types::{Moment, Priority};
 
 /// Most flights at once; requests beyond it fly alone. Far above what the queues admit.
 const MAX_FLIGHTS: usize = 65_536;
+
+/// Longest anybody waits for another request: its client may read its stream very slowly.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug)]
 enum State {
@@ -28,6 +32,7 @@ enum State {
 #[derive(Debug)]
 struct Flight {
     number: u64,
+    priority: Priority,
     state: watch::Receiver<State>,
 }
 
@@ -45,15 +50,18 @@ pub(crate) enum Part {
     Leader(Lead),
     /// Someone already asks.
     Follower(Follower),
-    /// Too many flights: ask upstream, nobody waits.
+    /// Too many flights, or the leader is less urgent: ask upstream, nobody waits.
     Alone,
 }
 
 impl Flights {
     /// Joins the flight of `id`, or starts it.
-    pub(crate) fn join(self: &Arc<Self>, id: EntryId) -> Part {
+    pub(crate) fn join(self: &Arc<Self>, id: EntryId, priority: Priority) -> Part {
         let mut flights = self.flights.lock();
         if let Some(flight) = flights.get(&id) {
+            if priority < flight.priority {
+                return Part::Alone; // it must not wait in a less urgent request's place
+            }
             return Part::Follower(Follower {
                 state: flight.state.clone(),
             });
@@ -67,6 +75,7 @@ impl Flights {
             id,
             Flight {
                 number,
+                priority,
                 state: receiver,
             },
         );
@@ -133,7 +142,8 @@ impl Follower {
     /// The leader's answer, or `None` when it gave up or `deadline` passed.
     pub(crate) async fn wait(mut self, deadline: Moment) -> Option<Arc<StoredAnswer>> {
         let landed = self.state.wait_for(|state| !matches!(state, State::Flying));
-        match tokio::time::timeout_at(deadline.to_instant(), landed).await {
+        let until = deadline.min(Moment::now() + MAX_WAIT);
+        match tokio::time::timeout_at(until.to_instant(), landed).await {
             Ok(Ok(state)) => match &*state {
                 State::Landed(answer) => Some(Arc::clone(answer)),
                 State::Flying | State::Abandoned => None,
@@ -163,14 +173,14 @@ mod tests {
     }
 
     fn leader(flights: &Arc<Flights>) -> Lead {
-        let Part::Leader(lead) = flights.join(ID) else {
+        let Part::Leader(lead) = flights.join(ID, Priority::Normal) else {
             panic!("expected to lead")
         };
         lead
     }
 
     fn follower(flights: &Arc<Flights>) -> Follower {
-        let Part::Follower(follower) = flights.join(ID) else {
+        let Part::Follower(follower) = flights.join(ID, Priority::Normal) else {
             panic!("expected to follow")
         };
         follower

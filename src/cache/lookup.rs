@@ -136,7 +136,7 @@ async fn join(
     request: &ChatRequest,
     config: &CacheConfig,
 ) -> Result<Option<Lead>, Hit> {
-    match inner.flights.join(prepared.id) {
+    match inner.flights.join(prepared.id, request.priority) {
         Part::Alone => Ok(None),
         // the flight before may have landed between the first look and the take-off
         Part::Leader(lead) => match reads.then(|| exact(inner, prepared.id, config)).flatten() {

@@ -13,6 +13,11 @@ use crate::provider::{Class, Failure};
 use crate::routing::Plan;
 use crate::types::{ChatRequest, ModelName, Moment};
 
+/// How long a 429 without Retry-After asks for; the breaker's gate assumes the same.
+const UNSAID_PATIENCE: Duration = Duration::from_secs(1);
+/// The breaker's gate is shut when its actor hears of the 429, a little after the attempt's end.
+const GATE_SLACK: Duration = Duration::from_millis(20);
+
 /// What the walk has cost so far; kept even when it fails.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
@@ -69,7 +74,7 @@ impl Inner {
                 Ok(attempted) => return Ok((model.name().clone(), attempted)),
                 Err(Stop::Other(reason)) => previous = Some((model.name().clone(), reason)),
                 Err(Stop::Deadline) => return Err(out_of_time(model.name(), exhausted)),
-                Err(Stop::GiveUp) => return Err(exhausted.into_error()),
+                Err(Stop::GiveUp) => return Err(exhausted.into_rejection()),
             }
         }
         Err(exhausted.into_error())
@@ -135,7 +140,7 @@ impl Inner {
             Class::Credential => return Next::Other,
             // patience is only worth it when there is nobody else to ask
             Class::Gate { .. } if !last => return Next::Other,
-            Class::Gate { retry_after } => retry_after.unwrap_or(retry.backoff.max.get()),
+            Class::Gate { retry_after } => retry_after.unwrap_or(UNSAID_PATIENCE),
             Class::Hard => backoff(&retry.backoff, failed, self.roll()),
         };
         let worth_it = failed < retry.max_attempts
@@ -144,7 +149,9 @@ impl Inner {
             && self.budget.lock().take(now);
         if worth_it {
             self.recorder.metrics().retried();
-            Next::Again(wait)
+            // our own gate opens a moment after the upstream's, for it was shut a moment later
+            let gated = matches!(failure.class, Class::Gate { .. });
+            Next::Again(if gated { wait + GATE_SLACK } else { wait })
         } else {
             Next::Other
         }

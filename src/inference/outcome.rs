@@ -16,6 +16,7 @@ const MAX_ADVICE: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     Failed,
+    Rejected,
     TimedOut,
     Gated,
     Overloaded,
@@ -84,7 +85,8 @@ impl Exhausted {
         let (reason, wait) = match failure.class {
             Class::Gate { retry_after } => (Reason::Gated, retry_after),
             Class::Hard if failure.timed_out => (Reason::TimedOut, None),
-            Class::Hard | Class::Credential | Class::Caller => (Reason::Failed, None),
+            Class::Caller => (Reason::Rejected, None),
+            Class::Hard | Class::Credential => (Reason::Failed, None),
         };
         if failure.class == Class::Caller {
             let rejection = Rejection {
@@ -96,9 +98,20 @@ impl Exhausted {
         self.note(model, failure.message.clone(), reason, wait);
     }
 
+    /// The upstream's refusal settles the matter: no other model is asked, and none of those asked
+    /// before matters.
+    pub(super) fn into_rejection(mut self) -> Error {
+        self.reasons.clear();
+        self.into_error()
+    }
+
     /// What the caller is told.
     pub(super) fn into_error(self) -> Error {
-        if let Some((rejection, message)) = self.rejection {
+        let of_the_request = |r: &Reason| matches!(r, Reason::Rejected | Reason::Unfit);
+        let rejection = self
+            .rejection
+            .filter(|_| self.reasons.iter().all(of_the_request));
+        if let Some((rejection, message)) = rejection {
             let text = format!("the upstream refused the request: {message}");
             let mut error = Error::new(Kind::UpstreamRejected, text).with_tried(self.tried);
             error.rejection = Some(rejection);
@@ -204,6 +217,23 @@ mod tests {
             error.message,
             "every model failed (a: breaker open; b: http 503)"
         );
+        assert_eq!(error.tried.len(), 2);
+    }
+
+    #[test]
+    fn a_model_unknown_to_one_upstream_does_not_hide_that_the_other_is_down() {
+        let mut exhausted = Exhausted::default();
+        let mut unknown = Failure::new(Class::Caller, "http 404");
+        unknown.status = Some(404);
+        exhausted.failed(&"a".into(), &unknown);
+        let bar = Barred {
+            reason: "breaker open".into(),
+            retry_after: None,
+            cause: Bar::Broken,
+        };
+        exhausted.barred(&"b".into(), &bar);
+        let error = exhausted.into_error();
+        assert_eq!(error.kind, Kind::Unavailable);
         assert_eq!(error.tried.len(), 2);
     }
 

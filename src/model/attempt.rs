@@ -7,7 +7,7 @@ use futures::StreamExt;
 use tracing::Instrument;
 
 use super::handle::ModelHandle;
-use super::stream::{Guarded, guarded};
+use super::stream::{Ends, Guarded, guarded};
 use super::verdict::Verdict;
 use crate::breaker;
 use crate::dialect::openai::reshape;
@@ -81,7 +81,7 @@ impl ModelHandle {
     pub(crate) async fn attempt(&self, attempt: Attempt<'_>) -> Result<Attempted, AttemptError> {
         let request = attempt.request;
         let asked = Moment::now();
-        let permit = self.permit(request).await?;
+        let mut permit = self.permit(request).await?;
         let started = Moment::now();
         let timing = Timing {
             queue_wait: started.since(asked),
@@ -105,6 +105,7 @@ impl ModelHandle {
             timeouts: self.spec.timeouts(),
             traceparent: self.traceparent(&span),
         };
+        permit.used();
         let verdict = Verdict::new(self.clone(), leave, span.clone());
         self.ask(call, permit, verdict, timing)
             .instrument(span)
@@ -148,6 +149,7 @@ impl ModelHandle {
         timing: Timing,
     ) -> Result<Attempted, AttemptError> {
         let (stream, started, timeouts) = (call.stream, verdict.started, call.timeouts);
+        let deadline = call.deadline;
         let patience = if stream {
             timeouts.first_token
         } else {
@@ -195,7 +197,10 @@ impl ModelHandle {
             Begun::Stream(first, rest) => {
                 let mut verdict = verdict;
                 verdict.first_token();
-                let ends = started + timeouts.total;
+                let ends = Ends {
+                    attempt: started + timeouts.total,
+                    client: deadline,
+                };
                 let parts = Guarded::new(first, rest, (permit, verdict), (timeouts.idle, ends));
                 Attempted::Stream(guarded(parts), timing)
             }

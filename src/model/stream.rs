@@ -10,6 +10,15 @@ use crate::provider::{ChunkStream, Class, Failure};
 use crate::queue::Permit;
 use crate::types::{Chunk, Moment};
 
+/// When a stream is cut off, and on whose account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// The attempt's total limit: the model's fault.
+    pub(super) attempt: Moment,
+    /// The client's own deadline: nobody's fault.
+    pub(super) client: Moment,
+}
+
 /// What travels with a stream. Dropping it aborts the upstream and gives the permit back.
 pub(super) struct Guarded {
     first: VecDeque<Chunk>,
@@ -17,7 +26,8 @@ pub(super) struct Guarded {
     _permit: Permit,
     verdict: Option<Verdict>,
     idle: Duration,
-    ends: Moment,
+    ends: Ends,
+    out_of_time: bool,
     finished: bool,
 }
 
@@ -26,7 +36,7 @@ impl Guarded {
         first: Vec<Chunk>,
         rest: ChunkStream,
         (permit, verdict): (Permit, Verdict),
-        (idle, ends): (Duration, Moment),
+        (idle, ends): (Duration, Ends),
     ) -> Self {
         Guarded {
             first: first.into(),
@@ -35,6 +45,7 @@ impl Guarded {
             verdict: Some(verdict),
             idle,
             ends,
+            out_of_time: false,
             finished: false,
         }
     }
@@ -51,7 +62,8 @@ impl Guarded {
             self.saw(&chunk);
             return Some(Ok(chunk));
         }
-        let left = Moment::now().until(self.ends);
+        let (now, ends) = (Moment::now(), self.ends.attempt.min(self.ends.client));
+        let left = now.until(ends);
         let next = tokio::time::timeout(self.idle.min(left), self.rest.next()).await;
         match next {
             Ok(Some(Ok(chunk))) => {
@@ -65,6 +77,10 @@ impl Guarded {
                 "upstream cut the stream off before it finished",
             ))),
             Err(_) if self.finished => None,
+            Err(_) if left < self.idle && self.ends.client <= self.ends.attempt => {
+                self.out_of_time = true;
+                Some(Err(Failure::timed_out("the request's time ran out")))
+            }
             Err(_) if left < self.idle => Some(Err(Failure::timed_out(
                 "answer took longer than the total limit",
             ))),
@@ -83,8 +99,10 @@ pub(super) fn guarded(parts: Guarded) -> ChunkStream {
         match parts.next().await {
             Some(Ok(chunk)) => Some((Ok(chunk), Some(parts))),
             Some(Err(failure)) => {
-                if let Some(verdict) = parts.verdict.take() {
-                    verdict.failed(&failure);
+                match parts.verdict.take() {
+                    Some(verdict) if parts.out_of_time => verdict.out_of_time(false),
+                    Some(verdict) => verdict.failed(&failure),
+                    None => {}
                 }
                 Some((Err(failure), None))
             }

@@ -108,11 +108,19 @@ impl fmt::Display for Denied {
 pub(crate) struct Permit {
     queue: QueueHandle,
     taken: Moment,
+    used: bool,
+}
+
+impl Permit {
+    /// An attempt is made with it: only then does the time it is held say anything.
+    pub(crate) fn used(&mut self) {
+        self.used = true;
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let held = Moment::now().since(self.taken);
+        let held = self.used.then(|| Moment::now().since(self.taken));
         if self.queue.inner.slots.give_back(held) {
             self.queue.inner.mailbox.post_owed(Message::Freed);
         }
@@ -193,6 +201,7 @@ impl QueueHandle {
         Permit {
             queue: self.clone(),
             taken: Moment::now(),
+            used: false,
         }
     }
 

@@ -39,9 +39,12 @@ impl Slots {
             .is_ok()
     }
 
-    /// Gives a slot back after `held`. True when somebody may be waiting for it.
-    pub(super) fn give_back(&self, held: std::time::Duration) -> bool {
-        self.observe(held);
+    /// Gives a slot back; `held` is how long an attempt was made with it. True when somebody may be
+    /// waiting for it.
+    pub(super) fn give_back(&self, held: Option<std::time::Duration>) -> bool {
+        if let Some(held) = held {
+            self.observe(held);
+        }
         self.running.fetch_sub(1, Ordering::SeqCst);
         self.anyone_waiting()
     }
@@ -95,9 +98,9 @@ mod tests {
         let slots = Slots::new(2);
         assert!(slots.take() && slots.take() && !slots.take());
         slots.set_limit(1);
-        slots.give_back(Duration::from_millis(1));
+        slots.give_back(Some(Duration::from_millis(1)));
         assert!(!slots.take());
-        slots.give_back(Duration::from_millis(1));
+        slots.give_back(Some(Duration::from_millis(1)));
         assert!(slots.take());
     }
 }

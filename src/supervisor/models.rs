@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -11,6 +12,10 @@ use super::fleet::ModelOrder;
 use super::restart::{Restarts, Verdict};
 use crate::model::{Arguments as ModelArguments, ModelActor, ModelHandle, ModelMessage};
 use crate::types::{ModelName, Moment};
+
+/// How long the actors of a model taken out of service live on: longer than anything may wait in
+/// its queue.
+const RETIRE_AFTER: Duration = Duration::from_secs(310);
 
 /// Orders.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) enum Message {
     },
     /// A model's pause before its restart is over.
     Restart(ModelName),
+    /// Nobody can be waiting any more in the queue of a model taken out of service.
+    Retire(ActorCell),
 }
 
 /// The models last ordered; outlives the supervisor so that its next incarnation serves them too.
@@ -73,6 +80,7 @@ impl Actor for ModelSupervisor {
                 state.apply(models, &myself).await?;
                 let _ = reply.send(());
             }
+            Message::Retire(cell) => cell.stop(Some("out of service".to_owned())),
             Message::Restart(name) => {
                 let model = state.children.get(&name).map(|(model, _)| model.clone());
                 if let Some(model) = model {
@@ -138,8 +146,8 @@ impl State {
             keep
         });
         for cell in gone {
-            // whoever waits in its queue is told to ask elsewhere; running attempts end by themselves
-            cell.stop(Some("out of service".to_owned()));
+            // requests that took the old plan may still wait in its queue: it serves them out
+            myself.send_after(RETIRE_AFTER, || ModelOrder::own(Message::Retire(cell)));
         }
         for model in models {
             match self.children.get_mut(model.name()) {

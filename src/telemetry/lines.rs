@@ -18,6 +18,13 @@ const MAX_PENDING: usize = 1 << 20;
 /// How long a flush waits for the thread.
 const FLUSH: Duration = Duration::from_secs(1);
 
+#[derive(Debug, Default)]
+struct Pending {
+    text: Vec<u8>,
+    /// A batch has been taken and is not out yet.
+    writing: bool,
+}
+
 /// The way to standard error. Cheap to clone; all clones are the same way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
@@ -27,7 +34,7 @@ pub(super) struct Lines {
 
 #[derive(Debug, Default)]
 struct Shared {
-    pending: Mutex<Vec<u8>>,
+    pending: Mutex<Pending>,
     /// Wakes the thread when lines came after a quiet time.
     arrived: Condvar,
     /// Wakes writers and flushers when everything pending has been taken.
@@ -47,9 +54,11 @@ impl Lines {
     /// Waits, at most a second, until everything written so far is out.
     pub(super) fn flush(&self) {
         let mut pending = self.shared.pending.lock();
-        if !pending.is_empty() {
+        let mut left = 50;
+        while left > 0 && (pending.writing || !pending.text.is_empty()) {
             self.shared.arrived.notify_one();
-            self.shared.taken.wait_for(&mut pending, FLUSH);
+            self.shared.taken.wait_for(&mut pending, FLUSH / 50);
+            left -= 1;
         }
     }
 }
@@ -61,16 +70,18 @@ impl Shared {
         loop {
             {
                 let mut pending = self.pending.lock();
-                while pending.is_empty() {
+                while pending.text.is_empty() {
                     self.arrived.wait(&mut pending);
                 }
                 // let a batch gather; a flush cuts this short
                 self.arrived.wait_for(&mut pending, PAUSE);
-                std::mem::swap(&mut batch, &mut pending);
+                std::mem::swap(&mut batch, &mut pending.text);
+                pending.writing = true;
             }
             // a closed standard error leaves nobody to tell
             let _ = io::stderr().lock().write_all(&batch);
             batch.clear();
+            self.pending.lock().writing = false;
             self.taken.notify_all();
         }
     }
@@ -89,11 +100,11 @@ impl Write for Line<'_> {
         }
         let shared = &self.lines.shared;
         let mut pending = shared.pending.lock();
-        while pending.len() > MAX_PENDING {
+        while pending.text.len() > MAX_PENDING {
             shared.taken.wait_for(&mut pending, PAUSE);
         }
-        let quiet = pending.is_empty();
-        pending.extend_from_slice(text);
+        let quiet = pending.text.is_empty();
+        pending.text.extend_from_slice(text);
         if quiet {
             shared.arrived.notify_one();
         }

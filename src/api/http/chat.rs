@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 use super::{body, errors, sse};
-use crate::api::options::Options;
+use crate::api::options::{Options, request_id};
 use crate::app::Node;
 use crate::dialect::openai::ChatBody;
 use crate::error::Error;
@@ -22,14 +22,21 @@ pub(super) async fn completions(State(node): State<Arc<Node>>, request: Request<
         path: "/v1/chat/completions",
         arrived: Moment::now(),
     };
-    let answered = answer(&node, source, request).await;
-    answered.unwrap_or_else(|error| errors::render(&error))
+    answer(&node, source, request).await
 }
 
-async fn answer(node: &Node, source: Source, request: Request<Body>) -> Result<Response, Error> {
-    let early = Options::read(request.headers(), source.arrived);
-    let options = early.inspect_err(|error| node.engine.refused(source, None, error))?;
-    let id = options.id.clone();
+async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response {
+    let id = request_id(request.headers());
+    let options = match Options::read(request.headers(), source.arrived) {
+        Ok(options) => Options {
+            id: id.clone(),
+            ..options
+        },
+        Err(error) => {
+            node.engine.refused(source, Some(&id), &error);
+            return with_id(errors::render(&error), id.as_str());
+        }
+    };
     let read = async {
         let (_, bytes) = body::read(request).await?;
         Ok::<_, Error>(ChatBody::parse(&bytes)?)
@@ -38,13 +45,13 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Result<R
         Ok(read) => read,
         Err(error) => {
             node.engine.refused(source, Some(&id), &error);
-            return Ok(with_id(errors::render(&error), id.as_str()));
+            return with_id(errors::render(&error), id.as_str());
         }
     };
     let request = assemble(options, chat);
     match node.engine.chat_from(source, request).await {
-        Ok(reply) => Ok(render(reply)),
-        Err(error) => Ok(with_id(errors::render(&error), id.as_str())),
+        Ok(reply) => render(reply),
+        Err(error) => with_id(errors::render(&error), id.as_str()),
     }
 }
 

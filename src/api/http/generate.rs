@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::chat::{assemble, describe, with_id};
 use super::{body, errors};
-use crate::api::options::Options;
+use crate::api::options::{Options, request_id};
 use crate::app::Node;
 use crate::dialect::json::{Object, raw};
 use crate::dialect::openai::{BadRequest, ChatBody};
@@ -29,14 +29,17 @@ pub(super) async fn generate(State(node): State<Arc<Node>>, request: Request<Bod
 }
 
 async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response {
+    let id = request_id(request.headers());
     let options = match Options::read(request.headers(), source.arrived) {
-        Ok(options) => options,
+        Ok(options) => Options {
+            id: id.clone(),
+            ..options
+        },
         Err(error) => {
-            node.engine.refused(source, None, &error);
-            return errors::render(&error);
+            node.engine.refused(source, Some(&id), &error);
+            return with_id(errors::render(&error), id.as_str());
         }
     };
-    let id = options.id.clone();
     let read = async {
         let (_, bytes) = body::read(request).await?;
         understand(options, &bytes)

@@ -74,13 +74,14 @@ pub fn replay(
 /// # Errors
 /// The stream's own failure, a stream that ends unfinished, or one over 64 MiB.
 pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Completion, Failure> {
-    let mut text = String::new();
+    let (mut text, mut seen) = (String::new(), 0usize);
     let mut calls: BTreeMap<u64, Value> = BTreeMap::new();
     let (mut finish, mut usage, mut head) = (None, None, Head::new(request.model()));
     while let Some(chunk) = pieces.next().await {
         let chunk = chunk?;
         text.push_str(&chunk.tap.text);
-        if text.len() > MAX_COLLECTED {
+        seen = seen.saturating_add(chunk.raw.len());
+        if seen > MAX_COLLECTED {
             return Err(Failure::new(Class::Hard, "answer is over 64 MiB"));
         }
         finish = chunk.tap.finish.or(finish);
