@@ -29,6 +29,7 @@ pub mod cli;
 pub mod config;
 pub mod dialect;
 pub mod error;
+pub mod guide;
 pub mod inference;
 pub mod library;
 mod mailbox;

@@ -1,0 +1,26 @@
+//! The guide: how a node behaves and why it was built so.
+//!
+//! - [`figures`]: what was measured, with the commands that measure it again.
+//! - [`failures`]: what goes wrong, and what the caller and the operator see.
+//! - [`decisions`]: choices that could have gone another way.
+
+#[doc = include_str!("guide/figures.md")]
+pub mod figures {}
+
+#[doc = include_str!("guide/failures.md")]
+pub mod failures {}
+
+/// Choices that could have gone another way, and what would change our mind.
+pub mod decisions {
+    #[doc = include_str!("guide/decisions/0001-the-config-file-is-looked-at.md")]
+    pub mod d0001_the_config_file_is_looked_at {}
+
+    #[doc = include_str!("guide/decisions/0002-how-long-anybody-waits-in-a-queue.md")]
+    pub mod d0002_how_long_anybody_waits_in_a_queue {}
+
+    #[doc = include_str!("guide/decisions/0003-good-answers-send-no-message.md")]
+    pub mod d0003_good_answers_send_no_message {}
+
+    #[doc = include_str!("guide/decisions/0004-no-rule-matches.md")]
+    pub mod d0004_no_rule_matches {}
+}
