@@ -157,8 +157,17 @@ impl std::fmt::Debug for Builder {
 impl Builder {
     /// Adds a model under a name, with its provider and default limits.
     pub fn model(self, name: impl Into<ModelName>, provider: impl Provider) -> Self {
-        let config = ModelConfig::new(ProviderKind::Custom, provider.default_model());
-        self.model_with(name, provider, config)
+        let name = name.into();
+        // a provider of the application's own may have no upstream name: ours will do
+        let upstream = match provider.default_model() {
+            "" => name.as_str().to_owned(),
+            upstream => upstream.to_owned(),
+        };
+        self.model_with(
+            name,
+            provider,
+            ModelConfig::new(ProviderKind::Custom, upstream),
+        )
     }
 
     /// Adds a model with limits, price and timeouts of its own.
@@ -234,7 +243,7 @@ impl Builder {
     pub async fn build(mut self) -> Result<Router, Error> {
         let problems: Vec<String> = check::routing(&self.config)
             .into_iter()
-            .map(|finding| finding.message)
+            .map(|finding| format!("{}: {}", finding.path, finding.message))
             .collect();
         if !problems.is_empty() {
             return Err(Error::new(Kind::InvalidConfig, problems.join("; ")));

@@ -13,3 +13,6 @@ pub use cost::cost_usd;
 pub use plan::{Candidate, Facts, Plan, Role, Unroutable};
 pub use rules::BadPattern;
 pub use table::{Bar, Barred, ModelFacts, RoutingTable, View};
+
+#[cfg(test)]
+mod tests;

@@ -10,3 +10,4 @@ mod grpc;
 mod load;
 mod priority;
 mod reload;
+mod tracing;
