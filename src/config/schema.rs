@@ -12,7 +12,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         top.insert("title".to_owned(), "llm-router configuration".into());
         top.insert(
             "$id".to_owned(),
-            "https://llm-router.dev/schema/config.json".into(),
+            "urn:llm-router:schema:config".into(),
         );
     }
     schema
