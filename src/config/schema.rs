@@ -10,10 +10,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut schema = schemars::schema_for!(File).to_value();
     if let Some(top) = schema.as_object_mut() {
         top.insert("title".to_owned(), "llm-router configuration".into());
-        top.insert(
-            "$id".to_owned(),
-            "urn:llm-router:schema:config".into(),
-        );
+        top.insert("$id".to_owned(), "urn:llm-router:schema:config".into());
     }
     schema
 });
