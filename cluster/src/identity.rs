@@ -50,6 +50,53 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// A cluster's name, made once when it begins: the rules of [`NodeId`] apply.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClusterId(String);
+
+impl ClusterId {
+    /// Checks the charset and length.
+    ///
+    /// # Errors
+    /// `BadNodeId` when the text does not fit.
+    pub fn parse(text: &str) -> Result<Self, BadNodeId> {
+        NodeId::parse(text).map(|id| ClusterId(id.0))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A node's number in the log: one data directory for as long as the cluster lives. Handed out by
+/// the log and never again, so a node that lost its data cannot come back as the one that had it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct MemberId(pub u64);
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// One run of a node's process; drawn at random when it starts.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct BootId(pub u64);
+
 /// Number of an agreed table; grows by one with every committed change.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

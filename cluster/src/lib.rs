@@ -1,7 +1,24 @@
-//! What the nodes of a cluster agree on, and the names they know each other by.
+//! What the nodes of a cluster agree on, and how.
 //!
-//! This crate knows no HTTP, no OpenAI and no actors.
+//! [`State`] is everything agreed; [`Command`]s change it, in the order the Raft log gives them.
+//! [`Handle`] is the one way in from the node: propose, read, watch, membership. [`pulse`] carries
+//! what need not be agreed: evidence, demand and shares.
+//!
+//! This crate knows no HTTP, no OpenAI and no actors. openraft's types stay inside it.
 
+pub mod command;
+pub mod error;
 pub mod identity;
+pub mod policy;
+pub mod pulse;
+mod raft;
+pub mod state;
+pub mod status;
 
-pub use identity::{NodeId, Revision};
+pub use command::{Command, Done, Outcome, Rejected};
+pub use error::Error;
+pub use identity::{BootId, ClusterId, MemberId, NodeId, Revision};
+pub use policy::Policy;
+pub use raft::{Peer, TypeConfig};
+pub use state::State;
+pub use status::Status;
