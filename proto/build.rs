@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 6] = [
     "llm_router/v1/types.proto",
     "llm_router/v1/router.proto",
     "llm_router/v1/stats.proto",
+    "llm_router/v1/admin.proto",
+    "llm_router/cluster/v1/raft.proto",
+    "llm_router/cluster/v1/pulse.proto",
 ];
 
 #[expect(

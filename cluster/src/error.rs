@@ -96,7 +96,9 @@ pub enum Refused {
         theirs: String,
     },
     /// Its program is too old for what the log may hold.
-    #[error("it understands command level {theirs}, this cluster uses level {ours}: upgrade it first")]
+    #[error(
+        "it understands command level {theirs}, this cluster uses level {ours}: upgrade it first"
+    )]
     TooOld {
         /// What is used.
         ours: u16,

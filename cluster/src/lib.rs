@@ -8,17 +8,21 @@
 
 pub mod command;
 pub mod error;
+pub mod handle;
 pub mod identity;
 pub mod policy;
 pub mod pulse;
 mod raft;
+pub mod start;
 pub mod state;
 pub mod status;
 
 pub use command::{Command, Done, Outcome, Rejected};
 pub use error::Error;
+pub use handle::{Author, Consistency, Handle, Order};
 pub use identity::{BootId, ClusterId, MemberId, NodeId, Revision};
 pub use policy::Policy;
 pub use raft::{Peer, TypeConfig};
+pub use start::{Options, start};
 pub use state::State;
 pub use status::Status;

@@ -81,7 +81,11 @@ pub struct BadRow {
     pub problem: String,
 }
 
-#[expect(unused_variables, clippy::unimplemented, reason = "the contract, before its author has come")]
+#[expect(
+    unused_variables,
+    clippy::unimplemented,
+    reason = "the contract, before its author has come"
+)]
 impl State {
     /// Applies one command at a log index. A command that was applied before gets its first outcome
     /// again and changes nothing.

@@ -7,6 +7,15 @@ pub mod llm_router {
     pub mod v1 {
         tonic::include_proto!("llm_router.v1");
     }
+
+    /// Package `llm_router.cluster`.
+    pub mod cluster {
+        /// Package `llm_router.cluster.v1`: what nodes call of one another.
+        #[allow(missing_docs, clippy::all, reason = "generated code")]
+        pub mod v1 {
+            tonic::include_proto!("llm_router.cluster.v1");
+        }
+    }
 }
 
 /// Descriptors of every package here, encoded as a `FileDescriptorSet`, for reflection.

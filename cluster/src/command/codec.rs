@@ -17,7 +17,11 @@ pub enum BadCommand {
 }
 
 /// A command as bytes.
-#[expect(unused_variables, clippy::unimplemented, reason = "the contract, before its author has come")]
+#[expect(
+    unused_variables,
+    clippy::unimplemented,
+    reason = "the contract, before its author has come"
+)]
 pub fn encode(command: &Command) -> Vec<u8> {
     unimplemented!()
 }
@@ -26,7 +30,11 @@ pub fn encode(command: &Command) -> Vec<u8> {
 ///
 /// # Errors
 /// See [`BadCommand`].
-#[expect(unused_variables, clippy::unimplemented, reason = "the contract, before its author has come")]
+#[expect(
+    unused_variables,
+    clippy::unimplemented,
+    reason = "the contract, before its author has come"
+)]
 pub fn decode(bytes: &[u8]) -> Result<Command, BadCommand> {
     unimplemented!()
 }

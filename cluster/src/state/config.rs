@@ -35,7 +35,8 @@ pub struct ConfigTable {
 impl ConfigTable {
     /// The number in force; 0 while there is none.
     pub fn revision(&self) -> Revision {
-        self.current().map_or(Revision(0), |current| current.revision)
+        self.current()
+            .map_or(Revision(0), |current| current.revision)
     }
 
     /// The one in force.
