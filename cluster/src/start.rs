@@ -68,17 +68,74 @@ pub struct Options {
     pub faults: Option<PathBuf>,
 }
 
-/// Opens the data, joins or begins, and returns once the state is recovered.
+/// Threads of consensus's own runtime: traffic and embedding must not delay a heartbeat.
+const THREADS: usize = 2;
+/// How long a node tries to be let in.
+const JOIN_PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two rounds of asking.
+const JOIN_PAUSE: Duration = Duration::from_millis(300);
+/// How long one node may take to answer.
+const ASK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a node may take to apply what it had applied before it stopped.
+const RECOVERY: Duration = Duration::from_secs(30);
+/// How long a cluster may take to begin.
+const BEGIN: Duration = Duration::from_secs(10);
+
+/// Opens the data, joins or begins, and returns once the state is recovered. Needs no quorum: a
+/// node that comes back serves what it last knew.
 ///
 /// # Errors
 /// [`Error::Store`] when the data must not be used, [`Error::Refused`] when the cluster says no,
 /// [`Error::Unreachable`] when no node to join answers.
-#[expect(
-    unused_variables,
-    clippy::unimplemented,
-    clippy::unused_async,
-    reason = "the contract, before its author has come"
-)]
 pub async fn start(options: Options) -> Result<Handle, Error> {
-    unimplemented!()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("consensus")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Store(format!("no threads for consensus: {error}")))?;
+    let running = runtime.spawn(run(options));
+    match running.await {
+        Ok(Ok(inside)) => Ok(Handle::new(inside, runtime)),
+        Ok(Err(error)) => {
+            runtime.shutdown_background();
+            Err(error)
+        }
+        Err(_) => {
+            runtime.shutdown_background();
+            Err(Error::Stopped)
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<Arc<Inside>, Error> {
+    let faults = options.faults.map_or_else(Faults::none, Faults::from_file);
+    let dir = options.dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, faults)).await;
+    let store = opened.map_err(|_| Error::Stopped)??;
+    let tls = options.tls.as_ref().map(Tls::load).transpose()?;
+    let security = Security::new(tls, &options.listener, &options.advertise)?;
+    let caller = Caller {
+        node: options.node.clone(),
+        security: security.clone(),
+        dial: options.dial,
+    };
+    let newcomer = Newcomer {
+        node: &options.node,
+        address: &options.advertise,
+        join: &options.join,
+    };
+    let (identity, fresh) = newcomer.identity(&store, &security, &caller).await?;
+    let peers = Peers::new(caller, &identity);
+    let inside = Arc::new(Inside::new(
+        identity,
+        options.advertise,
+        options.timing,
+        (store, peers),
+    ));
+    enter(&inside, options.listener, security).await?;
+    if fresh {
+        begin(&inside).await?;
+    }
+    Ok(inside)
 }
