@@ -23,18 +23,21 @@ mod stream;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use openraft::alias::{SnapshotOf, VoteOf};
+use futures::stream::BoxStream;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::storage::RaftStateMachine;
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
 
 use crate::command::{Command, Outcome};
 use crate::error::Error;
 use crate::handle::Order;
 use crate::identity::{ClusterId, MemberId, NodeId};
+use crate::pulse::{Directive, Report};
 use crate::raft::{Peer, TypeConfig};
 
 pub(crate) use door::Door;
@@ -84,7 +87,7 @@ impl fmt::Debug for Joined {
 #[tonic::async_trait]
 pub(crate) trait Seat: Send + Sync + 'static {
     /// Raft, once the node is a member.
-    fn raft(&self) -> Option<std::sync::Arc<dyn Core>>;
+    fn raft(&self) -> Option<Arc<dyn Core>>;
     /// The cluster, once the node is a member.
     fn cluster(&self) -> Option<ClusterId>;
     /// This node's name.
@@ -105,6 +108,12 @@ pub(crate) trait Seat: Send + Sync + 'static {
     async fn join(&self, join: JoinRequest) -> Result<Joined, Error>;
     /// Carries out an order, if this node leads.
     async fn order(&self, order: Order) -> Result<(), Error>;
+    /// A member's reports to this node, and what this node says to it, if it leads.
+    fn exchange(
+        &self,
+        from: MemberId,
+        reports: BoxStream<'static, Report>,
+    ) -> Result<BoxStream<'static, Directive>, Error>;
 }
 
 /// The part of openraft that answers peers, whatever state machine it drives.

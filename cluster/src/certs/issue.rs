@@ -122,7 +122,9 @@ fn authority(
     }
     if !may_begin {
         let dir = dir.display();
-        return Err(refused(format!("there is no authority in {dir}: no ca.pem, no ca.key")));
+        return Err(refused(format!(
+            "there is no authority in {dir}: no ca.pem, no ca.key"
+        )));
     }
     fs::create_dir_all(dir)
         .map_err(|error| refused(format!("{} cannot be made: {error}", dir.display())))?;
@@ -132,7 +134,9 @@ fn authority(
     };
     let signer = KeyPair::generate().map_err(|error| failed(&error))?;
     let params = authority_params(&cluster)?;
-    let made = params.self_signed(&signer).map_err(|error| failed(&error))?;
+    let made = params
+        .self_signed(&signer)
+        .map_err(|error| failed(&error))?;
     save(&key, &signer.serialize_pem(), Readers::Owner)?;
     save(&cert, &made.pem(), Readers::All)?;
     let issuer = Issuer::new(params, signer);
@@ -192,7 +196,9 @@ fn params(certified: &Certified, [from, to]: [u64; 2]) -> Result<CertificatePara
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, certified.to_string());
     params.distinguished_name = name;
-    let uri = uri_of(certified).try_into().map_err(|error| failed(&error))?;
+    let uri = uri_of(certified)
+        .try_into()
+        .map_err(|error| failed(&error))?;
     params.subject_alt_names = vec![SanType::URI(uri)];
     Ok(params)
 }
@@ -220,6 +226,10 @@ fn failed(error: &rcgen::Error) -> Error {
 pub(crate) fn issue_between(dir: &Path, node: &NodeId, life: [u64; 2]) -> Result<(), Error> {
     let (authority, _) = authority(dir, None, true)?;
     let issued = authority.sign(node, life)?;
-    save(&dir.join(format!("{node}.key")), &issued.key, Readers::Owner)?;
+    save(
+        &dir.join(format!("{node}.key")),
+        &issued.key,
+        Readers::Owner,
+    )?;
     save(&dir.join(format!("{node}.pem")), &issued.cert, Readers::All)
 }

@@ -46,7 +46,9 @@ impl Keyring {
     pub(crate) fn open(files: TlsFiles, node: &NodeId) -> Result<Self, Error> {
         let unusable = |reason: String| {
             let certificate = files.cert.display();
-            Refused::Unwise(format!("the certificate {certificate} cannot be used: {reason}"))
+            Refused::Unwise(format!(
+                "the certificate {certificate} cannot be used: {reason}"
+            ))
         };
         let pair = Files::read(&files)
             .and_then(Files::check)

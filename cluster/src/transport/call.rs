@@ -20,6 +20,9 @@ use crate::wire::raft::fault::{Fault, fault_in, fault_out};
 pub(crate) const CLUSTER: &str = "x-llm-router-cluster";
 pub(crate) const FROM: &str = "x-llm-router-from";
 pub(crate) const MEMBER: &str = "x-llm-router-member";
+/// The member that is meant, on Raft's own calls: one that has another number since, at the same
+/// address, must not answer for it.
+pub(crate) const TO: &str = "x-llm-router-to";
 
 /// Largest message taken, on both sides.
 pub(crate) const MAX_MESSAGE: usize = 8 << 20;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use llm_router_proto::llm_router::cluster::v1;
 use openraft::OptionalSend;
-use openraft::alias::{SnapshotOf, VoteOf};
 use openraft::errors::{
     NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
 };
@@ -14,14 +13,15 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use tonic::Status;
 use tonic::transport::Channel;
 use v1::raft_service_client::RaftServiceClient;
 
 use super::SnapshotFile;
-use super::call::{Failure, MAX_MESSAGE, signed, within};
+use super::call::{Failure, MAX_MESSAGE, TO, signed, within};
 use super::lines::{Lines, Purpose};
-use super::sending::{self, Unsent};
+use super::sending::{Sending, Unsent};
 use crate::raft::{Peer, TypeConfig};
 use crate::wire::raft::{BadWire, append, vote, vote_in};
 
@@ -102,6 +102,7 @@ impl Link {
     fn request<T>(&self, message: T, patience: Duration) -> tonic::Request<T> {
         let mut request = signed(&self.lines, message);
         request.set_timeout(patience);
+        request.metadata_mut().insert(TO, self.target.into());
         request
     }
 
@@ -224,7 +225,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
         self.other()?;
         let stall = option.hard_ttl();
         let name = self.peer.name.as_str();
-        let sent = sending::send(&self.lines, self.client.clone(), vote, snapshot, stall);
+        let sending = Sending {
+            lines: &self.lines,
+            target: self.target,
+            stall,
+        };
+        let sent = sending.send(self.client.clone(), vote, snapshot);
         let answer = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             answer = sent => answer,

@@ -3,23 +3,30 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
 use llm_router_proto::llm_router::cluster::v1;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use v1::pulse_service_client::PulseServiceClient;
 use v1::raft_service_client::RaftServiceClient;
 
-use super::call::{CLUSTER, Failure, MAX_MESSAGE, MEMBER, signed, within};
+use super::call::{CLUSTER, Failure, MAX_MESSAGE, MEMBER, failure, signed, within};
 use super::lines::{Lines, Purpose};
 use super::{JoinRequest, Joined};
 use crate::command::{Command, Outcome, encode};
 use crate::error::Error;
 use crate::handle::Order;
+use crate::pulse::{Directive, Report};
 use crate::raft::Peer;
 use crate::wire::raft::member::{join_out, joined_in, order_out};
 
 /// When it makes sense to ask again after a leader was lost: about as long as an election takes.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// For the opening of a pulse: a leader that lives answers at once.
+const OPENING: Duration = Duration::from_secs(1);
 
 type Client = RaftServiceClient<Channel>;
 
@@ -49,9 +56,12 @@ impl Peers {
             command: encode(command),
         };
         let answer = self
-            .ask(leader, patience, message, |mut client, request| async move {
-                client.propose(request).await
-            })
+            .ask(
+                leader,
+                patience,
+                message,
+                |mut client, request| async move { client.propose(request).await },
+            )
             .await?;
         serde_json::from_slice(&answer.outcome).map_err(|error| {
             tracing::warn!(%leader, %error, "an outcome cannot be read");
@@ -66,9 +76,12 @@ impl Peers {
     pub(crate) async fn read_index(&self, leader: &Peer, patience: Duration) -> Result<u64, Error> {
         let message = v1::ReadIndexRequest {};
         let answer = self
-            .ask(leader, patience, message, |mut client, request| async move {
-                client.read_index(request).await
-            })
+            .ask(
+                leader,
+                patience,
+                message,
+                |mut client, request| async move { client.read_index(request).await },
+            )
             .await?;
         Ok(answer.index)
     }
@@ -84,9 +97,12 @@ impl Peers {
         patience: Duration,
     ) -> Result<(), Error> {
         let message = order_out(order);
-        self.ask(leader, patience, message, |mut client, request| async move {
-            client.order(request).await
-        })
+        self.ask(
+            leader,
+            patience,
+            message,
+            |mut client, request| async move { client.order(request).await },
+        )
         .await
         .map(|v1::OrderResponse {}| ())
     }
@@ -115,6 +131,31 @@ impl Peers {
             peer: address.to_owned(),
             reason: format!("it answers nonsense: {bad}"),
         })
+    }
+
+    /// Opens the pulse to the leader. The stream ends with the first error.
+    ///
+    /// # Errors
+    /// As [`Peers::propose`], within [`OPENING`].
+    pub(crate) async fn exchange(
+        &self,
+        leader: &Peer,
+        reports: impl Stream<Item = Report> + Send + 'static,
+    ) -> Result<BoxStream<'static, Result<Directive, Error>>, Error> {
+        let mut client = PulseServiceClient::new(self.lines.to(leader, Purpose::Ask))
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let request = signed(&self.lines, reports.map(v1::Report::from));
+        let name = leader.name.to_string();
+        let directives = within(OPENING, &name, client.exchange(request)).await;
+        let directives = directives.map_err(error)?.map(move |directive| {
+            let directive = directive.map_err(|status| error(failure(&status, &name)))?;
+            Directive::try_from(directive).map_err(|bad| Error::Unreachable {
+                peer: name.clone(),
+                reason: format!("it answers nonsense: {bad}"),
+            })
+        });
+        Ok(directives.boxed())
     }
 
     async fn join_at(

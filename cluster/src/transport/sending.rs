@@ -1,21 +1,23 @@
 //! Sending a snapshot: a head, then the file in pieces, for as long as it moves.
 
+use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
 use futures::{Stream, stream};
 use llm_router_proto::llm_router::cluster::v1;
-use openraft::alias::{SnapshotOf, VoteOf};
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::sleep;
+use tonic::Response;
 use tonic::transport::Channel;
 use v1::raft_service_client::RaftServiceClient;
 use v1::snapshot_chunk::Part;
 
 use super::SnapshotFile;
-use super::call::{Failure, failure, signed};
+use super::call::{Failure, TO, failure, signed};
 use super::lines::Lines;
 use crate::raft::TypeConfig;
 use crate::wire::raft::snapshot::{Head, MAX_CHUNK, MAX_SNAPSHOT, head_out};
@@ -38,57 +40,66 @@ struct Progress {
     failed: Option<String>,
 }
 
-/// Sends it. `stall` bounds each piece and the answer, not the whole: a slow link takes as long as
-/// it takes, a dead one ends.
-pub(super) async fn send(
-    lines: &Lines,
-    mut client: RaftServiceClient<Channel>,
-    vote: VoteOf<TypeConfig>,
-    snapshot: SnapshotOf<TypeConfig, SnapshotFile>,
-    stall: Duration,
-) -> Result<v1::SnapshotResponse, Unsent> {
-    let file = snapshot.snapshot;
-    if file.bytes > MAX_SNAPSHOT {
-        let words = format!("a snapshot of {} bytes is more than {MAX_SNAPSHOT}", file.bytes);
-        return Err(Unsent::File(words));
+/// One sending.
+pub(super) struct Sending<'a> {
+    pub(super) lines: &'a Lines,
+    pub(super) target: u64,
+    /// Bounds each piece and the answer, not the whole: a slow link takes as long as it takes, a
+    /// dead one ends.
+    pub(super) stall: Duration,
+}
+
+impl Sending<'_> {
+    /// Sends the head and the file, and waits for what the follower says.
+    pub(super) async fn send(
+        &self,
+        mut client: RaftServiceClient<Channel>,
+        vote: VoteOf<TypeConfig>,
+        snapshot: SnapshotOf<TypeConfig, SnapshotFile>,
+    ) -> Result<v1::SnapshotResponse, Unsent> {
+        let file = snapshot.snapshot;
+        if file.bytes > MAX_SNAPSHOT {
+            let words = format!(
+                "a snapshot of {} bytes is more than {MAX_SNAPSHOT}",
+                file.bytes
+            );
+            return Err(Unsent::File(words));
+        }
+        let open = open(&file.path).await.map_err(Unsent::File)?;
+        let head = Head {
+            vote,
+            meta: snapshot.meta,
+            bytes: file.bytes,
+            sha256: file.sha256,
+        };
+        let (progress, moved) = watch::channel(Progress::default());
+        let mut request = signed(self.lines, pieces(head, open, progress));
+        request.metadata_mut().insert(TO, self.target.into());
+        let call = client.install_snapshot(request);
+        let answer = self.watched(call, moved.clone()).await?;
+        if let Some(reason) = moved.borrow().failed.clone() {
+            return Err(Unsent::File(reason));
+        }
+        answer
+            .map(Response::into_inner)
+            .map_err(|status| Unsent::Call(failure(&status, "the follower")))
     }
-    let open = open(&file.path).await.map_err(Unsent::File)?;
-    let head = Head {
-        vote,
-        meta: snapshot.meta,
-        bytes: file.bytes,
-        sha256: file.sha256,
-    };
-    let (progress, mut moved) = watch::channel(Progress::default());
-    let request = signed(lines, pieces(head, open, progress));
-    let call = client.install_snapshot(request);
-    tokio::pin!(call);
-    loop {
-        tokio::select! {
-            answer = &mut call => {
-                if let Some(reason) = moved.borrow().failed.clone() {
-                    return Err(Unsent::File(reason));
-                }
-                let peer = "the follower";
-                return answer
-                    .map(tonic::Response::into_inner)
-                    .map_err(|status| Unsent::Call(failure(&status, peer)));
+
+    /// The answer, as long as the pieces move.
+    async fn watched<T>(
+        &self,
+        call: impl Future<Output = T>,
+        mut moved: watch::Receiver<Progress>,
+    ) -> Result<T, Unsent> {
+        tokio::pin!(call);
+        let mut sending = true;
+        loop {
+            tokio::select! {
+                answer = &mut call => return Ok(answer),
+                // the other end goes once the last piece is taken: then the answer is waited for
+                change = moved.changed(), if sending => sending = change.is_ok(),
+                () = sleep(self.stall) => return Err(Unsent::Call(Failure::TimedOut)),
             }
-            // the sender goes once the last piece is taken: then only the answer is waited for
-            moving = timeout(stall, moved.changed()) => match moving {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => {
-                    let answer = timeout(stall, &mut call).await;
-                    let answer = answer.map_err(|_| Unsent::Call(Failure::TimedOut))?;
-                    if let Some(reason) = moved.borrow().failed.clone() {
-                        return Err(Unsent::File(reason));
-                    }
-                    return answer
-                        .map(tonic::Response::into_inner)
-                        .map_err(|status| Unsent::Call(failure(&status, "the follower")));
-                }
-                Err(_) => return Err(Unsent::Call(Failure::TimedOut)),
-            },
         }
     }
 }
@@ -119,7 +130,9 @@ fn pieces(
         progress,
     };
     stream::unfold(reading, |mut reading| async move {
-        reading.progress.send_modify(|progress| progress.pieces += 1);
+        reading
+            .progress
+            .send_modify(|progress| progress.pieces += 1);
         let part = match reading.head.take() {
             Some(head) => Part::Head(head_out(&head)),
             None => Part::Data(reading.next().await?),
@@ -134,7 +147,9 @@ impl Reading {
         if self.left == 0 {
             return None;
         }
-        let most = usize::try_from(self.left).unwrap_or(MAX_CHUNK).min(MAX_CHUNK);
+        let most = usize::try_from(self.left)
+            .unwrap_or(MAX_CHUNK)
+            .min(MAX_CHUNK);
         let mut piece = vec![0; most];
         if let Err(error) = self.file.read_exact(&mut piece).await {
             let words = format!("the snapshot ends early: {error}");

@@ -11,8 +11,8 @@ pub(crate) mod member;
 pub(crate) mod snapshot;
 pub(crate) mod vote;
 
-use openraft::alias::{LogIdOf, VoteOf};
 use openraft::impls::leader_id_adv::LeaderId;
+use openraft::type_config::alias::{LogIdOf, VoteOf};
 use openraft::{LogId, Vote};
 
 use llm_router_proto::llm_router::cluster::v1;

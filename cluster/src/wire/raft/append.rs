@@ -1,8 +1,8 @@
 //! Entries from the leader, and what the follower says to them.
 
 use llm_router_proto::llm_router::cluster::v1;
-use openraft::alias::LogIdOf;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use openraft::type_config::alias::LogIdOf;
 use prost::Message as _;
 
 use super::entry::{entry_in, entry_out};
@@ -27,7 +27,10 @@ pub(crate) fn request_out(
         let message = entry_out(entry);
         bytes += message.encoded_len();
         if bytes > FULL && !entries.is_empty() {
-            cut = request.entries.get(entries.len() - 1).map(|last| last.log_id);
+            cut = request
+                .entries
+                .get(entries.len() - 1)
+                .map(|last| last.log_id);
             break;
         }
         entries.push(message);

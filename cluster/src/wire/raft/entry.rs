@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use llm_router_proto::llm_router::cluster::v1;
-use openraft::alias::{EntryOf, StoredMembershipOf};
+use openraft::type_config::alias::{EntryOf, StoredMembershipOf};
 use openraft::{Entry, EntryPayload, Membership, StoredMembership};
 
 use super::member::{node_in, node_out};
@@ -45,10 +45,15 @@ pub(crate) fn entry_in(entry: v1::Entry) -> Result<EntryOf<TypeConfig>, BadWire>
 }
 
 pub(crate) fn members_out(members: &Members) -> v1::Membership {
-    let configs = members.get_joint_config().iter().map(|voters| v1::VoterSet {
-        members: voters.iter().copied().collect(),
-    });
-    let nodes = members.nodes().map(|(member, peer)| node_out(*member, peer));
+    let configs = members
+        .get_joint_config()
+        .iter()
+        .map(|voters| v1::VoterSet {
+            members: voters.iter().copied().collect(),
+        });
+    let nodes = members
+        .nodes()
+        .map(|(member, peer)| node_out(*member, peer));
     v1::Membership {
         configs: configs.collect(),
         nodes: nodes.collect(),

@@ -110,8 +110,7 @@ pub(crate) fn fault_in(fault: v1::Fault) -> Result<Fault, BadWire> {
             place: "leader",
         },
         Kind::Rejected(json) => Error::Rejected(
-            serde_json::from_slice(&json)
-                .map_err(|error| BadWire::bad("fault.rejected", error))?,
+            serde_json::from_slice(&json).map_err(|error| BadWire::bad("fault.rejected", error))?,
         ),
         Kind::Busy(v1::Busy {}) => Error::Busy,
         Kind::Refused(refused) => Error::Refused(refused_in(refused)?),
@@ -126,9 +125,8 @@ pub(crate) fn fault_in(fault: v1::Fault) -> Result<Fault, BadWire> {
 
 fn refused_in(refused: v1::RefusedNode) -> Result<Refused, BadWire> {
     let reason = refused.reason.ok_or(BadWire::Missing("refused.reason"))?;
-    let level = |level: u32| {
-        u16::try_from(level).map_err(|error| BadWire::bad("refused.level", error))
-    };
+    let level =
+        |level: u32| u16::try_from(level).map_err(|error| BadWire::bad("refused.level", error));
     Ok(match reason {
         Reason::WrongCluster(v1::Clusters { ours, theirs }) => {
             Refused::WrongCluster { ours, theirs }

@@ -50,7 +50,9 @@ pub(crate) fn join_out(join: &JoinRequest) -> v1::JoinRequest {
 pub(crate) fn join_in(join: v1::JoinRequest) -> Result<JoinRequest, BadWire> {
     let cluster = join.cluster.as_deref();
     Ok(JoinRequest {
-        cluster: cluster.map(|id| cluster_in(id, "join.cluster")).transpose()?,
+        cluster: cluster
+            .map(|id| cluster_in(id, "join.cluster"))
+            .transpose()?,
         node: name_in(&join.node, "join.node")?,
         address: address_in(join.address, "join.address")?,
         level: u16::try_from(join.level).map_err(|error| BadWire::bad("join.level", error))?,

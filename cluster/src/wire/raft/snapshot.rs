@@ -2,7 +2,7 @@
 
 use llm_router_proto::llm_router::cluster::v1;
 use openraft::SnapshotMeta;
-use openraft::alias::{SnapshotMetaOf, VoteOf};
+use openraft::type_config::alias::{SnapshotMetaOf, VoteOf};
 
 use super::entry::{stored_in, stored_out};
 use super::{BadWire, at_most, log_id_in, log_id_out, vote_in, vote_out};
@@ -41,7 +41,10 @@ pub(crate) fn head_in(head: v1::SnapshotHead) -> Result<Head, BadWire> {
     let vote = vote_in(head.vote, "snapshot.vote")?;
     let last = log_id_in(head.last, "snapshot.last")?;
     if last.is_some_and(|last| last.leader_id > vote.leader_id) {
-        return Err(BadWire::bad("snapshot.last", "no leader has entries of a later one"));
+        return Err(BadWire::bad(
+            "snapshot.last",
+            "no leader has entries of a later one",
+        ));
     }
     Ok(Head {
         vote,
