@@ -6,11 +6,13 @@
 
 mod ending;
 mod forward;
+mod addresses;
 mod leading;
 mod members;
 mod propose;
 mod read;
 mod seat;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,15 +31,24 @@ use crate::start::Timing;
 use crate::state::State;
 use crate::status::{Member, Role, Status};
 use crate::store::{Identity, Store};
-use crate::transport::{Peers, Raft};
+use crate::transport::{Lines, Peers, Raft};
 
+pub(crate) use addresses::keep_addresses;
 pub(crate) use leading::follow_leadership;
 pub(crate) use members::keep_membership;
+pub(crate) use settings::settings;
 
 /// Changes waiting at once; more are told to come back.
 pub(crate) const MAX_WAITING: usize = 1024;
 /// How long a node without a leader hopes for one before it says no.
 pub(crate) const HOPE: Duration = Duration::from_millis(450);
+
+/// Who the node is and where it is reached.
+pub(crate) struct Place {
+    pub(crate) identity: Identity,
+    pub(crate) address: String,
+    pub(crate) timing: Timing,
+}
 
 /// A running node of the cluster.
 pub(crate) struct Inside {
@@ -46,6 +57,7 @@ pub(crate) struct Inside {
     pub(crate) timing: Timing,
     pub(crate) store: Store,
     pub(crate) peers: Peers,
+    pub(crate) lines: Lines,
     pub(crate) raft: OnceCell<Raft>,
     pub(crate) coordinator: OnceCell<Coordinator>,
     pub(crate) leading: watch::Sender<Leadership>,
@@ -67,6 +79,25 @@ impl std::fmt::Debug for Inside {
 }
 
 impl Inside {
+    pub(crate) fn new(place: Place, store: Store, lines: Lines) -> Self {
+        Inside {
+            identity: place.identity,
+            address: place.address,
+            timing: place.timing,
+            store,
+            peers: Peers::new(lines.clone()),
+            lines,
+            raft: OnceCell::new(),
+            coordinator: OnceCell::new(),
+            leading: watch::Sender::default(),
+            policy: watch::Sender::default(),
+            failure: watch::Sender::default(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            membership: tokio::sync::Mutex::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
     /// This node's number.
     pub(crate) fn me(&self) -> MemberId {
         self.identity.member

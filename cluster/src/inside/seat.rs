@@ -2,22 +2,25 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
 
 use super::Inside;
 use crate::command::{Change, Command, Outcome, RequestId};
-use crate::coordinate::Propose;
+use crate::coordinate::{Link, Propose};
 use crate::error::Error;
 use crate::handle::{Consistency, Order};
 use crate::identity::{ClusterId, MemberId, NodeId};
 use crate::pulse::{Directive, Report};
-use crate::transport::{JoinRequest, Joined, Proposed, Raft, Seat};
+use crate::raft::Peer;
+use crate::transport::{Core, JoinRequest, Joined, Peers, Proposed, Seat};
 
 #[tonic::async_trait]
 impl Seat for Inside {
-    fn raft(&self) -> Option<Raft> {
-        self.raft.get().cloned()
+    fn raft(&self) -> Option<Arc<dyn Core>> {
+        let raft = self.raft.get().cloned()?;
+        Some(Arc::new(raft))
     }
 
     fn cluster(&self) -> Option<ClusterId> {
@@ -30,6 +33,16 @@ impl Seat for Inside {
 
     fn member(&self) -> Option<MemberId> {
         Some(self.me())
+    }
+
+    fn leader(&self) -> Option<(MemberId, Peer)> {
+        self.leadership().leader
+    }
+
+    fn name_of(&self, member: MemberId) -> Option<NodeId> {
+        let state = self.state();
+        let record = state.members().get(&member);
+        record.map(|record| record.name.clone())
     }
 
     fn receiving(&self) -> io::Result<PathBuf> {
@@ -59,6 +72,18 @@ impl Seat for Inside {
     ) -> Result<BoxStream<'static, Directive>, Error> {
         let coordinator = self.coordinator.get().ok_or(Error::Stopped)?;
         coordinator.accept(from, reports)
+    }
+}
+
+/// The pulse to whoever leads.
+#[tonic::async_trait]
+impl Link for Peers {
+    async fn exchange(
+        &self,
+        leader: &Peer,
+        reports: BoxStream<'static, Report>,
+    ) -> Result<BoxStream<'static, Result<Directive, Error>>, Error> {
+        Peers::exchange(self, leader, reports).await
     }
 }
 
