@@ -48,6 +48,10 @@ impl Inside {
             }
             .into());
         }
+        if request.cluster.is_some() {
+            let name = request.node.to_string();
+            return Err(Refused::NameTaken { name }.into());
+        }
         let level = self.state().level();
         if request.level < level {
             return Err(Refused::TooOld {
