@@ -16,6 +16,7 @@ mod raft;
 pub mod start;
 pub mod state;
 pub mod status;
+mod store;
 
 pub use command::{Command, Done, Outcome, Rejected};
 pub use error::Error;
