@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver as _;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -27,6 +28,7 @@ use crate::coordinate::{Coordinator, Leadership};
 use crate::handle::{Failure, Heard};
 use crate::identity::{MemberId, NodeId};
 use crate::policy::Policy;
+use crate::raft::index;
 use crate::start::Timing;
 use crate::state::State;
 use crate::status::{Member, Role, Status};
@@ -153,10 +155,9 @@ impl Inside {
         let metrics = self
             .raft
             .get()
-            .map(|raft| openraft::async_runtime::watch::WatchReceiver::borrow_watched(&raft.metrics()).clone());
+            .map(|raft| raft.metrics().borrow_watched().clone());
         let (voters, applied, committed) = metrics.map_or_else(Default::default, |metrics| {
             let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-            let index = |id: Option<_>| id.map_or(0, |id: openraft::type_config::alias::LogIdOf<_>| id.index);
             let committed = metrics.cluster_committed.max(metrics.local_committed);
             (voters, index(metrics.last_applied), index(committed))
         });

@@ -93,8 +93,6 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 const JOIN_PAUSE: Duration = Duration::from_millis(300);
 /// How long one node may take to answer.
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a node may take to apply what it had applied before it stopped.
-const RECOVERY: Duration = Duration::from_secs(30);
 /// How long a cluster may take to begin.
 const BEGIN: Duration = Duration::from_secs(10);
 
@@ -159,7 +157,8 @@ async fn run(options: Options) -> Result<Arc<Inside>, Error> {
     Ok(inside)
 }
 
-/// Puts the parts together and starts them. Raft answers nobody before its state is recovered.
+/// Puts the parts together and starts them. While it is built, Raft applies again whatever was
+/// committed here, so nobody sees a state older than before the stop.
 async fn enter(
     inside: &Arc<Inside>,
     lines: Lines,
@@ -171,8 +170,6 @@ async fn enter(
     let (log, machine) = (inside.store.log(), inside.store.machine());
     let raft = Raft::new(me.0, settings, Network::new(lines), log, machine).await;
     let raft = raft.map_err(|error| Error::Store(format!("consensus cannot start: {error}")))?;
-    let recovered = raft.wait_for_recovery(Some(RECOVERY)).await;
-    recovered.map_err(|error| Error::Store(format!("the state is not recovered: {error}")))?;
     let surroundings = Surroundings {
         me,
         node: inside.identity.node.clone(),
@@ -350,3 +347,6 @@ fn other_data(ours: &ClusterId, theirs: &ClusterId) -> Error {
     let [ours, theirs] = [ours, theirs].map(ToString::to_string);
     Refused::OtherData { ours, theirs }.into()
 }
+
+#[cfg(test)]
+mod tests;
