@@ -7,6 +7,7 @@
 //! This crate knows no HTTP, no OpenAI and no actors. openraft's types stay inside it.
 
 pub mod command;
+pub mod coordinate;
 pub mod error;
 pub mod handle;
 pub mod identity;
