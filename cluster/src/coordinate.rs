@@ -2,5 +2,7 @@
 
 pub mod judge;
 mod latest;
+pub mod lender;
 
 pub use judge::Judge;
+pub use lender::Lender;
