@@ -40,7 +40,10 @@ pub(super) struct Holdings {
 impl Holdings {
     /// A directive came: says of each share how long it is valid from now on.
     pub(super) fn take(&mut self, directive: &mut Directive, now: Duration) {
-        let sent = self.sent.iter().find(|(number, _)| *number == directive.sequence);
+        let sent = self
+            .sent
+            .iter()
+            .find(|(number, _)| *number == directive.sequence);
         let passed = sent.map(|(_, at)| now.saturating_sub(*at));
         for (id, share) in &mut directive.shares {
             let valid = Duration::from_millis(share.valid_ms);
@@ -67,7 +70,10 @@ impl Holdings {
     /// A report is about to go: says in it what the node holds.
     pub(super) fn fill(&mut self, report: &mut Report, now: Duration) {
         for (id, demand) in &report.demand {
-            self.limits.entry(id.clone()).or_default().note(id, *demand, now);
+            self.limits
+                .entry(id.clone())
+                .or_default()
+                .note(id, *demand, now);
         }
         for (id, holding) in &mut self.limits {
             if !report.demand.contains_key(id) {
@@ -102,7 +108,12 @@ impl Holding {
     /// The node neither uses nor wants it: it goes by the latest share that had time to arrive.
     fn silent(&mut self, id: &LimitId, now: Duration) -> Demand {
         let arrived = |lent: &&Lent| now.saturating_sub(lent.came) >= TAKEN_AFTER;
-        let taken = self.shares.iter().filter(arrived).map(|lent| lent.number).max();
+        let taken = self
+            .shares
+            .iter()
+            .filter(arrived)
+            .map(|lent| lent.number)
+            .max();
         let rate = id.kind != LimitKind::Concurrency;
         let demand = Demand {
             used: if rate { self.demand.used } else { 0 },
@@ -118,13 +129,19 @@ impl Holding {
         let amount = valid.map(|lent| lent.amount).max();
         let parts = LATELY as u64;
         let oldest = (now.as_secs() + 1).saturating_sub(parts * LATELY_PART_S);
-        while self.spent.front().is_some_and(|(second, _)| *second < oldest) {
+        while self
+            .spent
+            .front()
+            .is_some_and(|(second, _)| *second < oldest)
+        {
             self.spent.pop_front();
         }
         let mut lately = [0_u64; LATELY];
         for (second, spent) in &self.spent {
             let part = now.as_secs().saturating_sub(*second) / LATELY_PART_S;
-            let part = usize::try_from(part).ok().and_then(|part| lately.get_mut(part));
+            let part = usize::try_from(part)
+                .ok()
+                .and_then(|part| lately.get_mut(part));
             if let Some(sum) = part {
                 *sum = sum.saturating_add(*spent);
             }

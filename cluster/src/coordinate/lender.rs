@@ -80,7 +80,8 @@ impl Lender {
         *self = Lender {
             prior,
             begun: now,
-            number: term << TERM_SHIFT,
+            // leadership may come back within a term: numbers go on growing
+            number: self.number.max(term << TERM_SHIFT),
             ..Lender::default()
         };
     }

@@ -102,7 +102,9 @@ fn age(evidence: &mut Evidence, by: Duration) {
     if let Some(left) = &mut evidence.retry_after_ms {
         *left = left.saturating_sub(millis.into());
     }
-    let seconds = usize::try_from(by.as_secs()).unwrap_or(BUCKETS).min(BUCKETS);
+    let seconds = usize::try_from(by.as_secs())
+        .unwrap_or(BUCKETS)
+        .min(BUCKETS);
     evidence.buckets.rotate_right(seconds % BUCKETS);
     evidence.buckets[..seconds].fill(Calls::default());
 }
@@ -192,9 +194,16 @@ mod tests {
         let mut unknown = directive(77);
         outbox.take(&mut unknown, ms(3_950));
         assert_eq!(unknown.shares[&id].valid_ms, 0);
-        assert!(!outbox.next(ms(4_000)).held.contains_key(&id) || {
-            outbox.next(ms(4_001)).held.get(&id).and_then(|held| held.amount).is_none()
-        });
+        assert!(
+            !outbox.next(ms(4_000)).held.contains_key(&id) || {
+                outbox
+                    .next(ms(4_001))
+                    .held
+                    .get(&id)
+                    .and_then(|held| held.amount)
+                    .is_none()
+            }
+        );
     }
 
     #[test]
