@@ -2,3 +2,4 @@
 //! one service: outward cannot fail, inward names the field that is missing or wrong.
 
 pub(crate) mod pulse;
+pub(crate) mod raft;
