@@ -197,10 +197,26 @@ impl Inside {
             None => BTreeSet::new(),
         };
         alive.insert(self.me());
+        alive.extend(self.answering());
         if let Some(leader) = leader.filter(|_| self.is_connected()) {
             alive.insert(leader);
         }
         alive
+    }
+
+    /// Members that answered this node's heartbeats lately, while it leads.
+    fn answering(&self) -> Vec<MemberId> {
+        let Some(raft) = self.raft.get() else {
+            return Vec::new();
+        };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let patience = self.timing.election_max * 2;
+        let lately = metrics.heartbeat.iter().flatten().filter(|(_, at)| {
+            at.as_ref()
+                .is_some_and(|at| openraft::Instant::elapsed(&**at) < patience)
+        });
+        lately.map(|(member, _)| MemberId(*member)).collect()
     }
 
     /// A member's number by its name.
