@@ -19,6 +19,7 @@ mod disk;
 mod entry;
 mod faults;
 mod frame;
+mod framing;
 mod keeper;
 mod log;
 mod machine;
@@ -135,6 +136,7 @@ fn open_checked(
     *owner = named.map(|(_, name)| name.as_str().to_owned());
     let disk = Arc::new(Disk::open(dir, reserve)?);
     let path = dir.join("db");
+    framing::check(&path)?;
     let fresh = mark.is_none();
     let db = match Db::open(&path, fresh) {
         // recovery needs room; what it did not finish it does again
