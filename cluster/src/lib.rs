@@ -18,6 +18,7 @@ mod raft;
 pub mod start;
 pub mod state;
 pub mod status;
+mod store;
 mod tls;
 mod transport;
 mod wire;

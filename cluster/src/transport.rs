@@ -39,19 +39,12 @@ use crate::handle::Order;
 use crate::identity::{ClusterId, MemberId, NodeId};
 use crate::pulse::{Directive, Report};
 use crate::raft::{Peer, TypeConfig};
+use crate::store::SnapshotFile;
 
 pub(crate) use door::Door;
 pub(crate) use lines::{Lines, Origin};
 pub(crate) use network::Network;
 pub(crate) use peers::Peers;
-
-/// A snapshot as a file, complete and checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SnapshotFile {
-    pub(crate) path: PathBuf,
-    pub(crate) bytes: u64,
-    pub(crate) sha256: [u8; 32],
-}
 
 /// A node that wants to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]

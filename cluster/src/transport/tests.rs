@@ -29,9 +29,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::network::Link;
-use super::{
-    Core, Door, JoinRequest, Joined, Lines, Network, Origin, Peers, Seat, SnapshotFile, Stopped,
-};
+use super::{Core, Door, JoinRequest, Joined, Lines, Network, Origin, Peers, Seat, Stopped};
 use crate::command::{Change, Command, Done, Outcome, RequestId};
 use crate::error::Error;
 use crate::handle::Order;
@@ -39,6 +37,7 @@ use crate::identity::{ClusterId, MemberId, NodeId};
 use crate::pulse::{Directive, Report};
 use crate::raft::{Peer, TypeConfig};
 use crate::start::TlsFiles;
+use crate::store::SnapshotFile;
 use crate::tls::Keyring;
 
 pub(super) fn node(name: &str) -> NodeId {

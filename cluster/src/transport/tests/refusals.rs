@@ -19,10 +19,10 @@ use crate::transport::lines::Purpose;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn unreachable(error: RPCError<crate::TypeConfig>) -> String {
-    match error {
-        RPCError::Unreachable(error) => error.to_string(),
-        other => panic!("not unreachable: {other}"),
-    }
+    let RPCError::Unreachable(error) = error else {
+        panic!("not unreachable: {error}");
+    };
+    error.to_string()
 }
 
 #[tokio::test]

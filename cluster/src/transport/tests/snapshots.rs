@@ -15,7 +15,7 @@ use v1::snapshot_chunk::Part;
 
 use super::{Chair, Open, link, n2, option};
 use crate::raft::TypeConfig;
-use crate::transport::SnapshotFile;
+use crate::store::SnapshotFile;
 use crate::transport::call::{TO, signed};
 use crate::transport::lines::Purpose;
 use crate::wire::raft::snapshot::{Head, MAX_CHUNK, MAX_SNAPSHOT, head_out};
