@@ -29,7 +29,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::network::Link;
-use super::{Core, Door, JoinRequest, Joined, Lines, Network, Origin, Peers, Seat, Stopped};
+use super::{
+    Core, Door, JoinRequest, Joined, Lines, Network, Origin, Peers, Proposed, Seat, Stopped,
+};
 use crate::command::{Change, Command, Done, Outcome, RequestId};
 use crate::error::Error;
 use crate::handle::Order;
@@ -80,6 +82,14 @@ fn command() -> Command {
         change: Change::CacheEpoch {
             scope: "all".into(),
         },
+    }
+}
+
+/// What comes of it.
+fn agreed() -> Proposed {
+    Proposed {
+        outcome: Outcome::Done(Done::Epoch { epoch: 4 }),
+        index: 17,
     }
 }
 
@@ -239,10 +249,10 @@ impl Seat for Chair {
         Ok(self.dir.path().join("incoming"))
     }
 
-    async fn propose(&self, command: Command) -> Result<Outcome, Error> {
+    async fn propose(&self, command: Command) -> Result<Proposed, Error> {
         (self.led)()?;
         self.proposed.lock().push(command);
-        Ok(Outcome::Done(Done::Epoch { epoch: 4 }))
+        Ok(agreed())
     }
 
     async fn read_index(&self) -> Result<u64, Error> {

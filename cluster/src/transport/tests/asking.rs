@@ -7,8 +7,10 @@ use openraft::network::RaftNetworkV2 as _;
 use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest, VoteRequest};
 use openraft::{Entry, EntryPayload, LogId, Vote};
 
-use super::{Chair, Open, cluster, command, heartbeat, link, n2, node, option, peers, stranger};
-use crate::command::{Done, Outcome, Rejected};
+use super::{
+    Chair, Open, agreed, cluster, command, heartbeat, link, n2, node, option, peers, stranger,
+};
+use crate::command::{Rejected, RequestId};
 use crate::error::Error;
 use crate::handle::Order;
 use crate::identity::MemberId;
@@ -78,7 +80,7 @@ async fn a_member_that_does_not_lead_sends_the_caller_on_once() {
     let lines = n2(None);
     let asking = peers(&lines);
     let done = asking.propose(&follower.peer(), &command(), PATIENCE).await;
-    assert_eq!(done.unwrap(), Outcome::Done(Done::Epoch { epoch: 4 }));
+    assert_eq!(done.unwrap(), agreed());
     assert_eq!(*chair.proposed.lock(), vec![command()]);
     let index = asking.read_index(&follower.peer(), PATIENCE).await;
     assert_eq!(index.unwrap(), 42);
@@ -126,6 +128,7 @@ async fn a_node_without_a_cluster_is_let_in_by_the_leader_it_is_sent_to() {
     let leader = Open::new(&Arc::new(Chair::default())).await;
     let seed = sending_on(&leader).await;
     let join = JoinRequest {
+        request: RequestId(1),
         cluster: None,
         node: node("n2"),
         address: "127.0.0.1:9".into(),
@@ -237,6 +240,18 @@ async fn an_override_is_dialled_instead_of_the_advertised_address() {
     advertised.address = "127.0.0.1:1".into();
     let index = peers(&lines).read_index(&advertised, PATIENCE).await;
     assert_eq!(index.unwrap(), 42);
+}
+
+#[tokio::test]
+async fn a_member_that_moved_is_dialled_where_it_is_now() {
+    let door = Open::new(&Arc::new(Chair::default())).await;
+    let lines = n2(None);
+    let mut known = door.peer();
+    known.address = "127.0.0.1:1".into();
+    let asking = peers(&lines);
+    assert!(asking.read_index(&known, PATIENCE).await.is_err());
+    lines.addresses(BTreeMap::from([(node("n1"), door.address.to_string())]));
+    assert_eq!(asking.read_index(&known, PATIENCE).await.unwrap(), 42);
 }
 
 #[tokio::test]

@@ -185,6 +185,7 @@ async fn a_name_other_than_the_caller_s_cannot_be_joined_with() {
     let chair = Arc::new(Chair::default());
     let door = Open::new(&chair).await;
     let join = crate::transport::JoinRequest {
+        request: crate::command::RequestId(1),
         cluster: None,
         node: node("n3"),
         address: "127.0.0.1:1".into(),

@@ -18,7 +18,7 @@ use super::arbitrary::{
 use super::fault::{Fault, fault_in, fault_out};
 use super::snapshot::{Head, MAX_SNAPSHOT, head_in, head_out};
 use super::{BadWire, MAX_INDEX, MAX_TERM, append, entry, member, vote};
-use crate::command::Rejected;
+use crate::command::{Rejected, RequestId};
 use crate::error::{Error, Refused};
 use crate::handle::Order;
 use crate::identity::{ClusterId, MemberId, NodeId};
@@ -290,7 +290,7 @@ fn what_does_not_fit_one_message_waits_for_the_next() {
                 index,
             ),
             payload: EntryPayload::Normal(crate::Command {
-                request: crate::command::RequestId(1),
+                request: RequestId(1),
                 at_ms: 1,
                 by: String::new(),
                 change: big.clone(),
@@ -407,11 +407,12 @@ proptest! {
         node in name(),
         address in "[ -~]{0,260}",
         level in any::<u16>(),
+        request in any::<u128>(),
         member in 0..=MAX_INDEX,
         seal_key in any::<[u8; 32]>(),
     ) {
         let cluster = cluster.map(|name| ClusterId::parse(name.as_str()).unwrap());
-        let join = JoinRequest { cluster, node, address, level };
+        let join = JoinRequest { request: RequestId(request), cluster, node, address, level };
         let back = member::join_in(sent(&member::join_out(&join)));
         prop_assert_eq!(back, Ok(join.clone()));
         let cluster = ClusterId::parse(join.node.as_str()).unwrap();
