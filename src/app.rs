@@ -1,10 +1,12 @@
 //! Composition root: builds every part of a node once, in order, and stops them in reverse.
 
+pub mod agreed;
 mod banner;
 mod deploy;
 mod identity;
 mod node;
 mod serve;
 
+pub use agreed::Agreed;
 pub use node::Node;
 pub use serve::{Say, ServeOptions, serve};

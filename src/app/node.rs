@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use llm_router_cluster::NodeId;
 
+use super::agreed::Agreed;
+use crate::error::{Error, Kind};
 use crate::inference::Engine;
 use crate::types::unix_seconds;
 
@@ -14,6 +16,7 @@ pub struct Node {
     pub id: NodeId,
     /// What it does.
     pub engine: Engine,
+    agreed: Option<Agreed>,
     /// Its HTTP door is on loopback and asks for no credential.
     pub open_loopback: bool,
     /// Wall-clock seconds at start.
@@ -27,10 +30,28 @@ impl Node {
         Node {
             id,
             engine,
+            agreed: None,
             open_loopback,
             started_unix: unix_seconds(),
             ready: AtomicBool::new(false),
         }
+    }
+
+    /// The same node as a member of a cluster.
+    #[must_use]
+    pub fn agreeing(mut self, agreed: Agreed) -> Self {
+        self.agreed = Some(agreed);
+        self
+    }
+
+    /// What can be done with what the nodes agree on.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] on a node that is in no cluster.
+    pub fn agreed(&self) -> Result<&Agreed, Error> {
+        self.agreed
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Unavailable, "this node is in no cluster"))
     }
 
     /// Doors and config are live, and it is not draining.
