@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::rule;
 use super::duration::Span;
+use super::seal::{DOTS, Sealed};
 use crate::types::{ModelName, Priority, RouteName};
 
 pub use settings::{BackoffConfig, BreakerConfig, CacheConfig, RetryConfig, RouteCache};
@@ -227,12 +228,15 @@ pub enum Secret {
         /// File whose content, trimmed, is the secret.
         file: String,
     },
+    /// A literal as the nodes agree on it: readable for them alone, shown nowhere.
+    #[schemars(skip)]
+    Sealed(#[serde(serialize_with = "redact")] Sealed),
     /// The secret itself; shown nowhere.
     Literal(#[serde(serialize_with = "redact")] String),
 }
 
-fn redact<S: serde::Serializer>(_: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str("••••")
+fn redact<T, S: serde::Serializer>(_: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(DOTS)
 }
 
 impl std::fmt::Debug for Secret {
@@ -240,7 +244,7 @@ impl std::fmt::Debug for Secret {
         match self {
             Secret::Env { env } => write!(f, "Secret(env {env})"),
             Secret::File { file } => write!(f, "Secret(file {file})"),
-            Secret::Literal(_) => f.write_str("Secret(••••)"),
+            Secret::Sealed(_) | Secret::Literal(_) => write!(f, "Secret({DOTS})"),
         }
     }
 }
