@@ -67,10 +67,14 @@ pub struct ModelConfig {
     #[serde(default = "default_queue_depth")]
     #[garde(range(max = 1_000_000))]
     pub max_queue_depth: u32,
-    /// Attempts that may run at once.
+    /// Attempts that may run at once, in the whole cluster.
     #[serde(default = "default_concurrency")]
     #[garde(range(min = 1, max = 100_000))]
     pub max_concurrency: u32,
+    /// What the upstream may be sent per minute; limits of the whole cluster.
+    #[serde(default, skip_serializing_if = "RateLimits::is_empty")]
+    #[garde(dive)]
+    pub limits: RateLimits,
     /// Price in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(dive)]
@@ -109,6 +113,7 @@ impl ModelConfig {
             api_key: None,
             max_queue_depth: default_queue_depth(),
             max_concurrency: default_concurrency(),
+            limits: RateLimits::default(),
             price: None,
             options: BTreeMap::new(),
             timeouts: TimeoutsConfig::default(),
@@ -125,6 +130,33 @@ fn default_queue_depth() -> u32 {
 }
 fn default_concurrency() -> u32 {
     64
+}
+
+/// What may be sent in any sixty seconds; unlimited where not said.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate,
+)]
+#[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct RateLimits {
+    /// Requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 1, max = MAX_RATE))]
+    pub rpm: Option<u64>,
+    /// Tokens, prompt and answer together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 1, max = MAX_RATE))]
+    pub tpm: Option<u64>,
+}
+
+/// More per minute than any upstream takes; sums of it over a minute cannot overflow.
+const MAX_RATE: u64 = 1_000_000_000_000;
+
+impl RateLimits {
+    /// Nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == RateLimits::default()
+    }
 }
 
 /// US dollars per million tokens.
