@@ -6,6 +6,7 @@
 pub mod labels;
 
 pub(super) mod calls;
+mod cluster;
 mod gauges;
 mod instruments;
 
@@ -28,6 +29,7 @@ use crate::telemetry::record::RequestRecord;
 use crate::types::{ModelName, Priority, RouteName};
 
 pub use self::calls::{Active, AttemptOutcome, AttemptRecord, GrpcCall, HttpCall};
+pub use self::cluster::ClusterLevels;
 pub use self::labels::{ConfiguredModel, MAX_NAMES, NONE, OTHER, provider_name};
 
 /// Most series of `llm_router.requests`, whose five labels multiply; beyond it the SDK counts

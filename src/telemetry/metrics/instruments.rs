@@ -67,6 +67,7 @@ pub(super) struct Instruments {
     pub(super) similarity: Histogram<f64>,
     pub(super) actor_restarts: Counter<u64>,
     pub(super) config_reloads: Counter<u64>,
+    pub(super) proposals: Counter<u64>,
 }
 
 /// Builds instruments of one meter; three words each: name, unit, description.
@@ -128,6 +129,7 @@ impl Instruments {
             similarity: meter.f64_histogram("llm_router.semantic.similarity").with_unit("{cosine}").with_description("Cosine of the best candidate a semantic lookup judged.").with_boundaries(COSINES.to_vec()).build(),
             actor_restarts: make.count("llm_router.actor.restarts", "{restart}", "Actors restarted by their supervisor."),
             config_reloads: make.count("llm_router.config.reloads", "{reload}", "Changes of the routing configuration, by result."),
+            proposals: make.count("llm_router.cluster.proposals", "{proposal}", "Changes this node asked the cluster to agree on, by kind and outcome."),
         }
     }
 }
