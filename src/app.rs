@@ -7,6 +7,6 @@ mod identity;
 mod node;
 mod serve;
 
-pub use agreed::Agreed;
+pub use agreed::{Agreed, author};
 pub use node::Node;
 pub use serve::{Say, ServeOptions, serve};
