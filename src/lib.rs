@@ -24,6 +24,7 @@
 pub mod api;
 pub mod app;
 pub mod breaker;
+pub mod bridge;
 pub mod cache;
 pub mod cli;
 pub mod config;

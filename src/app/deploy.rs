@@ -24,7 +24,8 @@ pub(super) async fn apply(engine: &Engine, config: RoutingConfig) -> Result<u64,
     if !problems.is_empty() {
         return Err(Error::new(Kind::InvalidConfig, problems.join("\n")));
     }
-    let revision = engine.apply(config, deployments).await?;
+    let revision = engine.config().0.next();
+    engine.apply(revision, config, deployments).await?;
     Ok(revision.0)
 }
 

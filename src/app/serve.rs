@@ -18,6 +18,7 @@ use super::identity;
 use super::node::Node;
 use crate::api::grpc::GrpcDoor;
 use crate::api::http::{routes, server};
+use crate::bridge::Bridge;
 use crate::cache::embed::Embedder;
 use crate::cache::{AnswerCache, Settings};
 use crate::config::detect::Found;
@@ -92,6 +93,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     let engine = Engine::start(Parts {
         cache,
         metrics: telemetry.metrics().clone(),
+        bridge: Bridge::alone(),
     })
     .await?;
     apply(&engine, loaded.routing.clone()).await?;

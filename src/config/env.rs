@@ -13,6 +13,12 @@ pub struct Environment {
     pub http: Option<String>,
     /// `LLM_ROUTER_GRPC`: `host:port`.
     pub grpc: Option<String>,
+    /// `LLM_ROUTER_CLUSTER`: `host:port`.
+    pub cluster: Option<String>,
+    /// `LLM_ROUTER_JOIN`: nodes to join, `host:port`, with commas between.
+    pub join: Option<String>,
+    /// `LLM_ROUTER_ADVERTISE`: `host:port`.
+    pub advertise: Option<String>,
     /// `LLM_ROUTER_LOG`: `text` or `json`.
     pub log: Option<String>,
     /// `LLM_ROUTER_MODELS`: holds a directory for each embedding model.
@@ -43,6 +49,9 @@ impl Environment {
             data: path("LLM_ROUTER_DATA"),
             http: lookup("LLM_ROUTER_HTTP"),
             grpc: lookup("LLM_ROUTER_GRPC"),
+            cluster: lookup("LLM_ROUTER_CLUSTER"),
+            join: lookup("LLM_ROUTER_JOIN"),
+            advertise: lookup("LLM_ROUTER_ADVERTISE"),
             log: lookup("LLM_ROUTER_LOG"),
             models: path("LLM_ROUTER_MODELS"),
             addr: lookup("LLM_ROUTER_ADDR"),

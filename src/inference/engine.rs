@@ -13,6 +13,7 @@ use super::reply::Reply;
 use super::retry::RetryBudget;
 use super::state::{Deployment, State};
 use crate::breaker::Mode;
+use crate::bridge::{self, Bridge};
 use crate::cache::AnswerCache;
 use crate::config::RoutingConfig;
 use crate::error::{Error, Kind};
@@ -52,6 +53,8 @@ pub struct Parts {
     pub cache: AnswerCache,
     /// Instruments.
     pub metrics: Metrics,
+    /// The way to the cluster.
+    pub bridge: Bridge,
 }
 
 /// The node's engine. Cheap to clone; all clones are the same engine.
@@ -67,6 +70,7 @@ pub(super) struct Inner {
     pub(super) recorder: Recorder,
     pub(super) budget: Mutex<RetryBudget>,
     fleet: Fleet,
+    bridge: Bridge,
     applying: tokio::sync::Mutex<()>,
     dice: AtomicU64,
 }
@@ -103,6 +107,7 @@ impl Engine {
             recorder,
             budget: Mutex::new(RetryBudget::new(Moment::now())),
             fleet,
+            bridge: parts.bridge,
             applying: tokio::sync::Mutex::default(),
             dice: AtomicU64::new(rand::random()),
         };
@@ -111,15 +116,17 @@ impl Engine {
         })
     }
 
-    /// Puts a checked config in service. Requests already running end under the old one.
+    /// Puts a checked config in service under the revision it was agreed on with. Requests already
+    /// running end under the old one.
     ///
     /// # Errors
     /// [`Kind::InvalidConfig`] when it does not compile; the old one stays.
     pub(crate) async fn apply(
         &self,
+        revision: Revision,
         config: RoutingConfig,
         deployments: Vec<Deployment>,
-    ) -> Result<Revision, Error> {
+    ) -> Result<(), Error> {
         let _one_at_a_time = self.inner.applying.lock().await;
         let table = RoutingTable::compile(&config)
             .map_err(|bad| Error::new(Kind::InvalidConfig, bad.to_string()).with_source(bad))?;
@@ -143,7 +150,9 @@ impl Engine {
             .fleet
             .apply(deployments, &config.circuit_breaker)
             .await?;
-        let revision = self.inner.state.load().revision.next();
+        if let Some(cluster) = self.inner.bridge.link() {
+            cluster.set_policy(bridge::policy(&config));
+        }
         self.inner.cache.reconfigure(config.cache);
         let state = State {
             revision,
@@ -152,7 +161,7 @@ impl Engine {
             models,
         };
         self.inner.state.store(Arc::new(state));
-        Ok(revision)
+        Ok(())
     }
 
     /// Answers a request of the embedding application.

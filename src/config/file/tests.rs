@@ -62,9 +62,9 @@ fn an_unknown_key_comes_with_the_nearest_known_one() {
         shown.contains("^^^^^^^^^^^^^^ did you mean `max_concurrency`?"),
         "{shown}"
     );
-    let shown = refusal("cluster: { join: [a] }\n");
+    let shown = refusal("dashboard: { theme: dark }\n");
     assert!(
-        shown.contains("unknown key `cluster`") && shown.contains("known here: "),
+        shown.contains("unknown key `dashboard`") && shown.contains("known here: "),
         "{shown}"
     );
 }
