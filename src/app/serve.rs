@@ -150,7 +150,7 @@ impl Running {
             limits,
             shutdown.clone(),
         ));
-        let door = GrpcDoor::open(node.engine.clone(), node.id.as_str()).await;
+        let door = GrpcDoor::open(Arc::clone(node)).await;
         let health = door.health();
         let stop = shutdown.clone();
         tasks.spawn(async move {

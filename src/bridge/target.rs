@@ -19,6 +19,8 @@ pub fn target(name: &ModelName, model: &ModelConfig) -> TargetId {
         None => ("none", ""),
         Some(Secret::Env { env }) => ("env", env.as_str()),
         Some(Secret::File { file }) => ("file", file.as_str()),
+        // the same secret keeps its sealed text from revision to revision
+        Some(Secret::Sealed(sealed)) => ("sealed", sealed.as_str()),
         // a literal has no reference, and a digest of it would let guesses be checked
         Some(Secret::Literal(_)) => ("literal", ""),
     };
