@@ -6,6 +6,8 @@
 //!
 //! This crate knows no HTTP, no OpenAI and no actors. openraft's types stay inside it.
 
+pub mod certs;
+mod clock;
 pub mod command;
 pub mod error;
 pub mod handle;
@@ -16,6 +18,9 @@ mod raft;
 pub mod start;
 pub mod state;
 pub mod status;
+mod tls;
+mod transport;
+mod wire;
 
 pub use command::{Command, Done, Outcome, Rejected};
 pub use error::Error;
