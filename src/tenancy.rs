@@ -22,6 +22,8 @@ mod judge;
 mod keys;
 mod new;
 mod shown;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 
 pub use agreement::Agreement;

@@ -80,7 +80,11 @@ mod tests {
         ] {
             assert_eq!(read(&headers(pairs)).unwrap(), Some("a"), "{pairs:?}");
         }
-        for pairs in [&[][..], &[("authorization", "Basic eA==")], &[("authorization", "x")]] {
+        for pairs in [
+            &[][..],
+            &[("authorization", "Basic eA==")],
+            &[("authorization", "x")],
+        ] {
             assert_eq!(read(&headers(pairs)).unwrap(), None, "{pairs:?}");
         }
     }

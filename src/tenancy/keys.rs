@@ -190,9 +190,7 @@ impl Keys {
         let record = find(state.keys(), id)?;
         permit(caller, record)?;
         let others = || state.keys().values().filter(|other| other.id != id);
-        if keeps_admin_open(record)
-            && !others().any(keeps_admin_open)
-            && others().any(is_in_force)
+        if keeps_admin_open(record) && !others().any(keeps_admin_open) && others().any(is_in_force)
         {
             let problem = "this is the last key with the scope `admin` that does not expire; \
                            make another before it is revoked, or revoke the other keys first";

@@ -93,7 +93,9 @@ impl NewKey {
         scopes: &BTreeSet<Scope>,
         now_ms: u64,
     ) -> Result<KeyRecord, Error> {
-        if self.name.is_empty() || self.name.len() > MAX_NAME || self.name.contains(char::is_control)
+        if self.name.is_empty()
+            || self.name.len() > MAX_NAME
+            || self.name.contains(char::is_control)
         {
             return Err(wrong("name", "must be 1 to 128 bytes of text on one line"));
         }
@@ -105,10 +107,19 @@ impl NewKey {
             ));
         }
         if scopes.is_empty() {
-            return Err(wrong("scopes", "must name at least one of `use` and `admin`"));
+            return Err(wrong(
+                "scopes",
+                "must name at least one of `use` and `admin`",
+            ));
         }
-        if self.life.is_some_and(|life| life.is_zero() || life > MAX_LIFE) {
-            return Err(wrong("expires", "must be longer than nothing and at most 100 years"));
+        if self
+            .life
+            .is_some_and(|life| life.is_zero() || life > MAX_LIFE)
+        {
+            return Err(wrong(
+                "expires",
+                "must be longer than nothing and at most 100 years",
+            ));
         }
         if self.without_quorum > MAX_WITHOUT_QUORUM {
             return Err(wrong("valid_without_quorum", "must be at most 7d"));
@@ -118,7 +129,10 @@ impl NewKey {
             name: self.name.clone(),
             tenant: self.tenant.clone(),
             digest: text.digest().to_hex().to_string(),
-            scopes: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+            scopes: scopes
+                .iter()
+                .map(|scope| scope.as_str().to_owned())
+                .collect(),
             expires_ms: self.life.map(|life| now_ms.saturating_add(millis(life))),
             valid_without_quorum_s: self.without_quorum.as_secs(),
             ..KeyRecord::default()
@@ -155,7 +169,10 @@ mod tests {
             (NewKey::named("a").scopes([]), "scopes"),
             (NewKey::named("a").expires_after(Duration::ZERO), "expires"),
             (NewKey::named("a").expires_after(long), "expires"),
-            (NewKey::named("a").without_quorum(long), "valid_without_quorum"),
+            (
+                NewKey::named("a").without_quorum(long),
+                "valid_without_quorum",
+            ),
         ];
         for (new, field) in cases {
             assert_eq!(refused(&new), field, "{new:?}");
@@ -166,9 +183,17 @@ mod tests {
     fn a_record_holds_a_digest_and_not_the_secret() {
         let text = KeyText::generate();
         let new = NewKey::named("ci").expires_after(Duration::from_secs(1));
-        let record = new.record(&text, &new.scopes_or_default(false), 500).unwrap();
-        assert_eq!((record.id.as_str(), record.expires_ms), (text.id(), Some(1500)));
-        assert_eq!((record.scopes, record.valid_without_quorum_s), (vec!["use".to_owned()], 600));
+        let record = new
+            .record(&text, &new.scopes_or_default(false), 500)
+            .unwrap();
+        assert_eq!(
+            (record.id.as_str(), record.expires_ms),
+            (text.id(), Some(1500))
+        );
+        assert_eq!(
+            (record.scopes, record.valid_without_quorum_s),
+            (vec!["use".to_owned()], 600)
+        );
         assert_eq!(record.digest.len(), 64);
     }
 }

@@ -71,7 +71,10 @@ impl AdminDoor {
         settled.await.map_err(|error| status::report(&error, id))
     }
 
-    async fn read_config(&self, asked: v1::GetConfigRequest) -> Result<v1::GetConfigResponse, Error> {
+    async fn read_config(
+        &self,
+        asked: v1::GetConfigRequest,
+    ) -> Result<v1::GetConfigResponse, Error> {
         let consistency = convert::consistency(asked.consistency)?;
         let at_least = asked.min_revision.map(Revision);
         let shown = self.node.agreed()?.config(consistency, at_least).await?;
@@ -81,13 +84,18 @@ impl AdminDoor {
     async fn apply(&self, call: Call<v1::ApplyConfigRequest>) -> Result<Revision, Error> {
         let expected = call.message.expected_revision.map(Revision);
         let agreed = self.node.agreed()?;
-        agreed.apply(&call.message.config, expected, call.author).await
+        agreed
+            .apply(&call.message.config, expected, call.author)
+            .await
     }
 
     async fn rollback(&self, call: Call<v1::RollbackConfigRequest>) -> Result<Revision, Error> {
         let expected = call.message.expected_revision.map(Revision);
         let to = Revision(call.message.revision);
-        self.node.agreed()?.rollback(to, expected, call.author).await
+        self.node
+            .agreed()?
+            .rollback(to, expected, call.author)
+            .await
     }
 }
 
@@ -177,7 +185,10 @@ impl AdminService for AdminDoor {
         let call = open("RotateKey", call);
         let v1::RotateKeyRequest { id: key, grace_s } = call.message;
         let grace = grace_s.map(Duration::from_secs);
-        let made = self.node.keys.rotate(&call.caller, &key, grace, call.author);
+        let made = self
+            .node
+            .keys
+            .rotate(&call.caller, &key, grace, call.author);
         let made = made.await.map(|made| v1::RotateKeyResponse {
             secret: made.text().to_owned(),
             key: Some(made.shown().clone().into()),

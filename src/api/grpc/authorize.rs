@@ -1,7 +1,6 @@
 //! Asks for a key once there is one. What a call needs is said where its service is mounted, so it
 //! is decided by the service that answers and not by the path that was sent.
 
-
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Extensions, Request, Status};

@@ -138,11 +138,13 @@ pub(super) fn routes<U: UseCase>(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let any = || Authorize::any(keys);
-    Ok(Routes::new(Authorize::scope(keys, Scope::Use).guard(router))
-        .add_service(any().guard(stats))
-        .add_service(health.service(shutdown.clone()))
-        .add_service(any().guard(reflection().build_v1()?))
-        .add_service(any().guard(reflection().build_v1alpha()?)))
+    Ok(
+        Routes::new(Authorize::scope(keys, Scope::Use).guard(router))
+            .add_service(any().guard(stats))
+            .add_service(health.service(shutdown.clone()))
+            .add_service(any().guard(reflection().build_v1()?))
+            .add_service(any().guard(reflection().build_v1alpha()?)),
+    )
 }
 
 impl Door {

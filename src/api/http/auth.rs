@@ -125,14 +125,12 @@ mod tests {
     #[test]
     fn every_route_asks_for_what_it_should() {
         let open = ["/health", "/ready"];
-        let used = [
-            "/chat/completions",
-            "/models",
-            "/models/{*id}",
-            "/generate",
-        ];
+        let used = ["/chat/completions", "/models", "/models/{*id}", "/generate"];
         let routes = routes();
-        assert!(routes.len() > 20, "the door's source reads differently: {routes:?}");
+        assert!(
+            routes.len() > 20,
+            "the door's source reads differently: {routes:?}"
+        );
         for route in &routes {
             let bare = route.strip_prefix("/v1").unwrap_or(route);
             let expected = if open.contains(&route.as_str()) {

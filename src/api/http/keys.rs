@@ -76,7 +76,11 @@ pub(super) async fn revoke(
     request: Request<Body>,
 ) -> Response {
     let caller = auth::caller(request.extensions());
-    let author = author(request_id(&request), caller.name(), &[b"revoke", id.as_bytes()]);
+    let author = author(
+        request_id(&request),
+        caller.name(),
+        &[b"revoke", id.as_bytes()],
+    );
     respond(200, node.keys.revoke(&caller, &id, author).await)
 }
 

@@ -100,7 +100,10 @@ fn a_node_that_hears_of_no_leader_takes_a_key_for_so_long_and_says_why_not() {
     assert!(judge(&keys, &text, &silent(600)).is_ok());
     let refused = judge(&keys, &text, &silent(601)).unwrap_err();
     let words = refused.to_string();
-    assert!(words.contains("601 s") && words.contains("600 s"), "{words}");
+    assert!(
+        words.contains("601 s") && words.contains("600 s"),
+        "{words}"
+    );
     assert_eq!(Error::from(refused).kind, Kind::Unauthenticated);
 }
 
