@@ -40,6 +40,7 @@ pub mod queue;
 pub mod routing;
 mod supervisor;
 pub mod telemetry;
+pub mod tenancy;
 pub mod types;
 
 pub use error::{Error, Kind};

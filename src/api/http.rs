@@ -1,12 +1,14 @@
 //! The HTTP door: OpenAI's paths, `/generate`, admin, health and metrics.
 
 mod admin;
+mod auth;
 mod body;
 mod chat;
 mod errors;
 mod generate;
 mod guard;
 mod health;
+mod keys;
 mod models;
 pub mod server;
 mod sse;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 
 use crate::app::Node;
 use crate::error::{Error, Kind};
@@ -36,6 +38,9 @@ pub fn routes(node: Arc<Node>) -> Router {
         .route("/models/{name}/breaker", put(admin::breaker))
         .route("/routes", get(admin::routes))
         .route("/stats", get(admin::stats))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", delete(keys::revoke))
+        .route("/keys/{id}/rotate", post(keys::rotate))
         .route("/explain", post(admin::explain))
         .route("/cache", get(admin::cache_stats))
         .route("/cache/lookup", post(admin::cache_lookup))
@@ -57,6 +62,10 @@ pub fn routes(node: Arc<Node>) -> Router {
             ))
         })
         .layer(DefaultBodyLimit::disable()) // body.rs holds the one limit
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&node),
+            auth::check,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&node),
             guard::check,

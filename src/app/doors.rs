@@ -124,7 +124,7 @@ impl Tasks {
         let door = (routes(Arc::clone(node)), node.engine.metrics().clone());
         let serving = server::serve(http, door, limits, self.shutdown.clone());
         self.tracker.spawn(serving);
-        let door = GrpcDoor::open(node.engine.clone(), node.id.as_str()).await;
+        let door = GrpcDoor::open(Arc::clone(node)).await;
         let health = door.health();
         let stop = self.shutdown.clone();
         self.tracker.spawn(async move {

@@ -7,6 +7,7 @@ use llm_router_cluster::{NodeId, Revision};
 use super::agreed::Agreed;
 use crate::error::{Error, Kind};
 use crate::inference::Engine;
+use crate::tenancy::Keys;
 use crate::types::unix_seconds;
 
 /// One node.
@@ -16,6 +17,8 @@ pub struct Node {
     pub id: NodeId,
     /// What it does.
     pub engine: Engine,
+    /// Who may call it.
+    pub keys: Keys,
     agreed: Option<Agreed>,
     /// Its HTTP door is on loopback and asks for no credential.
     pub open_loopback: bool,
@@ -30,6 +33,7 @@ impl Node {
         Node {
             id,
             engine,
+            keys: Keys::none(),
             agreed: None,
             open_loopback,
             started_unix: unix_seconds(),
@@ -41,6 +45,13 @@ impl Node {
     #[must_use]
     pub fn agreeing(mut self, agreed: Agreed) -> Self {
         self.agreed = Some(agreed);
+        self
+    }
+
+    /// The same node, asking for these keys.
+    #[must_use]
+    pub fn asking(mut self, keys: Keys) -> Self {
+        self.keys = keys;
         self
     }
 
