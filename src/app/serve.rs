@@ -10,7 +10,7 @@ use llm_router_cluster::handle::Failure;
 use serde_json::json;
 
 use super::agreeing::Beginning;
-use super::doors::{Addresses, Bound, Running, Tasks};
+use super::doors::{Addresses, Bound, Running, Tasks, ask_for_keys};
 use super::lifeline::{End, Signals, end};
 use super::node::Node;
 use super::{banner, clustering, identity};
@@ -22,6 +22,7 @@ use crate::config::detect::Found;
 use crate::config::watch::Follower;
 use crate::inference::{Engine, Parts};
 use crate::telemetry::{self, Telemetry};
+use crate::tenancy::Keys;
 
 /// How long a node that failed may take to write what its cache holds in memory.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -78,7 +79,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
         node: id.as_str().to_owned(),
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
     })?;
-    let doors = Bound::bind(&loaded.node, options.insecure_no_auth).await?;
+    let doors = Bound::bind(&loaded.node).await?;
     let addresses = doors.addresses()?;
     let inner = (doors.cluster, data_dir.as_path());
     let faults = options.faults.clone();
@@ -104,8 +105,13 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     engine
         .metrics()
         .watch_cluster(move || clustering::levels(&known));
-    let node = Node::new(id, engine, addresses.http.ip().is_loopback()).agreeing(agreed.clone());
-    let node = Arc::new(node);
+    let guarded = addresses.beyond_loopback().is_some() && !options.insecure_no_auth;
+    let keys = Keys::of(Arc::new(cluster.clone()), guarded);
+    if guarded {
+        ask_for_keys(addresses, &keys).await?;
+    }
+    let node = Node::new(id, engine, addresses.http.ip().is_loopback());
+    let node = Arc::new(node.agreeing(agreed.clone()).asking(keys));
     let running = tasks.open(&node, (doors.http, doors.grpc)).await;
     node.set_ready(true);
     if let Some(file) = &options.addr_file {
