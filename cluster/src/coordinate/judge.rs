@@ -178,24 +178,25 @@ impl Judge {
         }
     }
 
-    /// Nodes heard of lately, those that drain included.
-    pub fn alive(&self, now: Duration) -> impl Iterator<Item = MemberId> {
-        let live = self.nodes.iter().filter(move |(_, node)| node.is_live(now));
-        live.map(|(member, _)| *member)
+    /// The latest of a node's reports, by its number; 0 before the first.
+    pub fn heard(&self, member: MemberId) -> u64 {
+        let node = self.nodes.get(&member);
+        node.map_or(0, |node| node.latest.sequence())
     }
 
     /// Sums over the nodes alive.
     pub fn figures(&self, now: Duration) -> Figures {
         let mut figures = Figures::default();
-        for node in self.nodes.values().filter(|node| node.is_live(now)) {
+        for (member, node) in self.nodes.iter().filter(|(_, node)| node.is_live(now)) {
             figures.nodes += 1;
+            figures.alive.push(*member);
             for (name, count) in &node.report.usage {
                 let sum = figures.usage.entry(name.clone()).or_default();
                 *sum = sum.saturating_add(*count);
             }
         }
-        let live: BTreeSet<_> = self.alive(now).collect();
-        let suspects = self.suspects.iter().filter(|(_, by)| live.contains(by));
+        let suspects = self.suspects.iter();
+        let suspects = suspects.filter(|(_, by)| figures.alive.contains(by));
         let suspects = suspects.map(|(target, member)| (*member, target.clone()));
         figures.path_suspects = suspects.take(MAX_SUSPECTS).collect();
         figures

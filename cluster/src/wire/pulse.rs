@@ -7,7 +7,8 @@ use llm_router_proto::llm_router::cluster::v1;
 use crate::identity::{BootId, MemberId};
 use crate::policy::{LimitId, LimitKind};
 use crate::pulse::{
-    BUCKETS, Calls, Demand, Directive, Evidence, Figures, MAX_FAILURE_AGES, Probe, Report, Share,
+    BUCKETS, Calls, Demand, Directive, Evidence, Figures, Held, LATELY, MAX_FAILURE_AGES, Probe,
+    Report, Share,
 };
 use crate::state::{MAX_BREAKERS, TargetId};
 
@@ -41,6 +42,7 @@ impl From<Report> for v1::Report {
             demand: report.demand.into_iter().map(demand_out).collect(),
             usage: report.usage,
             draining: report.draining,
+            held: report.held.into_iter().map(held_out).collect(),
         }
     }
 }
@@ -56,6 +58,7 @@ impl TryFrom<v1::Report> for Report {
             demand: keyed(report.demand, demand_in, "demand", MAX_LIMITS)?,
             usage: counters(report.usage, "usage")?,
             draining: report.draining,
+            held: keyed(report.held, held_in, "held", MAX_LIMITS)?,
         })
     }
 }
@@ -176,6 +179,29 @@ fn demand_in(demand: v1::Demand) -> Result<(LimitId, Demand), BadPulse> {
     Ok((limit.try_into()?, stated))
 }
 
+fn held_out((limit, held): (LimitId, Held)) -> v1::Held {
+    let told = held.lately.iter().rposition(|spent| *spent > 0);
+    let told = told.map_or(0, |last| last + 1);
+    v1::Held {
+        limit: Some(limit.into()),
+        amount: held.amount,
+        lately: held.lately.into_iter().take(told).collect(),
+    }
+}
+
+fn held_in(held: v1::Held) -> Result<(LimitId, Held), BadPulse> {
+    let limit = held.limit.ok_or(bad("held.limit", "is missing"))?;
+    if held.lately.len() > LATELY {
+        return Err(bad("held.lately", "has too many parts"));
+    }
+    let mut lately = [0; LATELY];
+    for (part, spent) in lately.iter_mut().zip(held.lately) {
+        *part = spent;
+    }
+    let amount = held.amount;
+    Ok((limit.try_into()?, Held { amount, lately }))
+}
+
 impl From<Directive> for v1::Directive {
     fn from(directive: Directive) -> Self {
         v1::Directive {
@@ -225,13 +251,21 @@ fn share_in(share: v1::Share) -> Result<(LimitId, Share), BadPulse> {
 impl From<Figures> for v1::Figures {
     fn from(figures: Figures) -> Self {
         let suspects = figures.path_suspects.into_iter();
+        let spent = figures.spent.into_iter();
         v1::Figures {
             nodes: figures.nodes,
+            alive: figures.alive.into_iter().map(|member| member.0).collect(),
             usage: figures.usage,
             path_suspects: suspects
                 .map(|(member, target)| v1::PathSuspect {
                     member: member.0,
                     target: target.0,
+                })
+                .collect(),
+            spent: spent
+                .map(|(limit, amount)| v1::Spent {
+                    limit: Some(limit.into()),
+                    amount,
                 })
                 .collect(),
         }
@@ -254,10 +288,17 @@ impl TryFrom<v1::Figures> for Figures {
             .collect::<Result<_, BadPulse>>()?;
         Ok(Figures {
             nodes: figures.nodes,
+            alive: figures.alive.into_iter().map(MemberId).collect(),
             usage: counters(figures.usage, "figures.usage")?,
             path_suspects: suspects,
+            spent: keyed(figures.spent, spent_in, "figures.spent", MAX_LIMITS)?,
         })
     }
+}
+
+fn spent_in(spent: v1::Spent) -> Result<(LimitId, u64), BadPulse> {
+    let limit = spent.limit.ok_or(bad("spent.limit", "is missing"))?;
+    Ok((limit.try_into()?, spent.amount))
 }
 
 fn target(text: String, field: &'static str) -> Result<TargetId, BadPulse> {

@@ -9,7 +9,8 @@ use super::{BadPulse, bad};
 use crate::identity::{BootId, MemberId};
 use crate::policy::{LimitId, LimitKind};
 use crate::pulse::{
-    BUCKETS, Calls, Demand, Directive, Evidence, Figures, MAX_FAILURE_AGES, Probe, Report, Share,
+    BUCKETS, Calls, Demand, Directive, Evidence, Figures, Held, LATELY, MAX_FAILURE_AGES, Probe,
+    Report, Share,
 };
 use crate::state::TargetId;
 
@@ -156,13 +157,16 @@ fn report() -> impl Strategy<Value = Report> {
         wanted,
         taken,
     });
+    let held = any::<(Option<u64>, [u64; LATELY])>();
+    let held = held.prop_map(|(amount, lately)| Held { amount, lately });
     let parts = (
         btree_map(target(), evidence(), 0..5),
         btree_map(limit(), demand, 0..5),
         btree_map("[a-z/]{1,12}", any::<u64>(), 0..5),
+        btree_map(limit(), held, 0..5),
     );
     (any::<(u64, u64, bool)>(), parts).prop_map(|((boot, sequence, draining), parts)| {
-        let (evidence, demand, usage) = parts;
+        let (evidence, demand, usage, held) = parts;
         Report {
             boot: BootId(boot),
             sequence,
@@ -170,6 +174,7 @@ fn report() -> impl Strategy<Value = Report> {
             demand,
             usage,
             draining,
+            held,
         }
     })
 }
@@ -185,11 +190,15 @@ fn directive() -> impl Strategy<Value = Directive> {
         any::<u32>(),
         btree_map("[a-z/]{1,12}", any::<u64>(), 0..5),
         vec(suspect, 0..4),
+        btree_map(limit(), any::<u64>(), 0..4),
+        vec(any::<u64>().prop_map(MemberId), 0..4),
     );
-    let figures = figures.prop_map(|(nodes, usage, path_suspects)| Figures {
+    let figures = figures.prop_map(|(nodes, usage, path_suspects, spent, alive)| Figures {
         nodes,
+        alive,
         usage,
         path_suspects,
+        spent,
     });
     (
         any::<(u64, u64, u64)>(),
