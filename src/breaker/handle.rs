@@ -222,6 +222,7 @@ impl BreakerHandle {
                 era: view.0.overlay.map_or(0, |overlay| overlay.era),
                 probe: None,
                 admitted: now,
+                lease_until: None,
             }),
             Verdict::Refuse(why) => Err(Denied::Left(why)),
             Verdict::Probe => self.ask().await,
