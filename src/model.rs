@@ -3,6 +3,7 @@
 mod actor;
 mod attempt;
 mod handle;
+mod ping;
 mod profile;
 mod purse;
 mod stream;

@@ -26,6 +26,8 @@ pub struct Ticket {
     pub probe: Option<ProbeId>,
     /// When it was admitted.
     pub admitted: Moment,
+    /// For a probe on a lease: when the lease ends. Another node may probe soon after.
+    pub lease_until: Option<Moment>,
 }
 
 /// The breaker's answer to one attempt.

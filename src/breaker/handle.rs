@@ -169,6 +169,15 @@ impl BreakerHandle {
         done.map_err(|_| Restarting)?.map_err(|_| Restarting)
     }
 
+    /// This node is the one to probe the upstream, and no probe runs.
+    pub(crate) fn awaits_probe(&self, now: Moment) -> bool {
+        let BreakerView(snapshot) = self.view();
+        let leased = snapshot
+            .overlay
+            .is_some_and(|overlay| overlay.lease_until.is_some());
+        leased && snapshot.mode == Mode::Auto && snapshot.verdict(now) == Verdict::Probe
+    }
+
     /// What this node has seen, for the leader; counts are read, not taken.
     pub(crate) fn evidence(&self, in_flight: u32, now: Moment) -> Option<Evidence> {
         let ledger = self.inner.ledger.load();
@@ -222,6 +231,7 @@ impl BreakerHandle {
                 era: view.0.overlay.map_or(0, |overlay| overlay.era),
                 probe: None,
                 admitted: now,
+                lease_until: None,
             }),
             Verdict::Refuse(why) => Err(Denied::Left(why)),
             Verdict::Probe => self.ask().await,

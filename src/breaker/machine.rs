@@ -196,12 +196,14 @@ impl Machine {
             era: self.overlay.map_or(0, |overlay| overlay.era),
             probe: None,
             admitted: now,
+            lease_until: None,
         };
         let admission = match self.snapshot(now).verdict(now) {
             Verdict::Refuse(refused) => Admission::Refuse(refused),
             Verdict::Pass => Admission::Pass(ticket),
             Verdict::Probe => Admission::Probe(Ticket {
                 probe: Some(self.start_probe(now)),
+                lease_until: self.overlay.and_then(|overlay| overlay.lease_until),
                 ..ticket
             }),
         };

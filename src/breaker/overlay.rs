@@ -14,6 +14,9 @@
 //! The times are counted by this node's clock from its own apply. What an isolated node waits for
 //! is in its own machine: adopting a record puts it there ([`super::Machine`]).
 //!
+//! A leased probe that shows no sign of life is cut off when the lease ends, for another node may
+//! probe soon after. One whose answer is already flowing is not: its client is served.
+//!
 //! Deliberately not here: a request a second through the breaker when every candidate is open. That
 //! would be a second probe beside the holder's, and with it the promise of at most one probe in
 //! flight in the whole cluster. The answer is 503 with the shortest remaining cool-down; the holder
@@ -28,8 +31,8 @@ use super::transition::State;
 use crate::bridge::Agreed;
 use crate::types::Moment;
 
-/// A lease shorter than the first token may take still lets a probe begin this long.
-const MIN_PROBING: Duration = Duration::from_secs(1);
+/// The last part of a lease in which no probe begins, at most: it would have little time.
+const LAST_PART: u32 = 4;
 
 /// An agreed record, read for admissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +75,7 @@ impl Overlay {
             Phase::HalfOpen => State::HalfOpen,
         };
         let lease = Duration::from_millis(record.lease_ms);
-        let probing = lease
-            .saturating_sub(first_token)
-            .max(MIN_PROBING.min(lease));
+        let probing = lease.saturating_sub(first_token.min(lease / LAST_PART));
         let mine = state == State::HalfOpen && agreed.mine;
         Overlay {
             epoch: record.epoch,

@@ -17,7 +17,7 @@ pub struct Settings {
     pub rate_percent: u32,
     /// How long a probe may keep the only place before it counts as lost. Longer than any attempt.
     pub probe_lease: Duration,
-    /// How long the first token may take: a leased probe begins that much before its lease ends.
+    /// How long the first token may take: a leased probe should have that much time.
     pub first_token: Duration,
 }
 

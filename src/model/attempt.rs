@@ -177,6 +177,7 @@ impl ModelHandle {
         };
         let limit = patience.min(timeouts.total);
         let left = started.until(call.deadline);
+        let lease = verdict.lease_left().unwrap_or(Duration::MAX);
         let body = Arc::clone(&call.body);
         let asking = async {
             match self.spec.provider.generate(call).await? {
@@ -186,10 +187,15 @@ impl ModelHandle {
                 Answer::Stream(pieces) => reshape::collect(pieces, &body).await.map(Begun::Whole),
             }
         };
-        let begun = match tokio::time::timeout(limit.min(left), asking).await {
+        let begun = match tokio::time::timeout(limit.min(left).min(lease), asking).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(failure)) => {
                 verdict.failed(&failure);
+                return Err(AttemptError::Failed(failure));
+            }
+            Err(_) if lease < limit.min(left) => {
+                verdict.out_of_time(false);
+                let failure = Failure::timed_out("the probe's lease ended");
                 return Err(AttemptError::Failed(failure));
             }
             Err(_) if left <= limit => {

@@ -38,6 +38,12 @@ impl Verdict {
         }
     }
 
+    /// How long the attempt may go without a sign of life because it is a probe on a lease.
+    pub(super) fn lease_left(&self) -> Option<Duration> {
+        let (ticket, _) = self.leave.as_ref()?;
+        ticket.lease_until.map(|end| self.started.until(end))
+    }
+
     /// The first real delta is here.
     pub(super) fn first_token(&mut self) {
         self.first_token

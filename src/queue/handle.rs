@@ -198,6 +198,12 @@ impl QueueHandle {
         self.inner.slots.start_slowly(Moment::now() + delay);
     }
 
+    /// As many attempts run as may.
+    #[cfg(test)]
+    pub(crate) fn is_saturated(&self) -> bool {
+        self.inner.slots.is_saturated()
+    }
+
     /// A request of this level could neither run nor wait right now, nor take the place of a less
     /// urgent one.
     pub(crate) fn is_full_for(&self, priority: Priority) -> bool {

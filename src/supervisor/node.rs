@@ -173,3 +173,6 @@ impl State {
         Some(child)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use self::shares::{Loans, Part};
 use super::models::Ordered;
 use crate::bridge::{Bridge, Link};
-use crate::model::{ModelHandle, Terms};
+use crate::model::{ModelHandle, ModelMessage, Terms};
 use crate::telemetry::Recorder;
 use crate::types::Moment;
 
@@ -28,6 +28,8 @@ use crate::types::Moment;
 const EVERY: Duration = Duration::from_millis(250);
 /// Urgent reports are at least this far apart; what happens in between goes with the next.
 const APART: Duration = Duration::from_millis(5);
+/// How long a client's request may come and be the probe before the node asks something itself.
+const PROBE_PATIENCE: Duration = Duration::from_millis(250);
 /// How often the node's counters are read for the cluster's figures.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -52,6 +54,8 @@ pub(super) struct State {
     given: Arguments,
     loans: Loans,
     connected: bool,
+    /// Upstreams to be probed here, and since when nobody has.
+    idle: BTreeMap<TargetId, Moment>,
     usage: (Option<Instant>, BTreeMap<String, u64>),
     last: Report,
     prompting: Option<JoinHandle<()>>,
@@ -82,6 +86,7 @@ impl Actor for PulseActor {
             given,
             loans: Loans::default(),
             connected: false,
+            idle: BTreeMap::new(),
             usage: (None, BTreeMap::new()),
             last: Report::default(),
             prompting,
@@ -158,6 +163,7 @@ impl State {
             }
         }
         self.connected = connected;
+        self.probe(&models, now);
         self.show_suspects(link, &heard, &models);
         self.report((link, urgent), &models, (now, instant));
         let expiry = self.loans.next_expiry(instant).filter(|_| connected);
@@ -199,6 +205,25 @@ impl State {
             }
             metrics.limit_share(model.name(), kind.as_str(), Some(amount));
         }
+    }
+
+    /// Sees to it that an upstream that is to be probed here is, though no client asks for it.
+    fn probe(&mut self, models: &[ModelHandle], now: Moment) {
+        let mut idle = BTreeMap::new();
+        for model in models {
+            if !model.shared.breaker.awaits_probe(now) {
+                continue;
+            }
+            let target = &model.spec.target;
+            let since = self.idle.get(target).copied().unwrap_or(now);
+            if now.since(since) < PROBE_PATIENCE {
+                idle.insert(target.clone(), since);
+            } else {
+                // asked too often it does no harm: the breaker lets one probe through at a time
+                model.shared.mailbox.post_owed(ModelMessage::Ping);
+            }
+        }
+        self.idle = idle;
     }
 
     fn show_suspects(&self, link: &dyn Link, heard: &Heard, models: &[ModelHandle]) {
