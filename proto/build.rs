@@ -25,6 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("llm_router.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .btree_map(".")
+        // it holds a key
+        .skip_debug(["llm_router.cluster.v1.JoinResponse"])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -100,23 +100,14 @@ impl Bridge {
     }
 
     /// What is agreed about an upstream, and since when this node knows; nothing without a cluster.
-    /// A record seen for the first time counts from `now`.
+    /// A record that was not seen before counts from `now`.
     pub(crate) fn agreed(&self, target: &TargetId, now: Moment) -> Option<Agreed> {
-        self.look(target, now).map(|(agreed, _)| agreed)
-    }
-
-    /// Looks again: true when the record is another one than was seen before.
-    pub(crate) fn refresh(&self, target: &TargetId, now: Moment) -> bool {
-        self.look(target, now).is_some_and(|(_, news)| news)
-    }
-
-    fn look(&self, target: &TargetId, now: Moment) -> Option<(Agreed, bool)> {
         let inner = self.inner.as_deref()?;
         let mut seen = inner.seen.lock();
-        // read under the lock: two readers must not put an older record over a newer one
+        // read under the lock: of two readers none puts an older record over a newer one
         let record = inner.link.record(target);
         if let Some(known) = seen.get(target).filter(|known| known.record == record) {
-            return Some((known.clone(), false));
+            return Some(known.clone());
         }
         let agreed = Agreed {
             mine: record.holder == Some(inner.link.member()),
@@ -124,7 +115,7 @@ impl Bridge {
             record,
         };
         seen.insert(target.clone(), agreed.clone());
-        Some((agreed, true))
+        Some(agreed)
     }
 
     /// Forgets what was seen of upstreams that are not in service any more.
@@ -134,6 +125,15 @@ impl Bridge {
                 .seen
                 .lock()
                 .retain(|target, _| served.contains(target));
+        }
+    }
+
+    /// What this node may use of a limit on its own word: all of it without a cluster, in one an
+    /// equal part and at least one.
+    pub(crate) fn part_of(&self, limit: u64) -> u64 {
+        match self.link() {
+            None => limit,
+            Some(link) => (limit / u64::from(link.members())).max(1),
         }
     }
 

@@ -33,29 +33,34 @@ use openraft::raft::{
 use openraft::storage::RaftStateMachine;
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 
-use crate::command::{Command, Outcome};
+use crate::command::{Command, Outcome, RequestId};
 use crate::error::Error;
 use crate::handle::Order;
 use crate::identity::{ClusterId, MemberId, NodeId};
 use crate::pulse::{Directive, Report};
 use crate::raft::{Peer, TypeConfig};
+use crate::store::{Machine, SnapshotFile};
 
 pub(crate) use door::Door;
 pub(crate) use lines::{Lines, Origin};
 pub(crate) use network::Network;
 pub(crate) use peers::Peers;
 
-/// A snapshot as a file, complete and checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SnapshotFile {
-    pub(crate) path: PathBuf,
-    pub(crate) bytes: u64,
-    pub(crate) sha256: [u8; 32],
+/// openraft over our store.
+pub(crate) type Raft = openraft::Raft<TypeConfig, Machine>;
+
+/// An outcome, and where in the log it was decided: whoever proposed waits until it is applied.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Proposed {
+    pub(crate) outcome: Outcome,
+    pub(crate) index: u64,
 }
 
 /// A node that wants to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JoinRequest {
+    /// The same for every try of one node to be let in: let in twice is let in once.
+    pub(crate) request: RequestId,
     /// The cluster its data belongs to, if it has any.
     pub(crate) cluster: Option<ClusterId>,
     /// Its name.
@@ -101,7 +106,7 @@ pub(crate) trait Seat: Send + Sync + 'static {
     /// A fresh file for an incoming snapshot.
     fn receiving(&self) -> io::Result<PathBuf>;
     /// Agrees on a command, if this node leads; [`Error::NoQuorum`] if not.
-    async fn propose(&self, command: Command) -> Result<Outcome, Error>;
+    async fn propose(&self, command: Command) -> Result<Proposed, Error>;
     /// The index a linearizable read waits for, if this node leads.
     async fn read_index(&self) -> Result<u64, Error>;
     /// Lets a node in, if this node leads.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llm_router_cluster::NodeId;
+use llm_router_cluster::{NodeId, Revision};
 
 use super::agreed::Agreed;
 use crate::error::{Error, Kind};
@@ -63,6 +63,19 @@ impl Node {
         self.agreed
             .as_ref()
             .ok_or_else(|| Error::new(Kind::Unavailable, "this node is in no cluster"))
+    }
+
+    /// Revision of the config in service; 0 for the node's default.
+    pub fn revision(&self) -> Revision {
+        match &self.agreed {
+            Some(agreed) => agreed.revision(),
+            None => self.engine.config().0,
+        }
+    }
+
+    /// It is a member of a cluster and hears of no leader with a quorum.
+    pub fn is_isolated(&self) -> bool {
+        self.agreed.as_ref().is_some_and(Agreed::is_isolated)
     }
 
     /// Doors and config are live, and it is not draining.

@@ -71,7 +71,7 @@ impl Serve {
 /// # Errors
 /// [`crate::config::Problems`], or why the node could not start.
 pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
-    let mut loaded = load(&verb.flags(), &context.env)?;
+    let loaded = load(&verb.flags(), &context.env)?;
     for warning in &loaded.warnings {
         context.out.note(&format!("warning: {warning}"))?;
     }
@@ -81,17 +81,20 @@ pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
     } else {
         Found::default()
     };
-    loaded.fill(&found);
-    let out = context.out.clone();
     // a banner nobody reads is no reason to stop
+    let out = context.out.clone();
     let say = Arc::new(move |text: &str| drop(out.line(text)));
+    let out = context.out.clone();
+    let complain = Arc::new(move |text: &str| drop(out.note(text)));
     let options = ServeOptions {
         loaded,
         found,
         addr_file: verb.addr_file,
         watch: true,
         insecure_no_auth: verb.insecure_no_auth,
+        faults: verb.faults,
         say,
+        complain,
     };
     match app::serve(options).await? {
         0 => Ok(Code::Ok),

@@ -130,6 +130,11 @@ impl Parsed {
         blake3::hash(self.text.as_bytes())
     }
 
+    /// Problems found after all, with their places.
+    pub fn problems(&self, name: &str, found: Vec<Finding>) -> Problems {
+        Problems::in_text(name, &self.text, Some(&self.document), found)
+    }
+
     /// Gives findings of this file their places.
     pub(super) fn warnings(&self, findings: Vec<Finding>) -> Vec<super::Warning> {
         super::problem::warnings(&self.text, &self.document, findings)

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use llm_router_cluster::Revision;
+use llm_router_cluster::command::{BreakerChange, BreakerStep, Change};
+use llm_router_cluster::state::{self, TargetId};
+use llm_router_cluster::{Author, Revision};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -13,15 +16,20 @@ use super::reply::Reply;
 use super::retry::RetryBudget;
 use super::state::{Deployment, State};
 use crate::breaker::Mode;
-use crate::bridge::{self, Bridge};
+use crate::bridge::{self, Bridge, Link};
 use crate::cache::AnswerCache;
 use crate::config::RoutingConfig;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Retry};
 use crate::routing::{Facts, RoutingTable, Unroutable};
 use crate::supervisor::Fleet;
 use crate::telemetry::{ConfiguredModel, Metrics, Recorder};
 use crate::types::report::{Explanation, ModelStatus, Stats};
 use crate::types::{ChatRequest, ModelName, Moment, RequestId};
+
+/// Longest an operator waits for the cluster to agree.
+const AGREEMENT_PATIENCE: Duration = Duration::from_secs(5);
+/// When trying again makes sense where the cluster does not say.
+const AGREEMENT_RETRY: Duration = Duration::from_secs(1);
 
 /// Which door a request came through, for metrics and the access log.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +108,7 @@ impl Engine {
     /// [`Kind::Internal`] when the actors could not be started.
     pub async fn start(parts: Parts) -> Result<Self, Error> {
         let recorder = Recorder::new(parts.metrics);
-        let fleet = Fleet::start(recorder.metrics().clone()).await?;
+        let fleet = Fleet::start(&recorder, parts.bridge.clone()).await?;
         let inner = Inner {
             state: ArcSwap::default(),
             cache: parts.cache,
@@ -242,10 +250,12 @@ impl Engine {
         (state.revision, Arc::clone(&state.config))
     }
 
-    /// Overrules a model's breaker until it is set to `auto` again or the node restarts.
+    /// Overrules a model's breaker until it is set to `auto` again: on every node of the cluster,
+    /// over restarts; without a cluster on this engine. Returns once it holds here.
     ///
     /// # Errors
-    /// [`Kind::UnknownModel`], or [`Kind::Unavailable`] while the breaker restarts.
+    /// [`Kind::UnknownModel`], or [`Kind::Unavailable`] while the breaker restarts or the cluster
+    /// cannot agree on anything.
     pub async fn force_breaker(&self, model: &str, mode: BreakerMode) -> Result<(), Error> {
         let state = self.inner.state.load_full();
         let Some(handle) = state.models.get(model) else {
@@ -255,12 +265,21 @@ impl Engine {
                 format!("model `{name}` does not exist"),
             ));
         };
-        let mode = match mode {
-            BreakerMode::Auto => Mode::Auto,
-            BreakerMode::ForceOpen => Mode::ForceOpen,
-            BreakerMode::ForceClosed => Mode::ForceClosed,
+        let breaker = &handle.shared.breaker;
+        let forced = match self.inner.bridge.link() {
+            Some(cluster) => {
+                overrule(cluster, breaker.target(), mode).await?;
+                breaker.caught_up().await
+            }
+            None => {
+                let mode = match mode {
+                    BreakerMode::Auto => Mode::Auto,
+                    BreakerMode::ForceOpen => Mode::ForceOpen,
+                    BreakerMode::ForceClosed => Mode::ForceClosed,
+                };
+                breaker.force(mode).await
+            }
         };
-        let forced = handle.shared.breaker.force(mode).await;
         forced.map_err(|_| Error::new(Kind::Unavailable, "the breaker is being restarted"))
     }
 
@@ -274,6 +293,32 @@ impl Engine {
         self.inner.fleet.stop().await;
         self.inner.cache.close().await;
     }
+}
+
+/// Agrees on an operator's word.
+async fn overrule(cluster: &dyn Link, target: &TargetId, mode: BreakerMode) -> Result<(), Error> {
+    let mode = match mode {
+        BreakerMode::Auto => state::Mode::Auto,
+        BreakerMode::ForceOpen => state::Mode::ForceOpen,
+        BreakerMode::ForceClosed => state::Mode::ForceClosed,
+    };
+    let change = Change::Breaker(BreakerChange {
+        target: target.0.clone(),
+        expect: 0, // an override holds whatever was agreed before
+        to: BreakerStep::Override { mode },
+    });
+    let author = Author::new("operator");
+    let agreed = cluster.propose(change, author, AGREEMENT_PATIENCE).await;
+    agreed.map(drop).map_err(|source| {
+        let retry = match &source {
+            llm_router_cluster::Error::NoQuorum { retry_after, .. } => Retry::After(*retry_after),
+            _ => Retry::After(AGREEMENT_RETRY),
+        };
+        let text = format!("the breaker could not be overruled: {source}");
+        Error::new(Kind::Unavailable, text)
+            .with_retry(retry)
+            .with_source(source)
+    })
 }
 
 /// What the rules may look at.

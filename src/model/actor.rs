@@ -202,6 +202,10 @@ impl State {
             .shared
             .breaker
             .reconfigure(self.model.spec.breaker);
+        self.model
+            .shared
+            .wallet
+            .reconfigure(self.model.spec.config.limits);
         if self.model.spec.config.health.is_none() {
             self.model.shared.health.store(0, Ordering::Relaxed);
         }

@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+pub mod check;
 pub mod client;
 pub mod eventually;
 pub mod node;

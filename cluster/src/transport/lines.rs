@@ -64,6 +64,8 @@ pub(crate) struct Lines {
 struct Inner {
     origin: Origin,
     place: RwLock<Option<Place>>,
+    /// Where members are now; what Raft's membership says may be where they once were.
+    addresses: Arc<RwLock<BTreeMap<NodeId, String>>>,
     /// Where connections live, whichever thread asks for them first.
     runtime: tokio::runtime::Handle,
     open: Mutex<BTreeMap<(Purpose, NodeId, String), Channel>>,
@@ -81,6 +83,7 @@ impl Lines {
         let inner = Inner {
             origin,
             place: RwLock::new(None),
+            addresses: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
             open: Mutex::new(BTreeMap::new()),
         };
@@ -92,6 +95,11 @@ impl Lines {
     /// Says who this node is, as soon as it is a member.
     pub(crate) fn introduce(&self, cluster: ClusterId, member: MemberId) {
         *self.inner.place.write() = Some(Place { cluster, member });
+    }
+
+    /// Says where the members are now. Connections look here whenever they are made anew.
+    pub(crate) fn addresses(&self, addresses: BTreeMap<NodeId, String>) {
+        *self.inner.addresses.write() = addresses;
     }
 
     pub(crate) fn node(&self) -> &NodeId {
@@ -132,13 +140,20 @@ impl Lines {
     fn make(&self, whom: Whom) -> Channel {
         let _runtime = self.inner.runtime.enter();
         let keyring = self.inner.origin.keyring.clone();
+        let addresses = Arc::clone(&self.inner.addresses);
+        let dial = &self.inner.origin.dial;
+        let overridden = whom.node.as_ref().is_some_and(|node| dial.contains_key(node));
         // the name stands in the requests; where they go is the connector's business
         Endpoint::from_static("http://node.llm-router.internal")
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
             .connect_with_connector_lazy(service_fn(move |_| {
-                let (whom, keyring) = (whom.clone(), keyring.clone());
+                let (mut whom, keyring) = (whom.clone(), keyring.clone());
+                let moved = whom.node.as_ref().filter(|_| !overridden);
+                if let Some(now) = moved.and_then(|node| addresses.read().get(node).cloned()) {
+                    whom.address = now;
+                }
                 async move { dial(whom, keyring).await.map(TokioIo::new) }
             }))
     }

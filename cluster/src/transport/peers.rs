@@ -14,8 +14,8 @@ use v1::raft_service_client::RaftServiceClient;
 
 use super::call::{CLUSTER, Failure, MAX_MESSAGE, MEMBER, failure, signed, within};
 use super::lines::{Lines, Purpose};
-use super::{JoinRequest, Joined};
-use crate::command::{Command, Outcome, encode};
+use super::{JoinRequest, Joined, Proposed};
+use crate::command::{Command, encode};
 use crate::error::Error;
 use crate::handle::Order;
 use crate::pulse::{Directive, Report};
@@ -51,7 +51,7 @@ impl Peers {
         leader: &Peer,
         command: &Command,
         patience: Duration,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Proposed, Error> {
         let message = v1::ProposeRequest {
             command: encode(command),
         };
@@ -63,9 +63,13 @@ impl Peers {
                 |mut client, request| async move { client.propose(request).await },
             )
             .await?;
-        serde_json::from_slice(&answer.outcome).map_err(|error| {
+        let outcome = serde_json::from_slice(&answer.outcome).map_err(|error| {
             tracing::warn!(%leader, %error, "an outcome cannot be read");
             lost(true)
+        })?;
+        Ok(Proposed {
+            outcome,
+            index: answer.index,
         })
     }
 

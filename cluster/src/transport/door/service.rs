@@ -147,10 +147,11 @@ impl RaftService for Service {
     ) -> Result<Response<v1::ProposeResponse>, Status> {
         caller(self.seat.as_ref(), &request, Door::Member)?;
         let command = decode(&request.into_inner().command).map_err(|bad| told(bad.into()))?;
-        let outcome = self.led(self.seat.propose(command)).await?;
-        let outcome = serde_json::to_vec(&outcome)
+        let proposed = self.led(self.seat.propose(command)).await?;
+        let index = proposed.index;
+        let outcome = serde_json::to_vec(&proposed.outcome)
             .map_err(|error| Status::internal(format!("the outcome has no JSON form: {error}")))?;
-        Ok(Response::new(v1::ProposeResponse { outcome }))
+        Ok(Response::new(v1::ProposeResponse { outcome, index }))
     }
 
     async fn read_index(

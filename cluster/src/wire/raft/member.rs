@@ -4,6 +4,7 @@ use llm_router_proto::llm_router::cluster::v1;
 
 use super::{BadWire, MAX_ADDRESS, MAX_INDEX, at_most, count};
 use crate::handle::Order;
+use crate::command::RequestId;
 use crate::identity::{ClusterId, MemberId, NodeId};
 use crate::raft::Peer;
 use crate::transport::{JoinRequest, Joined};
@@ -44,12 +45,16 @@ pub(crate) fn join_out(join: &JoinRequest) -> v1::JoinRequest {
         node: join.node.to_string(),
         address: join.address.clone(),
         level: u32::from(join.level),
+        request: join.request.0.to_be_bytes().to_vec(),
     }
 }
 
 pub(crate) fn join_in(join: v1::JoinRequest) -> Result<JoinRequest, BadWire> {
     let cluster = join.cluster.as_deref();
+    let request = join.request.try_into();
+    let request = request.map_err(|_| BadWire::bad("join.request", "not 16 bytes"))?;
     Ok(JoinRequest {
+        request: RequestId(u128::from_be_bytes(request)),
         cluster: cluster
             .map(|id| cluster_in(id, "join.cluster"))
             .transpose()?,
