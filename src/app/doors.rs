@@ -48,11 +48,11 @@ pub(super) struct Addresses {
 
 impl Bound {
     /// Binds all doors.
-    pub(super) async fn bind(config: &NodeConfig, insecure: bool) -> anyhow::Result<Self> {
+    pub(super) async fn bind(config: &NodeConfig) -> anyhow::Result<Self> {
         let listen = &config.listen;
         let bound = Bound {
-            http: guarded("--http", &listen.http, insecure).await?,
-            grpc: guarded("--grpc", &listen.grpc, insecure).await?,
+            http: bind("--http", &listen.http).await?,
+            grpc: bind("--grpc", &listen.grpc).await?,
             cluster: bind("--cluster", &listen.cluster).await?,
         };
         let inner = bound.cluster.local_addr()?;
@@ -79,18 +79,6 @@ async fn bind(flag: &str, address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}: choose another with {flag} ADDR"))
-}
-
-/// A door for clients is not opened to other machines while there is nothing to ask for.
-async fn guarded(flag: &str, address: &str, insecure: bool) -> anyhow::Result<TcpListener> {
-    let listener = bind(flag, address).await?;
-    if !listener.local_addr()?.ip().is_loopback() && !insecure {
-        bail!(
-            "{address} can be reached from other machines, and this node has no keys to ask for: \
-             bind to 127.0.0.1, or pass --insecure-no-auth if something in front of it does the asking"
-        );
-    }
-    Ok(listener)
 }
 
 /// The tasks of a node that are no actors.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::agreeing::Beginning;
 use super::doors::{Addresses, Bound, Running, Tasks};
+use super::exposure::Exposure;
 use super::lifeline::{End, Signals, end};
 use super::node::Node;
 use super::{banner, clustering, identity};
@@ -78,11 +79,13 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
         node: id.as_str().to_owned(),
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
     })?;
-    let doors = Bound::bind(&loaded.node, options.insecure_no_auth).await?;
+    let doors = Bound::bind(&loaded.node).await?;
     let addresses = doors.addresses()?;
+    let exposure = exposure(&options, &addresses, &data_dir)?;
     let inner = (doors.cluster, data_dir.as_path());
     let faults = options.faults.clone();
     let cluster = clustering::start(&id, &loaded.node.cluster, inner, faults).await?;
+    let keys = exposure.keys(&cluster).await?;
     let (cache, semantic) = open_cache(loaded, &data_dir).await?;
     let engine = Engine::start(Parts {
         cache,
@@ -104,8 +107,8 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     engine
         .metrics()
         .watch_cluster(move || clustering::levels(&known));
-    let node = Node::new(id, engine, addresses.http.ip().is_loopback()).agreeing(agreed.clone());
-    let node = Arc::new(node);
+    let node = Node::new(id, engine, addresses.http.ip().is_loopback());
+    let node = Arc::new(node.agreeing(agreed.clone()).asking(keys));
     let running = tasks.open(&node, (doors.http, doors.grpc)).await;
     node.set_ready(true);
     if let Some(file) = &options.addr_file {
@@ -157,6 +160,13 @@ async fn fall(node: &Node, failure: Failure) -> u8 {
     tracing::error!(code = failure.code, reason = %failure.reason, "the node has failed");
     let _ = tokio::time::timeout(LAST_WORDS, node.engine.stop()).await;
     failure.code
+}
+
+fn exposure(options: &ServeOptions, at: &Addresses, dir: &Path) -> anyhow::Result<Exposure> {
+    let exposure = Exposure::of(at, options.insecure_no_auth);
+    let joining = &options.loaded.node.cluster.join;
+    exposure.check_before(&clustering::store(dir), joining)?;
+    Ok(exposure)
 }
 
 fn data_dir(loaded: &Loaded) -> anyhow::Result<PathBuf> {
