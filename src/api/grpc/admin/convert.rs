@@ -105,7 +105,13 @@ fn member(member: Member) -> v1::Member {
 
 impl From<ClusterShown> for v1::GetClusterResponse {
     fn from(shown: ClusterShown) -> Self {
-        let ClusterShown { status, service } = shown;
+        let ClusterShown {
+            status,
+            in_service,
+            config_problem,
+            partition_mode: _,
+            file: _,
+        } = shown;
         v1::GetClusterResponse {
             node: status.node.as_str().to_owned(),
             member: status.member.0,
@@ -118,8 +124,8 @@ impl From<ClusterShown> for v1::GetClusterResponse {
             connected: status.connected,
             leader_contact_ms: status.leader_contact_ms,
             nodes: status.nodes.into_iter().map(member).collect(),
-            revision_in_service: service.revision.0,
-            problem: service.problem.map(|unserved| unserved.reason),
+            revision_in_service: in_service.0,
+            problem: config_problem.map(|unserved| unserved.reason),
         }
     }
 }
