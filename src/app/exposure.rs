@@ -58,7 +58,8 @@ mod tests {
     use super::*;
 
     fn exposure(http: &str, insecure: bool) -> Exposure {
-        let [http, grpc, cluster] = [http, "127.0.0.1:2", "127.0.0.1:3"].map(|a| a.parse().unwrap());
+        let [http, grpc, cluster] =
+            [http, "127.0.0.1:2", "127.0.0.1:3"].map(|a| a.parse().unwrap());
         let addresses = Addresses {
             http,
             grpc,

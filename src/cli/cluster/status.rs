@@ -71,11 +71,24 @@ fn facts(status: &Value) -> Vec<String> {
     if let Some(reason) = status["config_problem"]["reason"].as_str() {
         facts.push(format!("problem   {reason}"));
     }
-    if let Some(path) = status["file"]["path"].as_str() {
-        let standing = cell(&status["file"]["standing"]);
-        facts.push(format!("file      {path}: {}", standing.replace('_', " ")));
-    }
+    facts.extend(file(&status["file"]));
     facts
+}
+
+/// The node's config file, where it has one.
+fn file(file: &Value) -> Option<String> {
+    let path = file["path"].as_str()?;
+    if file["waiting"].as_bool() == Some(true) {
+        return Some(format!("file      {path}: its change waits for a leader"));
+    }
+    let standing = match (file["in_step"].as_bool(), file["newer"].as_str()) {
+        (Some(true), _) => "in step with it",
+        (_, Some("file")) => "differs, the file is newer",
+        (_, Some("agreed")) => "differs, the agreed config is newer",
+        (_, Some("both")) => "differs, both have changed",
+        (_, _) => "differs",
+    };
+    Some(format!("file      {path}: {standing}"))
 }
 
 fn config(status: &Value) -> String {
