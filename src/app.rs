@@ -6,6 +6,7 @@ mod banner;
 mod clustering;
 mod deploy;
 mod doors;
+mod exposure;
 pub mod file;
 mod follow;
 mod identity;

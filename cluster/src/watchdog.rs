@@ -76,7 +76,8 @@ impl Seen {
             }
         }
         self.contact(inside);
-        let index = |id: Option<openraft::type_config::alias::LogIdOf<_>>| id.map_or(0, |id| id.index);
+        let index =
+            |id: Option<openraft::type_config::alias::LogIdOf<_>>| id.map_or(0, |id| id.index);
         self.lag(index(metrics.local_committed).saturating_sub(index(metrics.last_applied)));
         false
     }

@@ -19,6 +19,11 @@ const STORE: &str = "cluster";
 /// Where it is noted when file and agreed config last said the same.
 const NOTE: &str = "in-step.json";
 
+/// The store's directory.
+pub(super) fn store(data_dir: &Path) -> PathBuf {
+    data_dir.join(STORE)
+}
+
 /// The note's file.
 pub(super) fn note(data_dir: &Path) -> PathBuf {
     data_dir.join(NOTE)
@@ -41,7 +46,7 @@ pub(super) async fn start(
     });
     let options = Options {
         node: node.clone(),
-        dir: data_dir.join(STORE),
+        dir: store(data_dir),
         listener,
         advertise,
         join: config.join.clone(),

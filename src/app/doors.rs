@@ -14,7 +14,6 @@ use super::node::Node;
 use crate::api::grpc::{GrpcDoor, Health};
 use crate::api::http::{routes, server};
 use crate::config::node::NodeConfig;
-use crate::tenancy::Keys;
 
 /// How long running answers may take after shutdown began.
 const GRACE: Duration = Duration::from_secs(30);
@@ -22,8 +21,6 @@ const GRACE: Duration = Duration::from_secs(30);
 const NOTICE: Duration = Duration::from_millis(200);
 /// How long handing leadership over may hold up the rest; others elect a leader by themselves.
 const HAND_OVER: Duration = Duration::from_secs(3);
-/// How long a node that has just joined may take to hear of the first key.
-const FIRST_KEY: Duration = Duration::from_secs(5);
 /// How long the store may take to close.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -78,34 +75,10 @@ impl Bound {
     }
 }
 
-impl Addresses {
-    /// A door for clients that other machines can reach.
-    pub(super) fn beyond_loopback(&self) -> Option<SocketAddr> {
-        let mut doors = [self.http, self.grpc].into_iter();
-        doors.find(|door| !door.ip().is_loopback())
-    }
-}
-
 async fn bind(flag: &str, address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}: choose another with {flag} ADDR"))
-}
-
-/// A door for clients is not opened to other machines while there is no key to ask for. A node that
-/// has just joined hears of the keys first.
-pub(super) async fn ask_for_keys(addresses: Addresses, keys: &Keys) -> anyhow::Result<()> {
-    let Some(open) = addresses.beyond_loopback() else {
-        return Ok(());
-    };
-    if keys.demanded() || keys.wait_until_demanded(FIRST_KEY).await {
-        return Ok(());
-    }
-    bail!(
-        "{open} can be reached from other machines, and this node has no keys to ask for: make one \
-         with `llm-router keys create` while it listens on 127.0.0.1, or pass --insecure-no-auth if \
-         something in front of it does the asking"
-    );
 }
 
 /// The tasks of a node that are no actors.

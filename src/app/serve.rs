@@ -10,7 +10,8 @@ use llm_router_cluster::handle::Failure;
 use serde_json::json;
 
 use super::agreeing::Beginning;
-use super::doors::{Addresses, Bound, Running, Tasks, ask_for_keys};
+use super::doors::{Addresses, Bound, Running, Tasks};
+use super::exposure::Exposure;
 use super::lifeline::{End, Signals, end};
 use super::node::Node;
 use super::{banner, clustering, identity};
@@ -22,7 +23,6 @@ use crate::config::detect::Found;
 use crate::config::watch::Follower;
 use crate::inference::{Engine, Parts};
 use crate::telemetry::{self, Telemetry};
-use crate::tenancy::Keys;
 
 /// How long a node that failed may take to write what its cache holds in memory.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -81,9 +81,11 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     })?;
     let doors = Bound::bind(&loaded.node).await?;
     let addresses = doors.addresses()?;
+    let exposure = exposure(&options, &addresses, &data_dir)?;
     let inner = (doors.cluster, data_dir.as_path());
     let faults = options.faults.clone();
     let cluster = clustering::start(&id, &loaded.node.cluster, inner, faults).await?;
+    let keys = exposure.keys(&cluster).await?;
     let (cache, semantic) = open_cache(loaded, &data_dir).await?;
     let engine = Engine::start(Parts {
         cache,
@@ -105,11 +107,6 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     engine
         .metrics()
         .watch_cluster(move || clustering::levels(&known));
-    let guarded = addresses.beyond_loopback().is_some() && !options.insecure_no_auth;
-    let keys = Keys::of(Arc::new(cluster.clone()), guarded);
-    if guarded {
-        ask_for_keys(addresses, &keys).await?;
-    }
     let node = Node::new(id, engine, addresses.http.ip().is_loopback());
     let node = Arc::new(node.agreeing(agreed.clone()).asking(keys));
     let running = tasks.open(&node, (doors.http, doors.grpc)).await;
@@ -163,6 +160,13 @@ async fn fall(node: &Node, failure: Failure) -> u8 {
     tracing::error!(code = failure.code, reason = %failure.reason, "the node has failed");
     let _ = tokio::time::timeout(LAST_WORDS, node.engine.stop()).await;
     failure.code
+}
+
+fn exposure(options: &ServeOptions, at: &Addresses, dir: &Path) -> anyhow::Result<Exposure> {
+    let exposure = Exposure::of(at, options.insecure_no_auth);
+    let joining = &options.loaded.node.cluster.join;
+    exposure.check_before(&clustering::store(dir), joining)?;
+    Ok(exposure)
 }
 
 fn data_dir(loaded: &Loaded) -> anyhow::Result<PathBuf> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use secrecy::SecretString;
+
 /// What the environment says, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -25,6 +27,8 @@ pub struct Environment {
     pub models: Option<PathBuf>,
     /// `LLM_ROUTER_ADDR`: the node that commands talk to.
     pub addr: Option<String>,
+    /// `LLM_ROUTER_KEY`: the key that commands present.
+    pub key: Option<SecretString>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub otlp_endpoint: Option<String>,
     /// `OLLAMA_HOST`.
@@ -55,6 +59,7 @@ impl Environment {
             log: lookup("LLM_ROUTER_LOG"),
             models: path("LLM_ROUTER_MODELS"),
             addr: lookup("LLM_ROUTER_ADDR"),
+            key: lookup("LLM_ROUTER_KEY").map(|key| key.trim().into()),
             otlp_endpoint: lookup("OTEL_EXPORTER_OTLP_ENDPOINT"),
             ollama_host: lookup("OLLAMA_HOST"),
             openai_key: lookup("OPENAI_API_KEY").is_some(),

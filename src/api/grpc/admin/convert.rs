@@ -109,7 +109,7 @@ impl From<ClusterShown> for v1::GetClusterResponse {
             status,
             in_service,
             config_problem,
-            partition_mode: _,
+            partition_mode,
             file: _,
         } = shown;
         v1::GetClusterResponse {
@@ -126,6 +126,10 @@ impl From<ClusterShown> for v1::GetClusterResponse {
             nodes: status.nodes.into_iter().map(member).collect(),
             revision_in_service: in_service.0,
             problem: config_problem.map(|unserved| unserved.reason),
+            partition_mode: partition_mode
+                .into_iter()
+                .map(|(what, mode)| (what.to_owned(), mode.to_owned()))
+                .collect(),
         }
     }
 }
