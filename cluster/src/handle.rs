@@ -90,6 +90,9 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// How long consensus's threads may take to end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The cluster as one of its nodes reaches it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -254,7 +257,8 @@ impl Handle {
         self.inside().stop().await;
         let runtime = self.owned.runtime.lock().take();
         if let Some(runtime) = runtime {
-            runtime.shutdown_background();
+            let ended = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(FAREWELL));
+            let _ = ended.await;
         }
     }
 }

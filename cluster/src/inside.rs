@@ -4,9 +4,9 @@
 //! node-to-node door calls from outside. Whatever needs the leader is carried out here if this
 //! node leads, and otherwise carried to the one that does.
 
-mod addresses;
 mod ending;
 mod forward;
+mod addresses;
 mod leading;
 mod members;
 mod propose;
@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver as _;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -27,6 +28,7 @@ use crate::coordinate::{Coordinator, Leadership};
 use crate::handle::{Failure, Heard};
 use crate::identity::{MemberId, NodeId};
 use crate::policy::Policy;
+use crate::raft::index;
 use crate::start::Timing;
 use crate::state::State;
 use crate::status::{Member, Role, Status};
@@ -150,14 +152,12 @@ impl Inside {
     /// How this node stands.
     pub(crate) fn status(&self) -> Status {
         let (state, leadership) = (self.state(), self.leadership());
-        let metrics = self.raft.get().map(|raft| {
-            openraft::async_runtime::watch::WatchReceiver::borrow_watched(&raft.metrics()).clone()
-        });
+        let metrics = self
+            .raft
+            .get()
+            .map(|raft| raft.metrics().borrow_watched().clone());
         let (voters, applied, committed) = metrics.map_or_else(Default::default, |metrics| {
             let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-            let index = |id: Option<_>| {
-                id.map_or(0, |id: openraft::type_config::alias::LogIdOf<_>| id.index)
-            };
             let committed = metrics.cluster_committed.max(metrics.local_committed);
             (voters, index(metrics.last_applied), index(committed))
         });
@@ -220,9 +220,6 @@ impl Inside {
         let states = tokio_stream::wrappers::WatchStream::new(self.store.states());
         let found = states.filter(|state| enough(state));
         tokio::pin!(found);
-        matches!(
-            tokio::time::timeout(patience, found.next()).await,
-            Ok(Some(_))
-        )
+        matches!(tokio::time::timeout(patience, found.next()).await, Ok(Some(_)))
     }
 }

@@ -93,8 +93,6 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 const JOIN_PAUSE: Duration = Duration::from_millis(300);
 /// How long one node may take to answer.
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a node may take to apply what it had applied before it stopped.
-const RECOVERY: Duration = Duration::from_secs(30);
 /// How long a cluster may take to begin.
 const BEGIN: Duration = Duration::from_secs(10);
 
@@ -159,7 +157,8 @@ async fn run(options: Options) -> Result<Arc<Inside>, Error> {
     Ok(inside)
 }
 
-/// Puts the parts together and starts them. Raft answers nobody before its state is recovered.
+/// Puts the parts together and starts them. While it is built, Raft applies again whatever was
+/// committed here, so nobody sees a state older than before the stop.
 async fn enter(
     inside: &Arc<Inside>,
     lines: Lines,
@@ -171,8 +170,6 @@ async fn enter(
     let (log, machine) = (inside.store.log(), inside.store.machine());
     let raft = Raft::new(me.0, settings, Network::new(lines), log, machine).await;
     let raft = raft.map_err(|error| Error::Store(format!("consensus cannot start: {error}")))?;
-    let recovered = raft.wait_for_recovery(Some(RECOVERY)).await;
-    recovered.map_err(|error| Error::Store(format!("the state is not recovered: {error}")))?;
     let surroundings = Surroundings {
         me,
         node: inside.identity.node.clone(),
@@ -185,22 +182,14 @@ async fn enter(
         link: Arc::new(inside.peers.clone()),
     };
     let fresh = inside.raft.set(raft.clone()).is_ok()
-        && inside
-            .coordinator
-            .set(Coordinator::start(surroundings))
-            .is_ok();
+        && inside.coordinator.set(Coordinator::start(surroundings)).is_ok();
     debug_assert!(fresh, "a node is put together once");
     inside.run(follow_leadership(Arc::clone(inside), raft.clone()));
     inside.run(keep_membership(Arc::clone(inside), raft.clone()));
     inside.run(keep_addresses(Arc::clone(inside)));
     let seat = Arc::clone(inside);
     inside.run(async move {
-        let served = Door::serve(
-            listener,
-            Arc::clone(&seat) as Arc<dyn Seat>,
-            keyring,
-            pending(),
-        );
+        let served = Door::serve(listener, Arc::clone(&seat) as Arc<dyn Seat>, keyring, pending());
         if let Err(error) = served.await {
             seat.fail(70, format!("the node-to-node door has closed: {error}"));
         }
@@ -228,10 +217,7 @@ async fn begin(inside: &Arc<Inside>) -> Result<(), Error> {
     if inside.state().cluster().is_some() {
         return Ok(());
     }
-    let leads = raft
-        .wait(Some(BEGIN))
-        .current_leader(inside.me().0, "the cluster begins")
-        .await;
+    let leads = raft.wait(Some(BEGIN)).current_leader(inside.me().0, "the cluster begins").await;
     leads.map_err(|_| Error::Timeout)?;
     let begin = Change::Begin {
         cluster: inside.identity.cluster.to_string(),
@@ -239,10 +225,7 @@ async fn begin(inside: &Arc<Inside>) -> Result<(), Error> {
         address: inside.address.clone(),
         level: LEVEL,
     };
-    inside
-        .agree(begin, Author::new("start"), BEGIN)
-        .await
-        .map(drop)
+    inside.agree(begin, Author::new("start"), BEGIN).await.map(drop)
 }
 
 /// A node on its way to an identity.
@@ -364,3 +347,6 @@ fn other_data(ours: &ClusterId, theirs: &ClusterId) -> Error {
     let [ours, theirs] = [ours, theirs].map(ToString::to_string);
     Refused::OtherData { ours, theirs }.into()
 }
+
+#[cfg(test)]
+mod tests;

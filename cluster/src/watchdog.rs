@@ -11,6 +11,7 @@ use openraft::errors::Fatal;
 use tokio::time::Instant;
 
 use crate::inside::Inside;
+use crate::raft::index;
 use crate::transport::Raft;
 
 /// Consensus stopped (EX_SOFTWARE).
@@ -76,8 +77,6 @@ impl Seen {
             }
         }
         self.contact(inside);
-        let index =
-            |id: Option<openraft::type_config::alias::LogIdOf<_>>| id.map_or(0, |id| id.index);
         self.lag(index(metrics.local_committed).saturating_sub(index(metrics.last_applied)));
         false
     }

@@ -37,6 +37,5 @@ impl Inside {
             tracing::warn!("consensus did not stop in time");
         }
         self.tasks.lock().abort_all();
-        self.store.close();
     }
 }

@@ -141,11 +141,9 @@ impl Lines {
         let _runtime = self.inner.runtime.enter();
         let keyring = self.inner.origin.keyring.clone();
         let addresses = Arc::clone(&self.inner.addresses);
-        let dial = &self.inner.origin.dial;
-        let overridden = whom
-            .node
-            .as_ref()
-            .is_some_and(|node| dial.contains_key(node));
+        let overrides = &self.inner.origin.dial;
+        let named = whom.node.as_ref();
+        let overridden = named.is_some_and(|node| overrides.contains_key(node));
         // the name stands in the requests; where they go is the connector's business
         Endpoint::from_static("http://node.llm-router.internal")
             .http2_keep_alive_interval(KEEP_ALIVE)

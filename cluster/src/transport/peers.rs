@@ -1,6 +1,8 @@
 //! Asking the leader, wherever it is: proposals, reads, orders, joining.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -149,7 +151,8 @@ impl Peers {
         let mut client = PulseServiceClient::new(self.lines.to(leader, Purpose::Ask))
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        let request = signed(&self.lines, reports.map(v1::Report::from));
+        let reports = Reports(reports.map(v1::Report::from).boxed());
+        let request = signed(&self.lines, reports);
         let name = leader.name.to_string();
         let directives = within(OPENING, &name, client.exchange(request)).await;
         let directives = directives.map_err(error)?.map(move |directive| {
@@ -205,6 +208,18 @@ impl Peers {
             answer => answer,
         };
         answer.map_err(error)
+    }
+}
+
+/// Reports on their way. A type with a name: behind a bare `dyn Stream` the compiler does not see
+/// that tonic's future may move between threads.
+struct Reports(BoxStream<'static, v1::Report>);
+
+impl Stream for Reports {
+    type Item = v1::Report;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<v1::Report>> {
+        self.0.poll_next_unpin(cx)
     }
 }
 
