@@ -1,5 +1,6 @@
 //! The doors: HTTP and gRPC, one use case behind both.
 
+mod credential;
 pub mod grpc;
 pub mod http;
 pub mod options;

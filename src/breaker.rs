@@ -1,7 +1,8 @@
 //! When a model is left alone, and who may probe it.
 //!
-//! [`machine::Machine`] is the whole decision, without clock or channel. Its [`Snapshot`] is what
-//! others read, and answers for itself as time passes:
+//! [`machine::Machine`] is the whole decision, without clock or channel. In a cluster it holds what
+//! the nodes agreed on too ([`overlay`]), which has the last word while a leader is heard of. Its
+//! [`Snapshot`] is what others read, and answers for itself as time passes:
 //!
 //! ```
 //! use llm_router::breaker::{Admission, Machine, Outcome, Settings, State};
@@ -24,6 +25,8 @@ pub mod outcome;
 pub mod settings;
 pub mod transition;
 
+mod evidence;
+pub mod overlay;
 mod window;
 
 pub(crate) use actor::{Arguments, BreakerActor};
@@ -31,5 +34,6 @@ pub use admission::{Admission, ProbeId, Reason, Refused, Snapshot, Ticket, Verdi
 pub(crate) use handle::{BreakerHandle, Denied};
 pub use machine::Machine;
 pub use outcome::Outcome;
+pub use overlay::Overlay;
 pub use settings::Settings;
 pub use transition::{Cause, Mode, State, Transition};

@@ -4,13 +4,16 @@
 
 mod arguments;
 pub mod cache;
+pub mod certs;
 pub mod chat;
 pub mod client;
+pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod healthcheck;
 pub mod init;
+pub mod keys;
 pub mod model;
 pub mod models;
 pub mod output;
@@ -20,6 +23,7 @@ pub mod templates;
 pub mod validate;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -70,15 +74,23 @@ pub struct Context {
     pub out: Out,
     /// `--addr`.
     pub addr: Option<String>,
+    /// `--key-file`.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Context {
-    /// A client of the node that `--addr` or the environment names.
+    /// A client of the node that `--addr` or the environment names, with the key that `--key-file`
+    /// or the environment holds.
     ///
     /// # Errors
-    /// The address is none.
+    /// The address is none, or the file cannot be read.
     pub fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&client::address(self.addr.as_deref(), &self.env))
+        let client = Client::new(&client::address(self.addr.as_deref(), &self.env))?;
+        let key = match &self.key_file {
+            Some(file) => Some(client::key_in(file)?),
+            None => self.env.key.clone(),
+        };
+        Ok(client.with_key(key))
     }
 }
 
@@ -115,6 +127,7 @@ where
         env,
         out: out.clone(),
         addr: arguments.addr,
+        key_file: arguments.key_file,
     };
     let result = match arguments.verb {
         Some(verb) => Box::pin(dispatch(verb, &context)).await,
@@ -137,6 +150,9 @@ async fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Code> {
         Verb::Models => models::run(context).await,
         Verb::Model(verb) => model::run(verb, context).await,
         Verb::Routes(verb) => routes::run(verb, context).await,
+        Verb::Keys(verb) => keys::run(verb, context).await,
+        Verb::Cluster(verb) => cluster::run(verb, context).await,
+        Verb::Certs(verb) => certs::run(&verb, context),
         Verb::Cache(verb) => cache::run(verb, context).await,
         Verb::Doctor(verb) => doctor::run(&verb, context).await,
         Verb::Healthcheck => healthcheck::run(context).await,

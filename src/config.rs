@@ -5,11 +5,14 @@
 //! Text becomes a [`document`] that remembers places, [`shape`] compares it with the [`schema`] of
 //! [`file::File`], [`check`] looks at the rest, and [`problem`] shows everything wrong at once.
 //! [`mod@load`] lays environment and flags over the file, [`detect`] fills in what nobody declared,
-//! [`watch`] follows the file.
+//! [`watch`] follows the file. [`canonical`] makes the routing part what nodes can agree on, secrets
+//! covered by [`seal`]; [`difference`] tells two of them apart.
 
 pub mod ask;
+pub mod canonical;
 pub mod check;
 pub mod detect;
+pub mod difference;
 pub mod document;
 pub mod duration;
 pub mod env;
@@ -21,6 +24,7 @@ pub mod presets;
 pub mod problem;
 pub mod routing;
 pub mod schema;
+pub mod seal;
 pub mod secret;
 pub mod shape;
 pub mod snippet;

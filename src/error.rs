@@ -2,6 +2,8 @@
 //!
 //! Errors are data until a door renders them through [`crate::api::status`]; nobody logs on the way.
 
+mod cluster;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -49,6 +51,14 @@ pub enum Kind {
     Conflict,
     /// A configuration was refused.
     InvalidConfig,
+    /// No such key, revision or member.
+    NotFound,
+    /// Nothing can be agreed now: no leader with a quorum answers.
+    NoQuorum,
+    /// This node has not caught up with what the caller has seen.
+    Behind,
+    /// The disk is full: changes are refused.
+    InsufficientStorage,
     /// Our mistake.
     Internal,
 }
@@ -75,6 +85,10 @@ impl Kind {
             Kind::Cancelled => "cancelled",
             Kind::Conflict => "conflict",
             Kind::InvalidConfig => "invalid_config",
+            Kind::NotFound => "not_found",
+            Kind::NoQuorum => "no_quorum",
+            Kind::Behind => "behind",
+            Kind::InsufficientStorage => "insufficient_storage",
             Kind::Internal => "internal",
         }
     }
@@ -157,14 +171,17 @@ impl Error {
             | Kind::UnknownModel
             | Kind::Cancelled
             | Kind::Conflict
-            | Kind::InvalidConfig => (Fault::Client, Retry::Never),
+            | Kind::InvalidConfig
+            | Kind::NotFound => (Fault::Client, Retry::Never),
             Kind::RateLimited => (Fault::Client, Retry::After(Duration::from_secs(1))),
-            Kind::Overloaded => (Fault::Us, Retry::After(Duration::from_secs(1))),
+            Kind::Overloaded | Kind::NoQuorum | Kind::Behind => {
+                (Fault::Us, Retry::After(Duration::from_secs(1)))
+            }
             Kind::Unavailable => (Fault::Upstream, Retry::After(Duration::from_secs(1))),
             Kind::DeadlineExceeded => (Fault::Upstream, Retry::Never),
             Kind::UpstreamRejected => (Fault::Client, Retry::Never),
             Kind::UpstreamFailed => (Fault::Upstream, Retry::Never),
-            Kind::Internal => (Fault::Us, Retry::Never),
+            Kind::Internal | Kind::InsufficientStorage => (Fault::Us, Retry::Never),
         };
         let message = message.into();
         Error {

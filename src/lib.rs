@@ -24,6 +24,7 @@
 pub mod api;
 pub mod app;
 pub mod breaker;
+pub mod bridge;
 pub mod cache;
 pub mod cli;
 pub mod config;
@@ -39,6 +40,7 @@ pub mod queue;
 pub mod routing;
 mod supervisor;
 pub mod telemetry;
+pub mod tenancy;
 pub mod types;
 
 pub use error::{Error, Kind};

@@ -63,6 +63,9 @@ use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt};
 
+use llm_router_cluster::Revision;
+
+use crate::bridge::Bridge;
 use crate::cache::embed::Embedder;
 use crate::cache::{AnswerCache, Settings};
 use crate::config::routing::{
@@ -253,7 +256,12 @@ impl Builder {
             None => AnswerCache::disabled(),
         };
         let metrics = self.metrics.unwrap_or_else(Metrics::detached);
-        let engine = Engine::start(Parts { cache, metrics }).await?;
+        let engine = Engine::start(Parts {
+            cache,
+            metrics,
+            bridge: Bridge::alone(),
+        })
+        .await?;
         let models = &self.config.models;
         let deployments = self.providers.into_iter().filter_map(|(name, provider)| {
             let config = models.get(&name)?.clone();
@@ -266,7 +274,9 @@ impl Builder {
             })
         });
         let deployments = deployments.collect();
-        engine.apply(self.config, deployments).await?;
+        engine
+            .apply(Revision::default().next(), self.config, deployments)
+            .await?;
         Ok(Router { engine })
     }
 }

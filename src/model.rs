@@ -3,10 +3,14 @@
 mod actor;
 mod attempt;
 mod handle;
+mod ping;
 mod profile;
+mod purse;
 mod stream;
 mod verdict;
+mod wallet;
 
 pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
 pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};
 pub(crate) use handle::{ModelHandle, Spec};
+pub(crate) use purse::Terms;

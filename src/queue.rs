@@ -35,6 +35,7 @@ mod fair;
 mod feedback;
 mod handle;
 mod holdings;
+mod ramp;
 mod schedule;
 mod slots;
 mod throughput;

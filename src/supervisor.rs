@@ -1,7 +1,9 @@
 //! The actor tree and its restart budget.
 //!
 //! ```text
-//! NodeSupervisor                 gives up when its child keeps failing: the node drains, exit 70
+//! NodeSupervisor                 gives up when a child keeps failing: the node drains, exit 70
+//! ├─ Bridge                      tells each breaker what is agreed; in a cluster only
+//! ├─ Pulse                       evidence and demand to the leader, shares back; in a cluster only
 //! └─ ModelSupervisor             one child per model of the routing config
 //!    └─ Model("gpu-fast")
 //!       ├─ Queue("gpu-fast")
@@ -12,9 +14,11 @@
 //! nothing. What must survive a restart (permits in use, the published state, the profile) lives
 //! in the model's handle, not in the actors.
 
+mod bridge;
 mod fleet;
 mod models;
 mod node;
+mod pulse;
 pub(crate) mod restart;
 
 pub(crate) use fleet::Fleet;

@@ -6,6 +6,8 @@
 //!
 //! Generated types stay in this folder; `convert` is where they turn into ours.
 
+mod admin;
+mod authorize;
 mod connection;
 mod convert;
 mod deadline;

@@ -1,13 +1,16 @@
 //! The HTTP door: OpenAI's paths, `/generate`, admin, health and metrics.
 
 mod admin;
+mod auth;
 mod body;
 mod chat;
 mod errors;
 mod generate;
 mod guard;
 mod health;
+mod keys;
 mod models;
+mod revision;
 pub mod server;
 mod sse;
 mod watch;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 
 use crate::app::Node;
 use crate::error::{Error, Kind};
@@ -29,22 +32,42 @@ pub fn routes(node: Arc<Node>) -> Router {
     let api = Router::new()
         .route("/chat/completions", post(chat::completions))
         .route("/models", get(models::list))
-        .route("/models/{*id}", get(models::retrieve));
+        .route("/models/{*id}", get(models::retrieve))
+        .route("/generate", post(generate::generate))
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&node),
+            revision::catch_up,
+        ));
     let admin = Router::new()
-        .route("/config", get(admin::config))
-        .route("/models", get(admin::models))
-        .route("/models/{name}/breaker", put(admin::breaker))
-        .route("/routes", get(admin::routes))
-        .route("/stats", get(admin::stats))
-        .route("/explain", post(admin::explain))
-        .route("/cache", get(admin::cache_stats))
-        .route("/cache/lookup", post(admin::cache_lookup))
-        .route("/cache/purge", post(admin::cache_purge));
+        .route(
+            "/config",
+            get(admin::config::show).put(admin::config::apply),
+        )
+        .route("/config/history", get(admin::config::history))
+        .route("/config/rollback", post(admin::config::rollback))
+        .route("/config/diff", get(admin::config::diff))
+        .route("/cluster", get(admin::cluster::show))
+        .route("/cluster/promote", post(admin::cluster::promote))
+        .route("/cluster/remove", post(admin::cluster::remove))
+        .route(
+            "/cluster/transfer-leader",
+            post(admin::cluster::transfer_leader),
+        )
+        .route("/cluster/snapshot", post(admin::cluster::snapshot))
+        .route("/models", get(admin::models::list))
+        .route("/models/{name}/breaker", put(admin::models::breaker))
+        .route("/routes", get(admin::models::routes))
+        .route("/stats", get(admin::models::stats))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", delete(keys::revoke))
+        .route("/keys/{id}/rotate", post(keys::rotate))
+        .route("/explain", post(admin::models::explain))
+        .route("/cache", get(admin::cache::stats))
+        .route("/cache/lookup", post(admin::cache::lookup))
+        .route("/cache/purge", post(admin::cache::purge));
     Router::new()
         .merge(api.clone())
         .nest("/v1", api)
-        .route("/generate", post(generate::generate))
-        .route("/v1/generate", post(generate::generate))
         .nest("/admin/v1", admin)
         .route("/health", get(health::live))
         .route("/ready", get(health::ready))
@@ -57,6 +80,10 @@ pub fn routes(node: Arc<Node>) -> Router {
             ))
         })
         .layer(DefaultBodyLimit::disable()) // body.rs holds the one limit
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&node),
+            auth::check,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&node),
             guard::check,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::error::{Error, Kind};
-use crate::types::{CacheMode, Moment, Priority, RequestId};
+use crate::types::{CacheMode, Moment, Priority, RequestId, TenantId};
 
 /// Longest a request may take, whatever the caller says.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
@@ -21,6 +21,8 @@ pub const MAX_TAG_BYTES: usize = 128;
 pub struct Options {
     /// `x-request-id`, or a fresh one.
     pub id: RequestId,
+    /// Who pays: the default tenant until a door says whom it let in.
+    pub tenant: TenantId,
     /// `x-llm-router-priority`.
     pub priority: Priority,
     /// `x-llm-router-cache`.
@@ -62,6 +64,7 @@ impl Options {
         };
         Ok(Options {
             id: id.unwrap_or_else(RequestId::generate),
+            tenant: TenantId::default(),
             priority,
             cache,
             tags: tags(text(headers, "x-llm-router-tags"))?,

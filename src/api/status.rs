@@ -38,6 +38,7 @@ const fn row(
 pub const fn of(kind: Kind) -> Row {
     use tonic::Code as C;
     const REQUEST: &str = "invalid_request_error";
+    const UNAVAILABLE: &str = "service_unavailable_error";
     match kind {
         Kind::InvalidRequest => row(400, C::InvalidArgument, REQUEST, None, false),
         Kind::TooLarge => row(
@@ -94,14 +95,14 @@ pub const fn of(kind: Kind) -> Row {
         Kind::Overloaded => row(
             503,
             C::Unavailable,
-            "service_unavailable_error",
+            UNAVAILABLE,
             Some("server_is_overloaded"),
             true,
         ),
         Kind::Unavailable => row(
             503,
             C::Unavailable,
-            "service_unavailable_error",
+            UNAVAILABLE,
             Some("no_backend_available"),
             true,
         ),
@@ -139,6 +140,22 @@ pub const fn of(kind: Kind) -> Row {
             C::InvalidArgument,
             REQUEST,
             Some("invalid_config"),
+            false,
+        ),
+        Kind::NotFound => row(404, C::NotFound, REQUEST, Some("not_found"), false),
+        Kind::NoQuorum => row(503, C::Unavailable, UNAVAILABLE, Some("no_quorum"), true),
+        Kind::Behind => row(
+            503,
+            C::Unavailable,
+            UNAVAILABLE,
+            Some("revision_not_here"),
+            true,
+        ),
+        Kind::InsufficientStorage => row(
+            507,
+            C::ResourceExhausted,
+            "api_error",
+            Some("insufficient_storage"),
             false,
         ),
         Kind::Internal => row(500, C::Internal, "api_error", Some("internal_error"), true),

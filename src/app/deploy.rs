@@ -1,22 +1,28 @@
 //! From a checked routing config to models in service: secrets resolved, clients built.
 
+use llm_router_cluster::Revision;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::RoutingConfig;
 use crate::config::env::lookup;
 use crate::config::routing::ModelConfig;
-use crate::config::secret;
+use crate::config::seal::Seal;
 use crate::error::{Error, Kind};
 use crate::inference::{Deployment, Engine};
 use crate::provider::from_config;
 use crate::types::ModelName;
 
-/// Puts a config in service; on any problem the one in service stays.
-pub(super) async fn apply(engine: &Engine, config: RoutingConfig) -> Result<u64, Error> {
+/// Puts a config in service under its revision; on any problem the one in service stays.
+pub(super) async fn apply(
+    engine: &Engine,
+    seal: &Seal,
+    revision: Revision,
+    config: RoutingConfig,
+) -> Result<(), Error> {
     let mut deployments = Vec::with_capacity(config.models.len());
     let mut problems = Vec::new();
     for (name, model) in &config.models {
-        match deploy(name, model) {
+        match deploy(name, model, seal) {
             Ok(deployment) => deployments.push(deployment),
             Err(problem) => problems.push(format!("models.{name}: {problem}")),
         }
@@ -24,15 +30,14 @@ pub(super) async fn apply(engine: &Engine, config: RoutingConfig) -> Result<u64,
     if !problems.is_empty() {
         return Err(Error::new(Kind::InvalidConfig, problems.join("\n")));
     }
-    let revision = engine.apply(config, deployments).await?;
-    Ok(revision.0)
+    engine.apply(revision, config, deployments).await
 }
 
 /// A secret that is missing is no reason to refuse the whole config: that model answers 401 from
 /// its upstream, is quarantined, and its fallback takes over.
-fn deploy(name: &ModelName, model: &ModelConfig) -> Result<Deployment, String> {
+fn deploy(name: &ModelName, model: &ModelConfig, seal: &Seal) -> Result<Deployment, String> {
     let secret = model.api_key.as_ref().and_then(|reference| {
-        secret::resolve(reference, lookup)
+        seal.resolve(name, reference, lookup)
             .inspect_err(|missing| tracing::warn!(model = %name, %missing, "no credential"))
             .ok()
     });

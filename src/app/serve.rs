@@ -1,39 +1,33 @@
 //! Starts a node, keeps it running, stops it in order.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use llm_router_cluster::Handle;
+use llm_router_cluster::handle::Failure;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::banner;
-use super::deploy::apply;
-use super::identity;
+use super::agreeing::Beginning;
+use super::doors::{Addresses, Bound, Running, Tasks};
+use super::exposure::Exposure;
+use super::lifeline::{End, Signals, end};
 use super::node::Node;
-use crate::api::grpc::GrpcDoor;
-use crate::api::http::{routes, server};
+use super::{banner, clustering, identity};
+use crate::bridge::Bridge;
 use crate::cache::embed::Embedder;
 use crate::cache::{AnswerCache, Settings};
+use crate::config::Loaded;
 use crate::config::detect::Found;
-use crate::config::watch::{Follower, News};
-use crate::config::{Loaded, RoutingConfig};
-use crate::error::{Error, Kind};
+use crate::config::watch::Follower;
 use crate::inference::{Engine, Parts};
 use crate::telemetry::{self, Telemetry};
 
-/// How long running answers may take after shutdown began.
-const GRACE: Duration = Duration::from_secs(30);
-/// How long load balancers get to notice that the node drains.
-const NOTICE: Duration = Duration::from_millis(200);
-
-/// The exit code of a node whose actors kept failing (EX_SOFTWARE).
-const BROKEN: u8 = 70;
+/// How long a node that failed may take to write what its cache holds in memory.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// The exit code of a node that was told twice to end (128 + SIGINT).
+const IMPATIENT: u8 = 130;
 
 /// Writes one line for the person who started the node.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -41,9 +35,9 @@ pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 /// Everything a node is started with.
 #[derive(Clone)]
 pub struct ServeOptions {
-    /// The configuration, checked, with models nobody declared filled in.
+    /// The configuration, checked.
     pub loaded: Loaded,
-    /// What was found on this machine.
+    /// What was found on this machine, for models nobody declared.
     pub found: Found,
     /// Where to write the addresses as JSON once the doors are open.
     pub addr_file: Option<PathBuf>,
@@ -51,8 +45,12 @@ pub struct ServeOptions {
     pub watch: bool,
     /// Serve beyond loopback although there is no credential to ask for.
     pub insecure_no_auth: bool,
+    /// Fail points of the store, for tests of the whole program.
+    pub faults: Option<PathBuf>,
     /// Prints the banner.
     pub say: Say,
+    /// Prints why the node ended by itself.
+    pub complain: Say,
 }
 
 impl std::fmt::Debug for ServeOptions {
@@ -69,14 +67,10 @@ impl std::fmt::Debug for ServeOptions {
 /// What kept it from starting, in words for the operator.
 pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     let loaded = &options.loaded;
-    let follower = Follower::new(loaded, options.found.clone()).filter(|_| options.watch);
-    let data_dir = loaded
-        .node
-        .data_dir
-        .clone()
-        .context("no data directory: use --data DIR")?;
-    std::fs::create_dir_all(&data_dir)
-        .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
+    let mut signals = Signals::listen()?;
+    // whatever changes in the file from here on is news
+    let follower = Follower::new(loaded).filter(|_| options.watch);
+    let data_dir = data_dir(loaded)?;
     let id = identity::establish(loaded.node.node.id.as_deref(), &data_dir)?;
     let telemetry = Telemetry::init(telemetry::Settings {
         otlp_endpoint: loaded.node.telemetry.otlp_endpoint.clone(),
@@ -85,161 +79,102 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
         node: id.as_str().to_owned(),
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
     })?;
-    let http = bind("--http", &loaded.node.listen.http, options.insecure_no_auth).await?;
-    let grpc = bind("--grpc", &loaded.node.listen.grpc, options.insecure_no_auth).await?;
-    let (http_addr, grpc_addr) = (http.local_addr()?, grpc.local_addr()?);
+    let doors = Bound::bind(&loaded.node).await?;
+    let addresses = doors.addresses()?;
+    let exposure = exposure(&options, &addresses, &data_dir)?;
+    let inner = (doors.cluster, data_dir.as_path());
+    let faults = options.faults.clone();
+    let cluster = clustering::start(&id, &loaded.node.cluster, inner, faults).await?;
+    let keys = exposure.keys(&cluster).await?;
     let (cache, semantic) = open_cache(loaded, &data_dir).await?;
     let engine = Engine::start(Parts {
         cache,
         metrics: telemetry.metrics().clone(),
+        bridge: Bridge::of(cluster.clone()),
     })
     .await?;
-    apply(&engine, loaded.routing.clone()).await?;
-    let node = Arc::new(Node::new(id, engine, http_addr.ip().is_loopback()));
-    let running = Running::start(&node, (http, grpc), follower).await;
+    let tasks = Tasks::new();
+    let beginning = Beginning {
+        loaded,
+        found: &options.found,
+        cluster: &cluster,
+        engine: &engine,
+    };
+    let agreed = beginning
+        .settle(follower, clustering::note(&data_dir), &tasks)
+        .await?;
+    let known = agreed.clone();
+    engine
+        .metrics()
+        .watch_cluster(move || clustering::levels(&known));
+    let node = Node::new(id, engine, addresses.http.ip().is_loopback());
+    let node = Arc::new(node.agreeing(agreed.clone()).asking(keys));
+    let running = tasks.open(&node, (doors.http, doors.grpc)).await;
     node.set_ready(true);
     if let Some(file) = &options.addr_file {
-        write_addresses(file, http_addr, grpc_addr)?;
+        write_addresses(file, addresses)?;
     }
     (options.say)(&banner::draw(&banner::Facts {
-        node: node.id.as_str(),
         config: loaded.source.as_deref(),
         found: Some(&options.found).filter(|found| !found.ollama_url.is_empty()),
-        models: loaded.routing.models.len(),
+        models: node.engine.config().1.models.len(),
         data: &data_dir,
-        http: http_addr,
-        grpc: grpc_addr,
+        addresses,
         semantic,
+        cluster: &agreed.cluster(),
     }));
-    let code = tokio::select! {
-        signal = stop_signal() => signal.map(|()| 0)?,
-        () = node.engine.broken() => BROKEN,
+    let code = match end(&node, &cluster, &mut signals).await {
+        End::Failed(failure) => {
+            (options.complain)(&format!("error: {}", failure.reason));
+            return Ok(fall(&node, failure).await);
+        }
+        End::Asked => 0,
+        End::Broken(code) => code,
     };
-    tracing::info!(code, "draining");
-    running.stop(&node).await;
+    let code = drain(running, &node, &cluster, (code, signals)).await;
     // flushing waits for the collector, at most five seconds
     let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
     Ok(code)
 }
 
-/// Everything that runs beside the actors.
-struct Running {
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
-    grpc: crate::api::grpc::Health,
-}
-
-impl Running {
-    async fn start(
-        node: &Arc<Node>,
-        (http, grpc): (TcpListener, TcpListener),
-        follower: Option<Follower>,
-    ) -> Self {
-        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let limits = server::Limits {
-            grace: GRACE,
-            ..server::Limits::default()
-        };
-        let door = routes(Arc::clone(node));
-        let metrics = node.engine.metrics().clone();
-        tasks.spawn(server::serve(
-            http,
-            (door, metrics),
-            limits,
-            shutdown.clone(),
-        ));
-        let door = GrpcDoor::open(node.engine.clone(), node.id.as_str()).await;
-        let health = door.health();
-        let stop = shutdown.clone();
-        tasks.spawn(async move {
-            if let Err(error) = door.serve(grpc, stop, GRACE).await {
-                tracing::error!(%error, "gRPC door closed");
-            }
-        });
-        if let Some(follower) = follower {
-            let (news, heard) = mpsc::channel(1);
-            tasks.spawn(follower.run(shutdown.clone(), news));
-            tasks.spawn(follow(node.engine.clone(), heard));
-        }
-        Running {
-            tasks,
-            shutdown,
-            grpc: health,
-        }
-    }
-
-    async fn stop(self, node: &Node) {
-        node.set_ready(false);
-        self.grpc.drain().await;
-        tokio::time::sleep(NOTICE).await;
-        self.shutdown.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(GRACE + Duration::from_secs(5), self.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some tasks did not end in time");
-        }
-        node.engine.stop().await;
-    }
-}
-
-/// Puts valid changes of the file in service and tells of the others.
-async fn follow(engine: Engine, mut heard: mpsc::Receiver<News>) {
-    while let Some(news) = heard.recv().await {
-        let change = match news {
-            Ok(change) => change,
-            Err(problems) => {
-                engine.metrics().config_reloaded(false);
-                tracing::error!("changed config refused, the old one stays:\n{problems}");
-                continue;
-            }
-        };
-        for warning in &change.warnings {
-            tracing::warn!("{warning}");
-        }
-        for key in &change.needs_restart {
-            tracing::warn!(key, "changed setting needs a restart");
-        }
-        match apply_patiently(&engine, change.routing).await {
-            Ok(revision) => {
-                engine.metrics().config_reloaded(true);
-                tracing::info!(revision, "changed config in service");
-            }
-            Err(error) => {
-                engine.metrics().config_reloaded(false);
-                tracing::error!("changed config refused, the old one stays: {error}");
-            }
+/// Ends in order; a second signal ends at once.
+async fn drain(
+    running: Running,
+    node: &Node,
+    cluster: &Handle,
+    (code, mut signals): (u8, Signals),
+) -> u8 {
+    tracing::info!(code, "draining");
+    tokio::select! {
+        () = running.stop(node, cluster) => code,
+        () = signals.next() => {
+            tracing::warn!("told again: ending at once");
+            IMPATIENT
         }
     }
 }
 
-/// Tries again where only a moment was bad: actors being restarted.
-async fn apply_patiently(engine: &Engine, routing: RoutingConfig) -> Result<u64, Error> {
-    let mut tries = 3;
-    loop {
-        tries -= 1;
-        match apply(engine, routing.clone()).await {
-            Err(error) if error.kind == Kind::Unavailable && tries > 0 => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            settled => return settled,
-        }
-    }
+/// Ends at once: others are to elect another leader, and nothing may be acknowledged any more.
+async fn fall(node: &Node, failure: Failure) -> u8 {
+    node.set_ready(false);
+    tracing::error!(code = failure.code, reason = %failure.reason, "the node has failed");
+    let _ = tokio::time::timeout(LAST_WORDS, node.engine.stop()).await;
+    failure.code
 }
 
-async fn bind(flag: &str, address: &str, insecure: bool) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: choose another with {flag} ADDR"))?;
-    let bound = listener.local_addr()?;
-    if !bound.ip().is_loopback() && !insecure {
-        bail!(
-            "{address} can be reached from other machines, and this node has no keys to ask for: \
-             bind to 127.0.0.1, or pass --insecure-no-auth if something in front of it does the asking"
-        );
-    }
-    Ok(listener)
+fn exposure(options: &ServeOptions, at: &Addresses, dir: &Path) -> anyhow::Result<Exposure> {
+    let exposure = Exposure::of(at, options.insecure_no_auth);
+    let joining = &options.loaded.node.cluster.join;
+    exposure.check_before(&clustering::store(dir), joining)?;
+    Ok(exposure)
+}
+
+fn data_dir(loaded: &Loaded) -> anyhow::Result<PathBuf> {
+    let dir = loaded.node.data_dir.clone();
+    let dir = dir.context("no data directory: use --data DIR")?;
+    std::fs::create_dir_all(&dir)
+        .with_context(|| format!("cannot create the data directory {}", dir.display()))?;
+    Ok(dir)
 }
 
 /// Opens the cache with as much of it as there is: without weights, the exact tier alone.
@@ -276,22 +211,15 @@ async fn open_cache(
     .await?
 }
 
-fn write_addresses(file: &Path, http: SocketAddr, grpc: SocketAddr) -> anyhow::Result<()> {
-    let text = json!({"http": http.to_string(), "grpc": grpc.to_string()}).to_string();
+fn write_addresses(file: &Path, addresses: Addresses) -> anyhow::Result<()> {
+    let Addresses {
+        http,
+        grpc,
+        cluster,
+    } = addresses;
+    let text = json!({"http": http, "grpc": grpc, "cluster": cluster}).to_string();
     let part = file.with_extension("part");
     std::fs::write(&part, text)
         .and_then(|()| std::fs::rename(&part, file))
         .with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// SIGINT or SIGTERM.
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

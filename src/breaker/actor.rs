@@ -1,6 +1,7 @@
 //! Owns one model's breaker machine. Supervised by the model's actor. Never makes an attempt: it
 //! hears one-word verdicts and publishes what follows.
 
+use llm_router_cluster::state::Phase;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -34,6 +35,8 @@ pub(crate) enum Message {
     Force(Mode, oneshot::Sender<()>),
     /// The settings changed.
     Reconfigure(Settings),
+    /// What is agreed has changed, or contact with the leader has: look again.
+    Agreed(Option<oneshot::Sender<()>>),
     /// Time has passed: show what follows from it.
     Tick,
 }
@@ -67,17 +70,27 @@ impl Actor for BreakerActor {
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         given: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let machine = Machine::new(given.settings);
-        given.handle.publish(machine.snapshot(Moment::now()));
-        given.metrics.breaker_state(&given.model, "closed");
-        Ok(State {
+        let mut state = State {
             given,
             machine,
             timer: None,
-        })
+        };
+        // from what is agreed, never from what an earlier incarnation knew
+        let now = Moment::now();
+        state.given.handle.forget_goods();
+        state.adopt(now);
+        state.publish(now);
+        let shown = state.machine.state(now);
+        state
+            .given
+            .metrics
+            .breaker_state(&state.given.model, shown.as_str());
+        state.rearm(&myself, now);
+        Ok(state)
     }
 
     async fn handle(
@@ -87,6 +100,12 @@ impl Actor for BreakerActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let now = Moment::now();
+        let before = state.machine.snapshot(now);
+        if state.machine.is_clustered() {
+            let connected = state.given.handle.bridge().is_connected();
+            state.machine.contact(connected);
+        }
+        let mut urgent = false;
         let transition = match posted.message {
             Message::Admit(reply) => {
                 let (admission, transition) = state.machine.admit(now);
@@ -104,6 +123,8 @@ impl Actor for BreakerActor {
                 for (at, count) in state.given.handle.take_goods() {
                     state.machine.record_good(at, count);
                 }
+                let recovers = outcome.is_answer() && before.failure_count > 0;
+                urgent = outcome == Outcome::Hard || ticket.probe.is_some() || recovers;
                 state.machine.record(outcome, ticket, now, rand::random())
             }
             Message::Health(up) => state.machine.health(up, now),
@@ -117,12 +138,23 @@ impl Actor for BreakerActor {
                 state.machine.reconfigure(settings);
                 None
             }
+            Message::Agreed(done) => {
+                let transition = state.adopt(now).or_else(|| state.machine.tick(now));
+                state.publish(now);
+                if let Some(done) = done {
+                    let _ = done.send(());
+                }
+                transition
+            }
             Message::Tick => {
                 state.timer = None;
                 state.machine.tick(now)
             }
         };
         state.publish(now);
+        if urgent || transition.is_some() {
+            state.given.handle.bridge().urge();
+        }
         if let Some(transition) = transition {
             state.tell(&transition);
         }
@@ -134,6 +166,30 @@ impl Actor for BreakerActor {
 impl State {
     fn publish(&self, now: Moment) {
         self.given.handle.publish(self.machine.snapshot(now));
+        if self.machine.is_clustered() {
+            self.given.handle.publish_ledger(self.machine.ledger(now));
+        }
+    }
+
+    /// Takes over what is agreed; whoever waits for an upstream that this node may not use now
+    /// should ask elsewhere.
+    fn adopt(&mut self, now: Moment) -> Option<Transition> {
+        let agreed = self.given.handle.agreed(now)?;
+        let era = |machine: &Machine| machine.snapshot(now).overlay.map(|overlay| overlay.era);
+        let before = era(&self.machine);
+        let transition = self.machine.adopt(&agreed, now, rand::random());
+        if era(&self.machine) != before {
+            self.given.handle.forget_goods();
+            if agreed.record.phase != Phase::Closed && !agreed.mine {
+                self.given.queue.breaker_opened();
+            }
+        }
+        self.given.metrics.breaker_agreed(
+            &self.given.model,
+            agreed.record.epoch,
+            agreed.record.phase.as_str(),
+        );
+        transition
     }
 
     fn tell(&self, transition: &Transition) {
@@ -142,14 +198,18 @@ impl State {
             .metrics
             .breaker_changed(model, transition.to.as_str());
         let (from, to) = (transition.from.as_str(), transition.to.as_str());
-        let (epoch, cause) = (transition.epoch, transition.cause.as_str());
+        let (epoch, cause) = (self.given.handle.view().epoch(), transition.cause.as_str());
         match transition.to {
             Is::Open => {
                 tracing::warn!(%model, from, to, cause, epoch, "breaker tripped");
                 self.given.queue.breaker_opened();
             }
-            Is::HalfOpen | Is::Closed => {
+            Is::HalfOpen => tracing::info!(%model, from, to, cause, epoch, "breaker moved"),
+            Is::Closed => {
                 tracing::info!(%model, from, to, cause, epoch, "breaker moved");
+                if self.machine.is_clustered() && transition.from != Is::Closed {
+                    self.given.queue.slow_start();
+                }
             }
         }
     }

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::overlay::{Overlay, Word};
 use super::transition::{Mode, State};
 use crate::types::Moment;
 
 /// Advice while nobody can know how long: a probe runs, or an operator decides.
-const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
+pub(super) const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
 
 /// Names a probe; each is used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,10 +20,14 @@ pub struct ProbeId(pub u64);
 pub struct Ticket {
     /// The epoch it was admitted under; a report from another epoch judges nothing.
     pub epoch: u64,
+    /// The agreed epoch its outcome is evidence of; 0 without a cluster.
+    pub era: u64,
     /// Set when the attempt is a probe.
     pub probe: Option<ProbeId>,
     /// When it was admitted.
     pub admitted: Moment,
+    /// For a probe on a lease: when the lease ends. Another node may probe soon after.
+    pub lease_until: Option<Moment>,
 }
 
 /// The breaker's answer to one attempt.
@@ -111,11 +116,41 @@ pub struct Snapshot {
     pub quarantine_probe_at: Option<Moment>,
     /// While a probe runs: when it counts as lost.
     pub probe_until: Option<Moment>,
+    /// What the nodes agreed on; nothing without a cluster.
+    pub overlay: Option<Overlay>,
+    /// A leader with a quorum was heard of lately.
+    pub connected: bool,
 }
 
 impl Snapshot {
+    /// The same, by what is known now of the leader.
+    #[must_use]
+    pub fn with_contact(self, connected: bool) -> Self {
+        Snapshot { connected, ..self }
+    }
+
+    /// What is agreed has a say in what follows, so contact with the leader matters.
+    pub fn minds_contact(&self) -> bool {
+        self.overlay
+            .is_some_and(|overlay| overlay.state != State::Closed)
+    }
+
+    /// What is agreed, as far as it decides. An operator's word stands above it.
+    fn word(&self, now: Moment) -> Word {
+        match self.overlay {
+            Some(overlay) if self.mode == Mode::Auto => overlay.word(self.connected, now),
+            Some(_) | None => Word::Local,
+        }
+    }
+
     /// The state as of `now`: a breaker whose time is over is half-open though nobody touched it.
     pub fn state_at(&self, now: Moment) -> State {
+        match self.word(now) {
+            Word::Local => {}
+            Word::Leave(_) | Word::Probe => {
+                return self.overlay.map_or(self.state, |overlay| overlay.state);
+            }
+        }
         match (self.state, self.open_until) {
             (State::Open, Some(until)) if until <= now => State::HalfOpen,
             (state, _) => state,
@@ -135,6 +170,9 @@ impl Snapshot {
             return refuse(now + UNKNOWN_WAIT, Reason::ForcedOpen);
         }
         let state = self.state_at(now);
+        if let Word::Leave(refused) = self.word(now) {
+            return Verdict::Refuse(refused);
+        }
         if state == State::Open {
             return refuse(self.open_until.unwrap_or(now + UNKNOWN_WAIT), Reason::Open);
         }

@@ -18,12 +18,16 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 #[derive(Debug, Default)]
 pub(super) struct Goods {
     buckets: [AtomicU64; SECONDS],
+    /// When the last was counted, in milliseconds and one more; 0 for never. Outlives the taking.
+    last: AtomicU64,
 }
 
 impl Goods {
     /// Counts one good answer.
     pub(super) fn note(&self, now: Moment) {
         let second = now.as_duration().as_secs();
+        let millis = u64::try_from(now.as_duration().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(millis.saturating_add(1), Ordering::Relaxed);
         let one_more = |held: u64| {
             let fresh = held >> COUNT_BITS != second;
             let count = if fresh { 0 } else { held & COUNT_MASK };
@@ -36,18 +40,40 @@ impl Goods {
 
     /// Takes all counts: when, and how many.
     pub(super) fn take(&self) -> impl Iterator<Item = (Moment, u32)> {
-        self.buckets.iter().filter_map(|bucket| {
-            let held = bucket.swap(0, Ordering::Relaxed);
-            let count = u32::try_from(held & COUNT_MASK).unwrap_or(u32::MAX);
-            let at = Moment::from_millis((held >> COUNT_BITS).saturating_mul(1000));
-            (count > 0).then_some((at, count))
-        })
+        self.buckets
+            .iter()
+            .filter_map(|bucket| counted(bucket.swap(0, Ordering::Relaxed)))
+    }
+
+    /// Shows all counts and leaves them.
+    pub(super) fn peek(&self) -> impl Iterator<Item = (Moment, u32)> {
+        self.buckets
+            .iter()
+            .filter_map(|bucket| counted(bucket.load(Ordering::Relaxed)))
+    }
+
+    /// When the last was counted.
+    pub(super) fn last(&self) -> Option<Moment> {
+        let millis = self.last.load(Ordering::Relaxed);
+        millis.checked_sub(1).map(Moment::from_millis)
+    }
+
+    /// Nothing was ever counted.
+    pub(super) fn forget(&self) {
+        self.take().for_each(drop);
+        self.last.store(0, Ordering::Relaxed);
     }
 
     fn bucket(&self, second: u64) -> &AtomicU64 {
         let index = usize::try_from(second % SECONDS as u64).unwrap_or_default();
         &self.buckets[index]
     }
+}
+
+fn counted(held: u64) -> Option<(Moment, u32)> {
+    let count = u32::try_from(held & COUNT_MASK).unwrap_or(u32::MAX);
+    let at = Moment::from_millis((held >> COUNT_BITS).saturating_mul(1000));
+    (count > 0).then_some((at, count))
 }
 
 #[cfg(test)]
@@ -61,6 +87,8 @@ mod tests {
         for millis in [100, 900, 5_500, 16_100] {
             goods.note(Moment::from_millis(millis));
         }
+        assert_eq!(goods.peek().count(), 2, "looking takes nothing");
+        assert_eq!(goods.last(), Some(Moment::from_millis(16_100)));
         let mut taken: Vec<_> = goods.take().collect();
         taken.sort();
         let expected = [(5_000, 1), (16_000, 1)].map(|(at, n)| (Moment::from_millis(at), n));

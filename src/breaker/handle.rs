@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use llm_router_cluster::pulse::Evidence;
+use llm_router_cluster::state::TargetId;
 use tokio::sync::oneshot;
 
 use super::actor::Message;
 use super::admission::{Reason, Refused, Snapshot, Ticket, Verdict};
+use super::evidence::Ledger;
 use super::goods::Goods;
 use super::machine::Machine;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use super::transition::{Mode, State};
+use crate::bridge::{Agreed, Bridge};
 use crate::mailbox::Mailbox;
 use crate::routing::{Bar, Barred};
 use crate::types::Moment;
@@ -76,6 +80,10 @@ struct Inner {
     mailbox: Mailbox<Message>,
     published: ArcSwap<Snapshot>,
     goods: Goods,
+    /// What is evidence besides the goods; stays empty without a cluster.
+    ledger: ArcSwap<Ledger>,
+    bridge: Bridge,
+    target: TargetId,
 }
 
 /// Leave on its way to whoever asked. Lost on the way, it comes back as a cancelled attempt, so
@@ -115,7 +123,7 @@ impl Drop for Offered {
 pub(crate) struct BreakerView(Snapshot);
 
 impl BreakerHandle {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, bridge: Bridge, target: TargetId) -> Self {
         let snapshot = Machine::new(settings).snapshot(Moment::ZERO);
         let mailbox = Mailbox::new(BREAKER_MAILBOX);
         BreakerHandle {
@@ -123,8 +131,66 @@ impl BreakerHandle {
                 mailbox,
                 published: ArcSwap::from_pointee(snapshot),
                 goods: Goods::default(),
+                ledger: ArcSwap::default(),
+                bridge,
+                target,
             }),
         }
+    }
+
+    /// The way to the cluster.
+    pub(super) fn bridge(&self) -> &Bridge {
+        &self.inner.bridge
+    }
+
+    /// The upstream, as every node knows it.
+    pub(crate) fn target(&self) -> &TargetId {
+        &self.inner.target
+    }
+
+    /// What is agreed about the upstream.
+    pub(super) fn agreed(&self, now: Moment) -> Option<Agreed> {
+        self.inner.bridge.agreed(&self.inner.target, now)
+    }
+
+    /// What is agreed has changed, or contact with the leader has.
+    pub(crate) fn look_again(&self) {
+        self.inner.mailbox.post_owed(Message::Agreed(None));
+    }
+
+    /// As [`BreakerHandle::look_again`]; returns once what is agreed holds here.
+    pub(crate) async fn caught_up(&self) -> Result<(), Restarting> {
+        let (reply, done) = oneshot::channel();
+        self.inner
+            .mailbox
+            .try_post(Message::Agreed(Some(reply)))
+            .map_err(|_| Restarting)?;
+        let done = tokio::time::timeout(MAX_WAIT, done).await;
+        done.map_err(|_| Restarting)?.map_err(|_| Restarting)
+    }
+
+    /// This node is the one to probe the upstream, and no probe runs.
+    pub(crate) fn awaits_probe(&self, now: Moment) -> bool {
+        let BreakerView(snapshot) = self.view();
+        let leased = snapshot
+            .overlay
+            .is_some_and(|overlay| overlay.lease_until.is_some());
+        leased && snapshot.mode == Mode::Auto && snapshot.verdict(now) == Verdict::Probe
+    }
+
+    /// What this node has seen, for the leader; counts are read, not taken.
+    pub(crate) fn evidence(&self, in_flight: u32, now: Moment) -> Option<Evidence> {
+        let ledger = self.inner.ledger.load();
+        ledger.evidence(&self.inner.goods, in_flight, now)
+    }
+
+    pub(super) fn publish_ledger(&self, ledger: Ledger) {
+        self.inner.ledger.store(Arc::new(ledger));
+    }
+
+    /// Counts that nobody has taken belong to an epoch that is over.
+    pub(super) fn forget_goods(&self) {
+        self.inner.goods.forget();
     }
 
     /// The actor's address, for the supervisor.
@@ -143,7 +209,12 @@ impl BreakerHandle {
 
     /// The published state.
     pub(crate) fn view(&self) -> BreakerView {
-        BreakerView(**self.inner.published.load())
+        let snapshot = **self.inner.published.load();
+        if snapshot.minds_contact() {
+            let connected = self.inner.bridge.is_connected();
+            return BreakerView(snapshot.with_contact(connected));
+        }
+        BreakerView(snapshot)
     }
 
     /// It lets nothing through right now.
@@ -157,8 +228,10 @@ impl BreakerHandle {
         match view.0.verdict(now) {
             Verdict::Pass => Ok(Ticket {
                 epoch: view.0.epoch,
+                era: view.0.overlay.map_or(0, |overlay| overlay.era),
                 probe: None,
                 admitted: now,
+                lease_until: None,
             }),
             Verdict::Refuse(why) => Err(Denied::Left(why)),
             Verdict::Probe => self.ask().await,
@@ -236,7 +309,8 @@ impl BreakerView {
         self.0.failure_count
     }
 
+    /// The agreed epoch; without a cluster the breaker's own.
     pub(crate) fn epoch(&self) -> u64 {
-        self.0.epoch
+        self.0.overlay.map_or(self.0.epoch, |overlay| overlay.epoch)
     }
 }

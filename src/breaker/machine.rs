@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use super::admission::{Admission, ProbeId, Snapshot, Ticket, Verdict};
+use super::evidence::Ledger;
 use super::outcome::Outcome;
+use super::overlay::Overlay;
 use super::settings::Settings;
 use super::transition::{Cause, Mode, State, Transition};
 use super::window::Window;
 use crate::types::Moment;
+
+mod adopt;
 
 /// A gate whose length the upstream did not say.
 const GATE_DEFAULT: Duration = Duration::from_secs(1);
@@ -31,10 +35,14 @@ enum Phase {
         until: Moment,
         /// The last time health brought the probe forward it was wrong.
         health_misled: bool,
+        /// By this node's own evidence; otherwise it follows from what was agreed.
+        own: bool,
     },
     HalfOpen {
         good: u32,
         by_health: bool,
+        /// As for open.
+        own: bool,
     },
 }
 
@@ -75,7 +83,12 @@ struct Probe {
 /// lease ends, across transitions, so there are never two.
 ///
 /// The time it stays open is the same each time: operators set it, and only the upstream's own
-/// Retry-After makes it longer. Deliberately not here: back-off, and slow answers as failures.
+/// Retry-After makes it longer.
+///
+/// In a cluster these are the node's own rules, and what is agreed stands above them
+/// ([`super::overlay`]). The node's own open time then doubles with each opening in a row up to
+/// 60 s, give or take a fifth, and at least 10 answers of which 80 % are slow open it too: both
+/// only bridge the time until the leader has judged.
 #[derive(Clone, Debug)]
 pub struct Machine {
     settings: Settings,
@@ -89,6 +102,12 @@ pub struct Machine {
     quarantine: Option<Quarantine>,
     probe: Option<Probe>,
     probes: u64,
+    /// Openings in a row by this node's own evidence.
+    suspicions: u32,
+    /// What the nodes agreed on; nothing without a cluster.
+    overlay: Option<Overlay>,
+    ledger: Ledger,
+    connected: bool,
 }
 
 impl Machine {
@@ -106,6 +125,10 @@ impl Machine {
             quarantine: None,
             probe: None,
             probes: 0,
+            suspicions: 0,
+            overlay: None,
+            ledger: Ledger::default(),
+            connected: false,
         }
     }
 
@@ -138,6 +161,8 @@ impl Machine {
                 .probe
                 .map(|probe| probe.lost_at)
                 .filter(|lost_at| *lost_at > now),
+            overlay: self.overlay,
+            connected: self.connected,
         };
         Snapshot {
             state: snapshot.state_at(now),
@@ -149,13 +174,16 @@ impl Machine {
     /// `open_until`; [`Machine::admit`] does the same.
     pub fn tick(&mut self, now: Moment) -> Option<Transition> {
         match (self.mode, self.phase) {
-            (Mode::Auto, Phase::Open { until, .. }) if until <= now => Some(self.enter(
-                Phase::HalfOpen {
+            (Mode::Auto, Phase::Open { until, own, .. })
+                if until <= now && !self.is_governed(now) =>
+            {
+                let phase = Phase::HalfOpen {
                     good: 0,
                     by_health: false,
-                },
-                Cause::Recovery,
-            )),
+                    own,
+                };
+                Some(self.enter(phase, Cause::Recovery))
+            }
             _ => None,
         }
     }
@@ -165,14 +193,17 @@ impl Machine {
         let transition = self.tick(now);
         let ticket = Ticket {
             epoch: self.epoch,
+            era: self.overlay.map_or(0, |overlay| overlay.era),
             probe: None,
             admitted: now,
+            lease_until: None,
         };
         let admission = match self.snapshot(now).verdict(now) {
             Verdict::Refuse(refused) => Admission::Refuse(refused),
             Verdict::Pass => Admission::Pass(ticket),
             Verdict::Probe => Admission::Probe(Ticket {
                 probe: Some(self.start_probe(now)),
+                lease_until: self.overlay.and_then(|overlay| overlay.lease_until),
                 ..ticket
             }),
         };
@@ -190,11 +221,14 @@ impl Machine {
         let on_time = self.return_probe(ticket, now);
         self.hear_gate(outcome, now);
         self.hear_credential(outcome, ticket, now);
-        if !on_time || ticket.epoch != self.epoch || self.mode != Mode::Auto {
+        self.testify(outcome, ticket, now);
+        let judged = on_time && ticket.epoch == self.epoch && self.mode == Mode::Auto;
+        if !judged || self.is_governed(now) {
             return None;
         }
         match outcome {
             Outcome::Ok => self.succeeded(now),
+            Outcome::Slow => self.dragged(now, jitter),
             Outcome::Hard => self.failed(now, jitter),
             Outcome::Gate { .. } | Outcome::Credential | Outcome::Caller | Outcome::Cancelled => {
                 None
@@ -210,26 +244,36 @@ impl Machine {
             self.credentials_refused = 0;
             self.window.good_many(at, count);
         }
+        self.ledger.record_good(at, count);
     }
 
     /// Hears a health check. Up lets an open breaker probe at once, unless the last such probe
     /// failed; only answers close it, and only answers open it.
     pub fn health(&mut self, up: bool, now: Moment) -> Option<Transition> {
         let transition = self.tick(now);
+        let agreed_open = self
+            .overlay
+            .is_some_and(|overlay| overlay.state != State::Closed);
+        if agreed_open {
+            self.ledger.healthy = up; // the leader may let a probe go sooner
+            return transition;
+        }
         match (self.mode, self.phase) {
             (
                 Mode::Auto,
                 Phase::Open {
                     health_misled: false,
+                    own,
                     ..
                 },
-            ) if up => Some(self.enter(
-                Phase::HalfOpen {
+            ) if up => {
+                let phase = Phase::HalfOpen {
                     good: 0,
                     by_health: true,
-                },
-                Cause::Health,
-            )),
+                    own,
+                };
+                Some(self.enter(phase, Cause::Health))
+            }
             _ => transition,
         }
     }
@@ -246,6 +290,7 @@ impl Machine {
             (Mode::Auto, Mode::ForceOpen) => Phase::HalfOpen {
                 good: 0,
                 by_health: false,
+                own: true,
             },
         };
         self.mode = mode;
@@ -323,7 +368,9 @@ impl Machine {
     fn hear_credential(&mut self, outcome: Outcome, ticket: Ticket, now: Moment) {
         match outcome {
             // An answer that began before the quarantine says nothing about the credential now.
-            Outcome::Ok if self.quarantine.is_none_or(|it| ticket.admitted >= it.since) => {
+            Outcome::Ok | Outcome::Slow
+                if self.quarantine.is_none_or(|it| ticket.admitted >= it.since) =>
+            {
                 self.credentials_refused = 0;
                 self.quarantine = None;
             }
@@ -338,6 +385,7 @@ impl Machine {
                 }
             }
             Outcome::Ok
+            | Outcome::Slow
             | Outcome::Hard
             | Outcome::Gate { .. }
             | Outcome::Caller
@@ -355,7 +403,10 @@ impl Machine {
             Phase::HalfOpen { good, .. } => {
                 *good += 1;
                 let enough = *good >= self.settings.success_threshold;
-                enough.then(|| self.enter(Phase::Closed, Cause::ProbesGood))
+                enough.then(|| {
+                    self.suspicions = 0;
+                    self.enter(Phase::Closed, Cause::ProbesGood)
+                })
             }
             Phase::Open { .. } => None,
         }
@@ -374,21 +425,29 @@ impl Machine {
             }
             Phase::Open { .. } => return None,
         };
+        Some(self.open((cause, health_misled), now, jitter))
+    }
+
+    fn open(
+        &mut self,
+        (cause, health_misled): (Cause, bool),
+        now: Moment,
+        jitter: f64,
+    ) -> Transition {
         let jitter = if jitter.is_finite() {
             jitter.clamp(0.0, 1.0)
         } else {
             0.0
         };
-        let spread = self.settings.recovery_timeout.mul_f64(JITTER * jitter);
-        let until = now + self.settings.recovery_timeout.saturating_add(spread);
+        let until = now + self.open_time(jitter);
         let until = until.max(self.gated_until);
-        Some(self.enter(
-            Phase::Open {
-                until,
-                health_misled,
-            },
-            cause,
-        ))
+        self.suspicions = self.suspicions.saturating_add(1);
+        let phase = Phase::Open {
+            until,
+            health_misled,
+            own: true,
+        };
+        self.enter(phase, cause)
     }
 
     fn trip(&self, now: Moment) -> Option<Cause> {
@@ -396,10 +455,7 @@ impl Machine {
             return Some(Cause::Streak);
         }
         let calls = self.window.calls(now);
-        let (hard, all) = (
-            u64::from(calls.hard),
-            u64::from(calls.hard) + u64::from(calls.good),
-        );
+        let (hard, all) = (u64::from(calls.hard), calls.answered());
         let enough = all >= u64::from(self.settings.rate_min_calls);
         let failing = hard * 100 >= all * u64::from(self.settings.rate_percent);
         (enough && failing).then_some(Cause::Rate)

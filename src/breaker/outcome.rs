@@ -9,6 +9,9 @@ use crate::provider::Class;
 pub enum Outcome {
     /// A whole answer.
     Ok,
+    /// A whole answer that took too long to begin. Nodes of a cluster count it, an embedded engine
+    /// takes it as [`Outcome::Ok`].
+    Slow,
     /// The upstream is broken or unreachable. The only outcome that counts as a failure.
     Hard,
     /// The upstream asks for patience.
@@ -22,6 +25,13 @@ pub enum Outcome {
     Caller,
     /// The client went away, so nothing is known.
     Cancelled,
+}
+
+impl Outcome {
+    /// A whole answer came.
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Outcome::Ok | Outcome::Slow)
+    }
 }
 
 impl From<Class> for Outcome {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub rate_percent: u32,
     /// How long a probe may keep the only place before it counts as lost. Longer than any attempt.
     pub probe_lease: Duration,
+    /// How long the first token may take: a leased probe should have that much time.
+    pub first_token: Duration,
 }
 
 /// With fewer calls than this a rate is chance.
@@ -32,6 +34,7 @@ impl Default for Settings {
             rate_min_calls: RATE_MIN_CALLS,
             rate_percent: 50,
             probe_lease: Duration::from_secs(600),
+            first_token: Duration::ZERO,
         }
     }
 }

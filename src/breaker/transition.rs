@@ -49,6 +49,8 @@ pub enum Cause {
     Streak,
     /// Too large a part of the last ten seconds' calls failed.
     Rate,
+    /// Too large a part of the last ten seconds' answers was slow to begin.
+    Slow,
     /// A probe failed.
     ProbeFailed,
     /// It had been open long enough.
@@ -67,6 +69,7 @@ impl Cause {
         match self {
             Cause::Streak => "streak",
             Cause::Rate => "rate",
+            Cause::Slow => "slow",
             Cause::ProbeFailed => "probe_failed",
             Cause::Recovery => "recovery",
             Cause::Health => "health",

@@ -4,22 +4,30 @@ use crate::types::Moment;
 
 const SECONDS: usize = 10;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Bucket {
     second: u64,
     good: u32,
     hard: u32,
+    slow: u32,
 }
 
-/// How many calls were good and how many failed hard.
+/// How many calls were good, how many of those slow to begin, and how many failed hard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Calls {
     pub(super) good: u32,
     pub(super) hard: u32,
+    pub(super) slow: u32,
+}
+
+impl Calls {
+    pub(super) fn answered(self) -> u64 {
+        u64::from(self.hard) + u64::from(self.good)
+    }
 }
 
 /// A ring of ten buckets; old ones are overwritten, never swept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Window {
     buckets: [Bucket; SECONDS],
 }
@@ -42,23 +50,38 @@ impl Window {
         self.buckets[index.unwrap_or_default()].second
     }
 
+    /// One of the good calls was slow.
+    pub(super) fn slow(&mut self, now: Moment) {
+        let bucket = self.bucket(now);
+        bucket.slow = bucket.slow.saturating_add(1);
+    }
+
     pub(super) fn hard(&mut self, now: Moment) {
         let bucket = self.bucket(now);
         bucket.hard = bucket.hard.saturating_add(1);
     }
 
     pub(super) fn calls(&self, now: Moment) -> Calls {
-        let second = now.as_duration().as_secs();
-        let recent = |bucket: &&Bucket| {
-            bucket.second <= second && second - bucket.second < self.buckets.len() as u64
-        };
-        self.buckets
-            .iter()
-            .filter(recent)
-            .fold(Calls::default(), |sum, bucket| Calls {
-                good: sum.good.saturating_add(bucket.good),
-                hard: sum.hard.saturating_add(bucket.hard),
+        self.by_age(now)
+            .fold(Calls::default(), |sum, (_, calls)| Calls {
+                good: sum.good.saturating_add(calls.good),
+                hard: sum.hard.saturating_add(calls.hard),
+                slow: sum.slow.saturating_add(calls.slow),
             })
+    }
+
+    /// Calls by age in seconds, those of the current one being 0.
+    pub(super) fn by_age(&self, now: Moment) -> impl Iterator<Item = (usize, Calls)> {
+        let second = now.as_duration().as_secs();
+        self.buckets.iter().filter_map(move |bucket| {
+            let age = usize::try_from(second.checked_sub(bucket.second)?).ok()?;
+            let calls = Calls {
+                good: bucket.good,
+                hard: bucket.hard,
+                slow: bucket.slow,
+            };
+            (age < SECONDS).then_some((age, calls))
+        })
     }
 
     fn bucket(&mut self, now: Moment) -> &mut Bucket {
@@ -84,9 +107,17 @@ mod tests {
         let mut window = Window::default();
         window.hard(Moment::from_millis(500));
         window.good(Moment::from_millis(9_900));
-        let both = Calls { good: 1, hard: 1 };
+        let both = Calls {
+            good: 1,
+            hard: 1,
+            slow: 0,
+        };
         assert_eq!(window.calls(Moment::from_millis(9_999)), both);
-        let later = Calls { good: 1, hard: 0 };
+        let later = Calls {
+            good: 1,
+            hard: 0,
+            slow: 0,
+        };
         assert_eq!(window.calls(Moment::from_millis(10_000)), later);
         assert_eq!(window.calls(Moment::from_millis(60_000)), Calls::default());
     }
@@ -100,7 +131,11 @@ mod tests {
         window.good(Moment::from_millis(13_000));
         assert_eq!(
             window.calls(Moment::from_millis(13_000)),
-            Calls { good: 1, hard: 0 }
+            Calls {
+                good: 1,
+                hard: 0,
+                slow: 0
+            }
         );
     }
 }

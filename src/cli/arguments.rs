@@ -1,10 +1,13 @@
 //! What can be said on the command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 use super::output::Format;
 use super::{
-    cache, chat, completions, config, doctor, init, model, routes, serve, templates, validate,
+    cache, certs, chat, cluster, completions, config, doctor, init, keys, model, routes, serve,
+    templates, validate,
 };
 
 /// What a bare `llm-router` prints.
@@ -14,6 +17,7 @@ llm-router init --template demo     write a commented configuration (llm-router 
 llm-router validate                 check it
 llm-router chat \"hello\"             ask the running node
 llm-router routes explain \"hello\"   which rule, which models, and why
+llm-router cluster status           which nodes belong together, and who leads
 llm-router doctor                   what is wrong on this machine
 llm-router --help                   everything else
 ";
@@ -31,6 +35,9 @@ pub struct Arguments {
     /// The node to talk to [env: LLM_ROUTER_ADDR] [default: http://127.0.0.1:8080].
     #[arg(long, global = true, value_name = "URL")]
     pub addr: Option<String>,
+    /// A file with the key to present [env: LLM_ROUTER_KEY holds the key itself].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Option<Verb>,
@@ -47,7 +54,7 @@ pub enum Verb {
     Templates(templates::Templates),
     /// Check a configuration file; every problem with line and column.
     Validate(validate::Validate),
-    /// The configuration: its schema, or what is in force.
+    /// The configuration: its schema, what is in force, what was before.
     #[command(subcommand)]
     Config(config::Config),
     /// Ask a model; the answer streams to the terminal.
@@ -57,6 +64,15 @@ pub enum Verb {
     /// The node's routes, and where a request would go.
     #[command(subcommand)]
     Routes(routes::Routes),
+    /// Who may call the cluster.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// The nodes, and who belongs to them.
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
+    /// Certificates for the nodes of a cluster.
+    #[command(subcommand)]
+    Certs(certs::Certs),
     /// The node's cache.
     #[command(subcommand)]
     Cache(cache::Cache),

@@ -1,9 +1,12 @@
 //! A small client of a node's HTTP API.
 
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::{Method, RequestBuilder, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::config::ask::install_crypto;
@@ -14,11 +17,13 @@ const DEFAULT: &str = "http://127.0.0.1:8080";
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer that is not a model's may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for a model, whole answer.
 pub const MODEL_PATIENCE: Duration = Duration::from_secs(600);
 /// Largest answer read.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// Most that is read of a key file: many times a key.
+const MAX_KEY_BYTES: u64 = 4096;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,7 @@ pub enum Failed {
 pub struct Client {
     base: String,
     http: reqwest::Client,
+    key: Option<SecretString>,
 }
 
 /// The node to talk to: `--addr`, `LLM_ROUTER_ADDR`, the address this environment makes a node
@@ -70,6 +76,24 @@ pub fn address(flag: Option<&str>, env: &Environment) -> String {
         .or_else(|| env.addr.clone())
         .or(listened);
     said.unwrap_or_else(|| DEFAULT.to_owned())
+}
+
+/// The key in a file; white space around it does not count.
+///
+/// # Errors
+/// It cannot be read, or holds none.
+pub fn key_in(file: &Path) -> anyhow::Result<SecretString> {
+    let name = file.display();
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_KEY_BYTES).read_to_string(&mut text))
+        .with_context(|| format!("cannot read the key in {name}"))?;
+    let key = text.trim();
+    anyhow::ensure!(
+        !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic()),
+        "there is no key in {name}"
+    );
+    Ok(key.into())
 }
 
 impl Client {
@@ -100,7 +124,15 @@ impl Client {
         Ok(Client {
             base: url.as_str().trim_end_matches('/').to_owned(),
             http: builder.build()?,
+            key: None,
         })
+    }
+
+    /// The same client, presenting this key.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<SecretString>) -> Self {
+        self.key = key;
+        self
     }
 
     /// Where the node is.
@@ -130,9 +162,33 @@ impl Client {
         .await
     }
 
+    /// As [`Client::request`], with these pairs behind the path.
+    ///
+    /// # Errors
+    /// The path is none.
+    pub fn query(
+        &self,
+        method: Method,
+        path: &str,
+        pairs: &[(&str, Option<String>)],
+    ) -> anyhow::Result<RequestBuilder> {
+        let mut url = Url::parse(&format!("{}{path}", self.base))?;
+        for (name, value) in pairs {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        let path = url.as_str().strip_prefix(&self.base).unwrap_or(path);
+        Ok(self.request(method, path).timeout(PATIENCE))
+    }
+
     /// A request to be finished by the caller and given to [`Client::send`] or [`Client::whole`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.key {
+            Some(key) => request.bearer_auth(key.expose_secret()),
+            None => request,
+        }
     }
 
     /// Sends and reads the whole answer.
@@ -163,6 +219,10 @@ impl Client {
             "the node refused".to_owned()
         } else {
             message
+        };
+        let message = match (status, &self.key) {
+            (401, None) => format!("{message}; here, with --key-file FILE or LLM_ROUTER_KEY"),
+            _ => message,
         };
         Err(Failed::Refused { status, message })
     }

@@ -1,4 +1,8 @@
-//! `config`: the schema of the file, and the configuration in force.
+//! `config`: the schema of the file, the configuration in force, and its history.
+
+mod apply;
+mod diff;
+mod history;
 
 use std::path::PathBuf;
 
@@ -9,13 +13,23 @@ use super::{Code, Context};
 use crate::config::schema::schema;
 use crate::config::{File, Flags, load};
 
-/// The configuration: its schema, or what is in force.
+/// The configuration: its schema, what is in force, and what was before.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Config {
     /// Print the JSON Schema of the configuration file.
     Schema,
     /// Print what is in force: of the running node, or of a file with environment and defaults.
     Show(Show),
+    /// Agree on another routing config; it is live on every node within a second.
+    Apply(apply::Apply),
+    /// Print the agreed routing config alone, as `apply` takes it.
+    Export,
+    /// List the revisions that are kept, the newest first.
+    History,
+    /// Agree on an earlier revision again, as a new one.
+    Rollback(history::Rollback),
+    /// What differs between two revisions.
+    Diff(diff::Diff),
 }
 
 /// Print what is in force.
@@ -48,6 +62,11 @@ pub async fn run(verb: Config, context: &Context) -> anyhow::Result<Code> {
             let document = crate::config::document::read(&answer)?;
             out.value(&document)?;
         }
+        Config::Apply(verb) => return apply::run(verb, context).await,
+        Config::Export => return history::export(context).await,
+        Config::History => return history::list(context).await,
+        Config::Rollback(verb) => return history::rollback(&verb, context).await,
+        Config::Diff(verb) => return diff::run(&verb, context).await,
     }
     Ok(Code::Ok)
 }

@@ -152,6 +152,18 @@ pub fn table<const N: usize>(
     lines.join("\n")
 }
 
+/// A wall-clock time in milliseconds as a cell; nothing for null.
+pub fn time(value: &serde_json::Value) -> String {
+    value.as_u64().map(iso).unwrap_or_default()
+}
+
+/// A wall-clock time in milliseconds, to the second.
+pub fn iso(millis: u64) -> String {
+    let seconds = i64::try_from(millis / 1000).ok();
+    let stamp = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    stamp.map_or_else(|| millis.to_string(), |stamp| stamp.to_string())
+}
+
 /// A JSON value as a cell: text without quotes, nothing for null.
 pub fn cell(value: &serde_json::Value) -> String {
     match value {

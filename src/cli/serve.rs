@@ -27,6 +27,18 @@ pub struct Serve {
     /// gRPC address, host:port; port 0 picks a free one [env: LLM_ROUTER_GRPC].
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<String>,
+    /// Address for other nodes, host:port; port 0 picks a free one [env: LLM_ROUTER_CLUSTER].
+    #[arg(long, value_name = "ADDR")]
+    pub cluster: Option<String>,
+    /// Nodes to join, tried in turn; a node that is a member already ignores it [env: LLM_ROUTER_JOIN].
+    #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
+    pub join: Vec<String>,
+    /// Where other nodes reach this one, when it is not the bound address [env: LLM_ROUTER_ADVERTISE].
+    #[arg(long, value_name = "ADDR")]
+    pub advertise: Option<String>,
+    /// Fail points, read again at each of them: for tests of the whole program.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub faults: Option<PathBuf>,
     /// Write the addresses as JSON to this file once the doors are open.
     #[arg(long, value_name = "FILE")]
     pub addr_file: Option<PathBuf>,
@@ -46,6 +58,9 @@ impl Serve {
             data: self.data.clone(),
             http: self.http.clone(),
             grpc: self.grpc.clone(),
+            cluster: self.cluster.clone(),
+            join: self.join.clone(),
+            advertise: self.advertise.clone(),
             log: self.log,
         }
     }
@@ -56,7 +71,7 @@ impl Serve {
 /// # Errors
 /// [`crate::config::Problems`], or why the node could not start.
 pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
-    let mut loaded = load(&verb.flags(), &context.env)?;
+    let loaded = load(&verb.flags(), &context.env)?;
     for warning in &loaded.warnings {
         context.out.note(&format!("warning: {warning}"))?;
     }
@@ -66,17 +81,20 @@ pub async fn run(verb: Serve, context: &Context) -> anyhow::Result<Code> {
     } else {
         Found::default()
     };
-    loaded.fill(&found);
-    let out = context.out.clone();
     // a banner nobody reads is no reason to stop
+    let out = context.out.clone();
     let say = Arc::new(move |text: &str| drop(out.line(text)));
+    let out = context.out.clone();
+    let complain = Arc::new(move |text: &str| drop(out.note(text)));
     let options = ServeOptions {
         loaded,
         found,
         addr_file: verb.addr_file,
         watch: true,
         insecure_no_auth: verb.insecure_no_auth,
+        faults: verb.faults,
         say,
+        complain,
     };
     match app::serve(options).await? {
         0 => Ok(Code::Ok),

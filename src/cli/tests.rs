@@ -1,3 +1,5 @@
+mod cluster;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -104,6 +106,17 @@ async fn without_a_node_every_client_verb_ends_with_3() {
         &["cache", "stats"],
         &["cache", "purge", "--all"],
         &["config", "show"],
+        &["config", "export"],
+        &["config", "history"],
+        &["config", "rollback", "1"],
+        &["config", "diff", "1"],
+        &["keys", "list"],
+        &["keys", "create", "--name", "a"],
+        &["cluster", "init"],
+        &["cluster", "status"],
+        &["cluster", "add", "n2"],
+        &["cluster", "transfer-leader"],
+        &["cluster", "snapshot"],
         &["chat", "hello"],
         &["healthcheck"],
     ] {
@@ -299,6 +312,9 @@ async fn help_starts_with_the_verb_that_matters() {
         "chat",
         "models",
         "routes",
+        "keys",
+        "cluster",
+        "certs",
         "cache",
         "doctor",
         "healthcheck",
@@ -313,6 +329,8 @@ async fn help_starts_with_the_verb_that_matters() {
         "--data",
         "--http",
         "--grpc",
+        "--cluster",
+        "--join",
         "--addr-file",
         "--log",
     ] {

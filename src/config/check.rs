@@ -3,12 +3,14 @@
 //! Limits of one value are declared beside the field (`garde`); what two values say about each other
 //! is here.
 
+mod cluster;
 mod model;
 mod node;
 mod route;
 pub(super) mod rule;
 mod warning;
 
+pub use cluster::reach;
 pub use node::node;
 pub use warning::warnings;
 

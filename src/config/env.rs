@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use secrecy::SecretString;
+
 /// What the environment says, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -13,12 +15,20 @@ pub struct Environment {
     pub http: Option<String>,
     /// `LLM_ROUTER_GRPC`: `host:port`.
     pub grpc: Option<String>,
+    /// `LLM_ROUTER_CLUSTER`: `host:port`.
+    pub cluster: Option<String>,
+    /// `LLM_ROUTER_JOIN`: nodes to join, `host:port`, with commas between.
+    pub join: Option<String>,
+    /// `LLM_ROUTER_ADVERTISE`: `host:port`.
+    pub advertise: Option<String>,
     /// `LLM_ROUTER_LOG`: `text` or `json`.
     pub log: Option<String>,
     /// `LLM_ROUTER_MODELS`: holds a directory for each embedding model.
     pub models: Option<PathBuf>,
     /// `LLM_ROUTER_ADDR`: the node that commands talk to.
     pub addr: Option<String>,
+    /// `LLM_ROUTER_KEY`: the key that commands present.
+    pub key: Option<SecretString>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub otlp_endpoint: Option<String>,
     /// `OLLAMA_HOST`.
@@ -43,9 +53,13 @@ impl Environment {
             data: path("LLM_ROUTER_DATA"),
             http: lookup("LLM_ROUTER_HTTP"),
             grpc: lookup("LLM_ROUTER_GRPC"),
+            cluster: lookup("LLM_ROUTER_CLUSTER"),
+            join: lookup("LLM_ROUTER_JOIN"),
+            advertise: lookup("LLM_ROUTER_ADVERTISE"),
             log: lookup("LLM_ROUTER_LOG"),
             models: path("LLM_ROUTER_MODELS"),
             addr: lookup("LLM_ROUTER_ADDR"),
+            key: lookup("LLM_ROUTER_KEY").map(|key| key.trim().into()),
             otlp_endpoint: lookup("OTEL_EXPORTER_OTLP_ENDPOINT"),
             ollama_host: lookup("OLLAMA_HOST"),
             openai_key: lookup("OPENAI_API_KEY").is_some(),

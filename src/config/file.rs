@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check;
 use super::document::{self, Node};
-use super::node::{EmbedderConfig, IdentityConfig, ListenConfig, NodeConfig, TelemetryConfig};
+use super::node::{
+    ClusterConfig, EmbedderConfig, IdentityConfig, ListenConfig, NodeConfig, TelemetryConfig,
+};
 use super::path::Path;
 use super::problem::{Finding, Problems};
 use super::routing::{
@@ -37,6 +39,8 @@ pub struct File {
     /// Where state is kept; the user's data directory when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<std::path::PathBuf>,
+    /// Other nodes.
+    pub cluster: ClusterConfig,
     /// The cache's embedding model.
     pub embedder: EmbedderConfig,
     /// What is told to the outside.
@@ -61,6 +65,7 @@ impl File {
             node: node.node,
             listen: node.listen,
             data_dir: node.data_dir,
+            cluster: node.cluster,
             embedder: node.embedder,
             telemetry: node.telemetry,
             models: routing.models,
@@ -77,6 +82,7 @@ impl File {
             node: self.node,
             listen: self.listen,
             data_dir: self.data_dir,
+            cluster: self.cluster,
             embedder: self.embedder,
             telemetry: self.telemetry,
         };
@@ -122,6 +128,11 @@ impl Parsed {
     /// Digest of the text as it was read.
     pub fn digest(&self) -> blake3::Hash {
         blake3::hash(self.text.as_bytes())
+    }
+
+    /// Problems found after all, with their places.
+    pub fn problems(&self, name: &str, found: Vec<Finding>) -> Problems {
+        Problems::in_text(name, &self.text, Some(&self.document), found)
     }
 
     /// Gives findings of this file their places.

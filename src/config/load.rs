@@ -23,6 +23,12 @@ pub struct Flags {
     pub http: Option<String>,
     /// `--grpc ADDR`.
     pub grpc: Option<String>,
+    /// `--cluster ADDR`.
+    pub cluster: Option<String>,
+    /// `--join ADDR,…`.
+    pub join: Vec<String>,
+    /// `--advertise ADDR`.
+    pub advertise: Option<String>,
     /// `--log text|json`.
     pub log: Option<LogFormat>,
 }
@@ -64,7 +70,8 @@ pub fn load(flags: &Flags, env: &Environment) -> Result<Loaded, Problems> {
     };
     let mut node = parsed.node.clone();
     overlay(&mut node, flags, env)?;
-    let findings = check::node(&node);
+    let mut findings = check::node(&node);
+    findings.extend(check::reach(&node));
     if !findings.is_empty() {
         return Err(Problems::without_text("flags and environment", findings));
     }
@@ -119,6 +126,20 @@ fn overlay(node: &mut NodeConfig, flags: &Flags, env: &Environment) -> Result<()
     }
     if let Some(grpc) = flags.grpc.as_ref().or(env.grpc.as_ref()) {
         node.listen.grpc.clone_from(grpc);
+    }
+    if let Some(cluster) = flags.cluster.as_ref().or(env.cluster.as_ref()) {
+        node.listen.cluster.clone_from(cluster);
+    }
+    if let Some(advertise) = flags.advertise.as_ref().or(env.advertise.as_ref()) {
+        node.cluster.advertise = Some(advertise.clone());
+    }
+    let named = env.join.iter().flat_map(|join| join.split(','));
+    let named: Vec<String> = match flags.join.is_empty() {
+        true => named.map(|peer| peer.trim().to_owned()).collect(),
+        false => flags.join.clone(),
+    };
+    if !named.is_empty() {
+        node.cluster.join = named;
     }
     if let Some(endpoint) = &env.otlp_endpoint {
         node.telemetry.otlp_endpoint = Some(endpoint.clone());
@@ -220,6 +241,39 @@ mod tests {
         );
         assert_eq!(loaded.file_node.listen.http, "h:1");
         assert_eq!(loaded.source, Some(path));
+    }
+
+    #[test]
+    fn nodes_to_join_are_those_of_the_flag_then_of_the_environment() {
+        let env = Environment {
+            cluster: Some("127.0.0.1:7411".to_owned()),
+            join: Some("127.0.0.1:1, 127.0.0.1:2".to_owned()),
+            ..Environment::default()
+        };
+        let flags = |join: &[&str]| Flags {
+            join: join.iter().map(ToString::to_string).collect(),
+            ..Flags::default()
+        };
+        let loaded = load(&flags(&[]), &env).unwrap();
+        assert_eq!(loaded.node.cluster.join, ["127.0.0.1:1", "127.0.0.1:2"]);
+        assert_eq!(loaded.node.listen.cluster, "127.0.0.1:7411");
+        let loaded = load(&flags(&["127.0.0.1:3"]), &env).unwrap();
+        assert_eq!(loaded.node.cluster.join, ["127.0.0.1:3"]);
+    }
+
+    #[test]
+    fn a_wildcard_may_be_advertised_by_a_flag() {
+        let (_dir, path) = file(
+            "listen: { cluster: '0.0.0.0:7400' }\ncluster: { tls: { ca: a, cert: b, key: c } }\n",
+        );
+        let mut flags = Flags {
+            config: Some(path),
+            ..Flags::default()
+        };
+        let refused = load(&flags, &Environment::default()).unwrap_err();
+        assert!(refused.to_string().contains("--advertise"), "{refused}");
+        flags.advertise = Some("10.0.0.1:7400".to_owned());
+        assert!(load(&flags, &Environment::default()).is_ok());
     }
 
     #[test]

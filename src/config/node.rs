@@ -1,9 +1,12 @@
 //! The node part: who this process is and where it listens. A change needs a restart.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::duration::Span;
 
 /// One process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +19,8 @@ pub struct NodeConfig {
     /// Where state is kept; the user's data directory when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
+    /// Other nodes.
+    pub cluster: ClusterConfig,
     /// The cache's embedding model.
     pub embedder: EmbedderConfig,
     /// What is told to the outside.
@@ -39,6 +44,8 @@ pub struct ListenConfig {
     pub http: String,
     /// The same use cases over gRPC.
     pub grpc: String,
+    /// Other nodes; with certificates where it can be reached from other machines.
+    pub cluster: String,
 }
 
 impl Default for ListenConfig {
@@ -46,6 +53,70 @@ impl Default for ListenConfig {
         ListenConfig {
             http: "127.0.0.1:8080".to_owned(),
             grpc: "127.0.0.1:50051".to_owned(),
+            cluster: "127.0.0.1:7400".to_owned(),
+        }
+    }
+}
+
+/// Other nodes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Nodes to join, as `host:port`, tried in turn; a node that is a member already ignores them.
+    pub join: Vec<String>,
+    /// `host:port` by which other nodes reach this one; the bound address when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
+    /// Certificates; without them, nodes talk on loopback only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
+    /// Addresses to dial instead of those that nodes advertise, by name of the node.
+    pub dial: BTreeMap<String, String>,
+    /// How fast a dead leader is missed.
+    pub timing: TimingConfig,
+}
+
+/// Certificates of this node, PEM files; read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The authority that signs the cluster's nodes.
+    pub ca: PathBuf,
+    /// This node's certificate; it names the node.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// How fast a dead leader is missed. The same on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimingConfig {
+    /// How often a leader says that it lives.
+    pub heartbeat: Span,
+    /// Shortest time without hearing from it before another is elected.
+    pub election_min: Span,
+    /// Longest time.
+    pub election_max: Span,
+}
+
+impl Default for TimingConfig {
+    fn default() -> Self {
+        let given = llm_router_cluster::start::Timing::default();
+        TimingConfig {
+            heartbeat: given.heartbeat.into(),
+            election_min: given.election_min.into(),
+            election_max: given.election_max.into(),
+        }
+    }
+}
+
+impl From<TimingConfig> for llm_router_cluster::start::Timing {
+    fn from(config: TimingConfig) -> Self {
+        llm_router_cluster::start::Timing {
+            heartbeat: config.heartbeat.get(),
+            election_min: config.election_min.get(),
+            election_max: config.election_max.get(),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::rule;
 use super::duration::Span;
+use super::seal::{DOTS, Sealed};
 use crate::types::{ModelName, Priority, RouteName};
 
 pub use settings::{BackoffConfig, BreakerConfig, CacheConfig, RetryConfig, RouteCache};
@@ -66,10 +67,14 @@ pub struct ModelConfig {
     #[serde(default = "default_queue_depth")]
     #[garde(range(max = 1_000_000))]
     pub max_queue_depth: u32,
-    /// Attempts that may run at once.
+    /// Attempts that may run at once, in the whole cluster.
     #[serde(default = "default_concurrency")]
     #[garde(range(min = 1, max = 100_000))]
     pub max_concurrency: u32,
+    /// What the upstream may be sent per minute; limits of the whole cluster.
+    #[serde(default, skip_serializing_if = "RateLimits::is_empty")]
+    #[garde(dive)]
+    pub limits: RateLimits,
     /// Price in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(dive)]
@@ -108,6 +113,7 @@ impl ModelConfig {
             api_key: None,
             max_queue_depth: default_queue_depth(),
             max_concurrency: default_concurrency(),
+            limits: RateLimits::default(),
             price: None,
             options: BTreeMap::new(),
             timeouts: TimeoutsConfig::default(),
@@ -124,6 +130,33 @@ fn default_queue_depth() -> u32 {
 }
 fn default_concurrency() -> u32 {
     64
+}
+
+/// What may be sent in any sixty seconds; unlimited where not said.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate,
+)]
+#[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct RateLimits {
+    /// Requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 1, max = MAX_RATE))]
+    pub rpm: Option<u64>,
+    /// Tokens, prompt and answer together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 1, max = MAX_RATE))]
+    pub tpm: Option<u64>,
+}
+
+/// More per minute than any upstream takes; sums of it over a minute cannot overflow.
+const MAX_RATE: u64 = 1_000_000_000_000;
+
+impl RateLimits {
+    /// Nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == RateLimits::default()
+    }
 }
 
 /// US dollars per million tokens.
@@ -227,12 +260,15 @@ pub enum Secret {
         /// File whose content, trimmed, is the secret.
         file: String,
     },
+    /// A literal as the nodes agree on it: readable for them alone, shown nowhere.
+    #[schemars(skip)]
+    Sealed(#[serde(serialize_with = "redact")] Sealed),
     /// The secret itself; shown nowhere.
     Literal(#[serde(serialize_with = "redact")] String),
 }
 
-fn redact<S: serde::Serializer>(_: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str("••••")
+fn redact<T, S: serde::Serializer>(_: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(DOTS)
 }
 
 impl std::fmt::Debug for Secret {
@@ -240,7 +276,7 @@ impl std::fmt::Debug for Secret {
         match self {
             Secret::Env { env } => write!(f, "Secret(env {env})"),
             Secret::File { file } => write!(f, "Secret(file {file})"),
-            Secret::Literal(_) => f.write_str("Secret(••••)"),
+            Secret::Sealed(_) | Secret::Literal(_) => write!(f, "Secret({DOTS})"),
         }
     }
 }

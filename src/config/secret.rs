@@ -6,6 +6,7 @@ use std::io::Read;
 use secrecy::SecretString;
 
 use super::routing::Secret;
+use super::seal::DOTS;
 
 /// Largest secret in bytes.
 pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -28,12 +29,19 @@ pub enum Missing {
     /// The file is empty.
     #[error("secret file {0} is empty")]
     Empty(String),
+    /// It is sealed, and this node has no key or another one.
+    #[error("the sealed secret cannot be opened on this node")]
+    Sealed,
+    /// Only the dots that stand for a secret are there, not the secret.
+    #[error("the secret itself is not here, only the dots that stand for it")]
+    Covered,
     /// The file is larger than [`MAX_SECRET_BYTES`].
     #[error("secret file {0} is over 64 KiB")]
     TooLarge(String),
 }
 
-/// The secret a reference stands for. `lookup` reads an environment variable.
+/// The secret a reference stands for. `lookup` reads an environment variable. A sealed secret is
+/// opened by [`super::seal::Seal`] before.
 ///
 /// # Errors
 /// [`Missing`], naming the variable or the file.
@@ -42,6 +50,8 @@ pub fn resolve(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<SecretString, Missing> {
     match secret {
+        Secret::Sealed(_) => Err(Missing::Sealed),
+        Secret::Literal(text) if text == DOTS => Err(Missing::Covered),
         Secret::Literal(text) => Ok(SecretString::from(text.as_str())),
         Secret::Env { env } => {
             let value = lookup(env).filter(|value| !value.trim().is_empty());

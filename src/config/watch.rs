@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::detect::Found;
 use super::file;
 use super::load::{Loaded, read_text, warnings};
 use super::node::NodeConfig;
@@ -31,7 +30,7 @@ const MAX_ROUNDS: usize = 4;
 /// A valid change.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The new routing part, complete with models nobody declared.
+    /// The new routing part, as written.
     pub routing: RoutingConfig,
     /// Keys of the node part that differ from those the node started with: they need a restart.
     pub needs_restart: Vec<String>,
@@ -47,7 +46,6 @@ pub type News = Result<Change, Problems>;
 pub struct Follower {
     path: PathBuf,
     node: NodeConfig,
-    found: Found,
     seen: Content,
 }
 
@@ -62,13 +60,12 @@ impl Follower {
     /// Starts to follow the file `loaded` came from; `None` when it came from no file.
     ///
     /// Call this before the loaded config is put to use: whatever changes after this call is news.
-    pub fn new(loaded: &Loaded, found: Found) -> Option<Self> {
+    pub fn new(loaded: &Loaded) -> Option<Self> {
         let path = loaded.source.clone()?;
         let seen = Content::Text(loaded.digest);
         Some(Follower {
             path,
             node: loaded.file_node.clone(),
-            found,
             seen,
         })
     }
@@ -135,10 +132,8 @@ impl Follower {
         let parsed = file::parse(text, &self.path.display().to_string())?;
         let warnings = warnings(&parsed);
         let needs_restart = differences(&self.node, &parsed.node);
-        let mut routing = parsed.routing;
-        self.found.fill(&mut routing);
         Ok(Change {
-            routing,
+            routing: parsed.routing,
             needs_restart,
             warnings,
         })

@@ -195,5 +195,6 @@ const fn refusal_label(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Queue(_) => "queue",
         Refusal::Breaker(_) => "breaker",
+        Refusal::Limited(_) => "limited",
     }
 }

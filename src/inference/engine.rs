@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use llm_router_cluster::Revision;
+use llm_router_cluster::command::{BreakerChange, BreakerStep, Change};
+use llm_router_cluster::state::{self, TargetId};
+use llm_router_cluster::{Author, Revision};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +16,20 @@ use super::reply::Reply;
 use super::retry::RetryBudget;
 use super::state::{Deployment, State};
 use crate::breaker::Mode;
+use crate::bridge::{self, Bridge, Link};
 use crate::cache::AnswerCache;
 use crate::config::RoutingConfig;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Retry};
 use crate::routing::{Facts, RoutingTable, Unroutable};
 use crate::supervisor::Fleet;
 use crate::telemetry::{ConfiguredModel, Metrics, Recorder};
 use crate::types::report::{Explanation, ModelStatus, Stats};
 use crate::types::{ChatRequest, ModelName, Moment, RequestId};
+
+/// Longest an operator waits for the cluster to agree.
+const AGREEMENT_PATIENCE: Duration = Duration::from_secs(5);
+/// When trying again makes sense where the cluster does not say.
+const AGREEMENT_RETRY: Duration = Duration::from_secs(1);
 
 /// Which door a request came through, for metrics and the access log.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +61,8 @@ pub struct Parts {
     pub cache: AnswerCache,
     /// Instruments.
     pub metrics: Metrics,
+    /// The way to the cluster.
+    pub bridge: Bridge,
 }
 
 /// The node's engine. Cheap to clone; all clones are the same engine.
@@ -67,6 +78,7 @@ pub(super) struct Inner {
     pub(super) recorder: Recorder,
     pub(super) budget: Mutex<RetryBudget>,
     fleet: Fleet,
+    bridge: Bridge,
     applying: tokio::sync::Mutex<()>,
     dice: AtomicU64,
 }
@@ -96,13 +108,14 @@ impl Engine {
     /// [`Kind::Internal`] when the actors could not be started.
     pub async fn start(parts: Parts) -> Result<Self, Error> {
         let recorder = Recorder::new(parts.metrics);
-        let fleet = Fleet::start(recorder.metrics().clone()).await?;
+        let fleet = Fleet::start(&recorder, parts.bridge.clone()).await?;
         let inner = Inner {
             state: ArcSwap::default(),
             cache: parts.cache,
             recorder,
             budget: Mutex::new(RetryBudget::new(Moment::now())),
             fleet,
+            bridge: parts.bridge,
             applying: tokio::sync::Mutex::default(),
             dice: AtomicU64::new(rand::random()),
         };
@@ -111,15 +124,17 @@ impl Engine {
         })
     }
 
-    /// Puts a checked config in service. Requests already running end under the old one.
+    /// Puts a checked config in service under the revision it was agreed on with. Requests already
+    /// running end under the old one.
     ///
     /// # Errors
     /// [`Kind::InvalidConfig`] when it does not compile; the old one stays.
     pub(crate) async fn apply(
         &self,
+        revision: Revision,
         config: RoutingConfig,
         deployments: Vec<Deployment>,
-    ) -> Result<Revision, Error> {
+    ) -> Result<(), Error> {
         let _one_at_a_time = self.inner.applying.lock().await;
         let table = RoutingTable::compile(&config)
             .map_err(|bad| Error::new(Kind::InvalidConfig, bad.to_string()).with_source(bad))?;
@@ -143,7 +158,9 @@ impl Engine {
             .fleet
             .apply(deployments, &config.circuit_breaker)
             .await?;
-        let revision = self.inner.state.load().revision.next();
+        if let Some(cluster) = self.inner.bridge.link() {
+            cluster.set_policy(bridge::policy(&config));
+        }
         self.inner.cache.reconfigure(config.cache);
         let state = State {
             revision,
@@ -152,7 +169,7 @@ impl Engine {
             models,
         };
         self.inner.state.store(Arc::new(state));
-        Ok(revision)
+        Ok(())
     }
 
     /// Answers a request of the embedding application.
@@ -233,10 +250,12 @@ impl Engine {
         (state.revision, Arc::clone(&state.config))
     }
 
-    /// Overrules a model's breaker until it is set to `auto` again or the node restarts.
+    /// Overrules a model's breaker until it is set to `auto` again: on every node of the cluster,
+    /// over restarts; without a cluster on this engine. Returns once it holds here.
     ///
     /// # Errors
-    /// [`Kind::UnknownModel`], or [`Kind::Unavailable`] while the breaker restarts.
+    /// [`Kind::UnknownModel`], or [`Kind::Unavailable`] while the breaker restarts or the cluster
+    /// cannot agree on anything.
     pub async fn force_breaker(&self, model: &str, mode: BreakerMode) -> Result<(), Error> {
         let state = self.inner.state.load_full();
         let Some(handle) = state.models.get(model) else {
@@ -246,12 +265,21 @@ impl Engine {
                 format!("model `{name}` does not exist"),
             ));
         };
-        let mode = match mode {
-            BreakerMode::Auto => Mode::Auto,
-            BreakerMode::ForceOpen => Mode::ForceOpen,
-            BreakerMode::ForceClosed => Mode::ForceClosed,
+        let breaker = &handle.shared.breaker;
+        let forced = match self.inner.bridge.link() {
+            Some(cluster) => {
+                overrule(cluster, breaker.target(), mode).await?;
+                breaker.caught_up().await
+            }
+            None => {
+                let mode = match mode {
+                    BreakerMode::Auto => Mode::Auto,
+                    BreakerMode::ForceOpen => Mode::ForceOpen,
+                    BreakerMode::ForceClosed => Mode::ForceClosed,
+                };
+                breaker.force(mode).await
+            }
         };
-        let forced = handle.shared.breaker.force(mode).await;
         forced.map_err(|_| Error::new(Kind::Unavailable, "the breaker is being restarted"))
     }
 
@@ -265,6 +293,32 @@ impl Engine {
         self.inner.fleet.stop().await;
         self.inner.cache.close().await;
     }
+}
+
+/// Agrees on an operator's word.
+async fn overrule(cluster: &dyn Link, target: &TargetId, mode: BreakerMode) -> Result<(), Error> {
+    let mode = match mode {
+        BreakerMode::Auto => state::Mode::Auto,
+        BreakerMode::ForceOpen => state::Mode::ForceOpen,
+        BreakerMode::ForceClosed => state::Mode::ForceClosed,
+    };
+    let change = Change::Breaker(BreakerChange {
+        target: target.0.clone(),
+        expect: 0, // an override holds whatever was agreed before
+        to: BreakerStep::Override { mode },
+    });
+    let author = Author::new("operator");
+    let agreed = cluster.propose(change, author, AGREEMENT_PATIENCE).await;
+    agreed.map(drop).map_err(|source| {
+        let retry = match &source {
+            llm_router_cluster::Error::NoQuorum { retry_after, .. } => Retry::After(*retry_after),
+            _ => Retry::After(AGREEMENT_RETRY),
+        };
+        let text = format!("the breaker could not be overruled: {source}");
+        Error::new(Kind::Unavailable, text)
+            .with_retry(retry)
+            .with_source(source)
+    })
 }
 
 /// What the rules may look at.

@@ -69,6 +69,10 @@ impl Exhausted {
                 };
                 self.note(model, refused.to_string(), reason, refused.retry_after());
             }
+            Refusal::Limited(limited) => {
+                let wait = Some(limited.retry_after);
+                self.note(model, limited.to_string(), Reason::Gated, wait);
+            }
             Refusal::Breaker(refused) => {
                 self.note(
                     model,

@@ -24,6 +24,8 @@ pub(crate) enum Message {
     Probe,
     /// A health check ended.
     Health(bool),
+    /// The upstream is to be probed here, and nobody asks for it: ask it something.
+    Ping,
     /// The settings changed.
     Reconfigure(Arc<Spec>),
     /// A child's pause before its restart is over.
@@ -86,6 +88,7 @@ impl Actor for ModelActor {
         match posted.message {
             Message::Probe => state.probe(&myself),
             Message::Health(up) => state.heard(up, &myself),
+            Message::Ping => state.ping(),
             Message::Reconfigure(spec) => state.reconfigure(spec, &myself),
             Message::Restart(child) => state.start(child, &myself).await?,
         }
@@ -202,6 +205,10 @@ impl State {
             .shared
             .breaker
             .reconfigure(self.model.spec.breaker);
+        self.model
+            .shared
+            .wallet
+            .reconfigure(self.model.spec.config.limits);
         if self.model.spec.config.health.is_none() {
             self.model.shared.health.store(0, Ordering::Relaxed);
         }
@@ -227,6 +234,12 @@ impl State {
             let up = matches!(health, Ok(Ok(())));
             let _ = myself.send_message(Posted::own(Message::Health(up)));
         });
+    }
+
+    /// Asks in a task of its own, which ends within the first token's time.
+    fn ping(&self) {
+        let model = self.model.clone();
+        ractor::concurrency::spawn(async move { model.ping().await });
     }
 
     fn heard(&mut self, up: bool, myself: &ActorRef<Posted<Message>>) {

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::handle::ModelHandle;
 use super::stream::{Ends, Guarded, guarded};
 use super::verdict::Verdict;
+use super::wallet::{Drawn, Limited};
 use crate::breaker;
 use crate::dialect::openai::reshape;
 use crate::provider::{Answer, Call, ChunkStream, Class, Failure};
@@ -18,6 +19,8 @@ use crate::types::{ChatRequest, Chunk, Completion, Moment};
 
 /// Pieces looked at before the first real delta; an upstream that sends more is garbled.
 const MAX_PREFETCH: usize = 1024;
+/// Tokens an answer is taken to have where the request does not bound it.
+const ASSUMED_OUTPUT_TOKENS: u64 = 256;
 /// A client that gave up after at least this long without a sign of life counts against the model.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,6 +40,8 @@ pub(crate) enum Refusal {
     Queue(queue::Denied),
     /// Its breaker said no.
     Breaker(breaker::Denied),
+    /// A budget of the model is used up.
+    Limited(Limited),
 }
 
 /// Why an attempt gave no answer.
@@ -77,11 +82,12 @@ pub(crate) struct Timing {
 }
 
 impl ModelHandle {
-    /// Waits for a permit, asks the breaker, asks the upstream.
+    /// Waits for a permit, draws from the budgets, asks the breaker, asks the upstream.
     pub(crate) async fn attempt(&self, attempt: Attempt<'_>) -> Result<Attempted, AttemptError> {
         let request = attempt.request;
         let asked = Moment::now();
         let mut permit = self.permit(request).await?;
+        let mut drawn = self.draw(request).await?;
         let started = Moment::now();
         let timing = Timing {
             queue_wait: started.since(asked),
@@ -106,7 +112,8 @@ impl ModelHandle {
             traceparent: self.traceparent(&span),
         };
         permit.used();
-        let verdict = Verdict::new(self.clone(), leave, span.clone());
+        drawn.begin();
+        let verdict = Verdict::new(self.clone(), (leave, drawn), span.clone());
         self.ask(call, permit, verdict, timing)
             .instrument(span)
             .await
@@ -129,6 +136,19 @@ impl ModelHandle {
             queue::Denied::Busy { .. } | queue::Denied::Broken | queue::Denied::Restarting => {
                 AttemptError::Refused(Refusal::Queue(refused))
             }
+        })
+    }
+
+    /// Takes what the attempt may cost from the model's budgets.
+    async fn draw(&self, request: &ChatRequest) -> Result<Drawn, AttemptError> {
+        let features = &request.features;
+        let output = features.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS);
+        let tokens = features.prompt_tokens.saturating_add(output);
+        let drawn = self.shared.wallet.draw(tokens, request.deadline).await;
+        drawn.map_err(|limited| {
+            let metrics = &self.shared.metrics;
+            metrics.limit_refused(self.name(), limited.kind.as_str());
+            AttemptError::Refused(Refusal::Limited(limited))
         })
     }
 
@@ -157,6 +177,7 @@ impl ModelHandle {
         };
         let limit = patience.min(timeouts.total);
         let left = started.until(call.deadline);
+        let lease = verdict.lease_left().unwrap_or(Duration::MAX);
         let body = Arc::clone(&call.body);
         let asking = async {
             match self.spec.provider.generate(call).await? {
@@ -166,10 +187,15 @@ impl ModelHandle {
                 Answer::Stream(pieces) => reshape::collect(pieces, &body).await.map(Begun::Whole),
             }
         };
-        let begun = match tokio::time::timeout(limit.min(left), asking).await {
+        let begun = match tokio::time::timeout(limit.min(left).min(lease), asking).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(failure)) => {
                 verdict.failed(&failure);
+                return Err(AttemptError::Failed(failure));
+            }
+            Err(_) if lease < limit.min(left) => {
+                verdict.out_of_time(false);
+                let failure = Failure::timed_out("the probe's lease ended");
                 return Err(AttemptError::Failed(failure));
             }
             Err(_) if left <= limit => {
@@ -243,7 +269,6 @@ async fn prefetch(mut pieces: ChunkStream) -> Result<Begun, Failure> {
 }
 
 fn ticket(request: &ChatRequest) -> Ticket {
-    const ASSUMED_OUTPUT_TOKENS: u64 = 256;
     let output = request
         .features
         .max_output_tokens

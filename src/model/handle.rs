@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use llm_router_cluster::state::TargetId;
 use parking_lot::Mutex;
 
 use super::actor::Message;
 use super::profile::Profile;
+use super::wallet::Wallet;
 use crate::breaker::{BreakerHandle, Settings};
+use crate::bridge::{self, Bridge};
 use crate::config::routing::{ModelConfig, ProviderKind};
 use crate::inference::Deployment;
 use crate::mailbox::Mailbox;
@@ -35,6 +38,8 @@ pub(crate) struct Spec {
     pub(crate) breaker: Settings,
     /// Changes when it becomes another upstream: then breaker, queue and profile start afresh.
     pub(crate) identity: blake3::Hash,
+    /// The upstream, as every node knows it: what is agreed about it is agreed under this.
+    pub(crate) target: TargetId,
     /// The upstream's host, for spans.
     pub(crate) server: Option<String>,
     /// Its upstream may see our trace context.
@@ -63,6 +68,11 @@ impl Spec {
             .and_then(|url| reqwest::Url::parse(url).ok())
             .and_then(|url| url.host_str().map(str::to_owned));
         let at_home = base_url.map_or(config.provider != ProviderKind::OpenAi, is_private);
+        let target = bridge::target(&name, &config);
+        let breaker = Settings {
+            first_token: config.timeouts.first_token.get(),
+            ..breaker
+        };
         let propagates_trace = config.propagate_trace.unwrap_or(at_home);
         let config = Arc::new(config);
         Spec {
@@ -71,6 +81,7 @@ impl Spec {
             provider,
             breaker,
             identity,
+            target,
             server,
             propagates_trace,
         }
@@ -109,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) profile: Mutex<Profile>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
+    /// Budgets per minute.
+    pub(crate) wallet: Wallet,
     /// Instruments.
     pub(crate) metrics: Metrics,
 }
@@ -122,14 +135,16 @@ pub(crate) struct ModelHandle {
 
 impl ModelHandle {
     /// A handle with nobody behind it yet.
-    pub(crate) fn new(spec: Arc<Spec>, metrics: Metrics) -> Self {
-        let breaker = BreakerHandle::new(spec.breaker);
+    pub(crate) fn new(spec: Arc<Spec>, metrics: Metrics, bridge: Bridge) -> Self {
+        let target = spec.target.clone();
+        let breaker = BreakerHandle::new(spec.breaker, bridge.clone(), target);
         let shared = Shared {
-            queue: QueueHandle::new(spec.queue_limits()),
+            queue: QueueHandle::new(spec.queue_limits(), bridge.clone()),
             breaker,
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: Mutex::default(),
             health: AtomicU8::new(0),
+            wallet: Wallet::new(spec.config.limits, bridge),
             metrics,
         };
         ModelHandle {

@@ -5,6 +5,11 @@ use std::time::Duration;
 /// Weight of the newest observation.
 const ALPHA: f64 = 0.2;
 
+/// No answer is slow that begins sooner than this.
+const SLOW_AFTER: Duration = Duration::from_secs(20);
+/// Nor one that begins within so many times the average.
+const SLOW_TIMES: f64 = 5.0;
+
 /// Moving averages, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Profile {
@@ -19,6 +24,12 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// An answer that begins after this long is slow for this model.
+    pub(crate) fn is_slow(&self, first_token: Duration) -> bool {
+        let usual = self.first_token.unwrap_or(0.0) * SLOW_TIMES;
+        first_token > SLOW_AFTER && first_token.as_secs_f64() > usual
+    }
+
     /// Takes in an answered attempt.
     pub(crate) fn answered(&mut self, first_token: Duration, latency: Duration) {
         self.successes += 1;
@@ -55,6 +66,15 @@ mod tests {
             profile.answered(second * 2, second * 2);
         }
         assert!((profile.latency.unwrap() - 2.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn slow_is_what_is_slow_for_the_model_and_never_under_twenty_seconds() {
+        let seconds = Duration::from_secs;
+        let mut profile = Profile::default();
+        assert!(profile.is_slow(seconds(21)) && !profile.is_slow(seconds(20)));
+        profile.answered(seconds(10), seconds(10));
+        assert!(!profile.is_slow(seconds(49)) && profile.is_slow(seconds(51)));
     }
 
     #[test]

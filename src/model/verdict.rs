@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::Span;
 
 use super::handle::ModelHandle;
+use super::wallet::Drawn;
 use crate::breaker::{Outcome, Ticket};
 use crate::provider::{Class, Failure};
 use crate::telemetry::spans::{AttemptEnd, attempt_ended};
@@ -16,7 +17,7 @@ use crate::types::{Finish, Moment, Tap, Usage};
 #[derive(Debug)]
 pub(super) struct Verdict {
     model: ModelHandle,
-    leave: Option<Ticket>,
+    leave: Option<(Ticket, Drawn)>,
     pub(super) started: Moment,
     first_token: Option<Duration>,
     usage: Option<Usage>,
@@ -25,16 +26,22 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn new(model: ModelHandle, leave: Ticket, span: Span) -> Self {
+    pub(super) fn new(model: ModelHandle, (leave, drawn): (Ticket, Drawn), span: Span) -> Self {
         Verdict {
             model,
-            leave: Some(leave),
+            leave: Some((leave, drawn)),
             started: leave.admitted,
             first_token: None,
             usage: None,
             finish: None,
             span,
         }
+    }
+
+    /// How long the attempt may go without a sign of life because it is a probe on a lease.
+    pub(super) fn lease_left(&self) -> Option<Duration> {
+        let (ticket, _) = self.leave.as_ref()?;
+        ticket.lease_until.map(|end| self.started.until(end))
     }
 
     /// The first real delta is here.
@@ -52,12 +59,15 @@ impl Verdict {
     pub(super) fn answered(mut self) {
         let latency = Moment::now().since(self.started);
         let first_token = self.first_token.unwrap_or(latency);
-        self.model
-            .shared
-            .profile
-            .lock()
-            .answered(first_token, latency);
-        self.settle(Outcome::Ok, AttemptOutcome::Answered, None);
+        let mut profile = self.model.shared.profile.lock();
+        let outcome = if profile.is_slow(first_token) {
+            Outcome::Slow
+        } else {
+            Outcome::Ok
+        };
+        profile.answered(first_token, latency);
+        drop(profile);
+        self.settle(outcome, AttemptOutcome::Answered, None);
     }
 
     pub(super) fn failed(mut self, failure: &Failure) {
@@ -78,11 +88,20 @@ impl Verdict {
         self.settle(outcome, AttemptOutcome::Abandoned, None);
     }
 
+    /// What the attempt cost; nothing when that has to be estimated.
+    fn tokens(&self, told: AttemptOutcome) -> Option<u64> {
+        let refused = matches!(told, AttemptOutcome::Failed(_)) && self.first_token.is_none();
+        let sum = |usage: Usage| usage.prompt_tokens.saturating_add(usage.completion_tokens);
+        let counted = self.usage.map(|usage| usage.total_tokens.max(sum(usage)));
+        counted.or(refused.then_some(0))
+    }
+
     fn settle(&mut self, outcome: Outcome, told: AttemptOutcome, status: Option<u16>) {
-        let Some(leave) = self.leave.take() else {
+        let Some((leave, drawn)) = self.leave.take() else {
             return;
         };
         self.model.shared.breaker.record(leave, outcome);
+        drawn.settle(self.tokens(told));
         self.model.shared.metrics.attempt_ended(&AttemptRecord {
             model: self.model.name(),
             outcome: told,

@@ -116,6 +116,9 @@ impl State {
             let _ = reply.send(Err(Denied::Broken));
             return;
         }
+        if slots.is_capped() {
+            self.given.handle.inner.bridge.urge(); // the leader may lend this node more at once
+        }
         let id = item.id;
         match self.buffer.push(
             item,
@@ -229,9 +232,12 @@ impl State {
             .queue_depth(&self.given.model, u64::from(depth));
     }
 
-    /// Wakes up when the next item expires.
+    /// Wakes up when the next item expires, or a slow start lets one more run.
     fn rearm(&mut self, myself: &ActorRef<Posted<Message>>) {
-        let next = self.buffer.next_deadline();
+        let slots = &self.given.handle.inner.slots;
+        let waits = self.buffer.depth() > 0;
+        let grows = slots.grows_at(Moment::now()).filter(|_| waits);
+        let next = self.buffer.next_deadline().into_iter().chain(grows).min();
         if self.timer.as_ref().map(|(at, _)| *at) == next {
             return;
         }

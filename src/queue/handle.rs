@@ -11,11 +11,15 @@ use super::actor::Message;
 use super::refused::Refused;
 use super::slots::Slots;
 use super::{Item, ItemId};
+use crate::bridge::Bridge;
 use crate::mailbox::{Mailbox, Undelivered};
 use crate::types::{Moment, Priority, TenantId};
 
 /// Unhandled orders a queue actor may have, beyond those already waiting in its buffer.
 const QUEUE_MAILBOX: usize = 4096;
+
+/// Longest delay before a slow start begins; differs from node to node.
+const MAX_START_DELAY: Duration = Duration::from_millis(500);
 
 /// Bounds of one model's queue, as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,17 +144,24 @@ pub(super) struct Inner {
     pub(super) depth: AtomicU32,
     /// Position in [`Priority::ALL`] of the least urgent request waiting; 0 when nobody waits.
     pub(super) lowest: AtomicUsize,
+    pub(super) bridge: Bridge,
     max_depth: AtomicU32,
     next_id: AtomicU64,
 }
 
 impl QueueHandle {
-    pub(crate) fn new(limits: QueueLimits) -> Self {
+    pub(crate) fn new(limits: QueueLimits, bridge: Bridge) -> Self {
+        let slots = Slots::new(limits.max_concurrency);
+        if bridge.is_clustered() {
+            let part = bridge.part_of(u64::from(limits.max_concurrency));
+            slots.set_cap(u32::try_from(part).unwrap_or(u32::MAX)); // until the leader lends more
+        }
         let inner = Inner {
             mailbox: Mailbox::new(QUEUE_MAILBOX),
-            slots: Slots::new(limits.max_concurrency),
+            slots,
             depth: AtomicU32::new(0),
             lowest: AtomicUsize::new(0),
+            bridge,
             max_depth: AtomicU32::new(limits.max_depth),
             next_id: AtomicU64::new(0),
         };
@@ -167,6 +178,30 @@ impl QueueHandle {
     /// Attempts running.
     pub(crate) fn in_flight(&self) -> u64 {
         u64::from(self.inner.slots.running())
+    }
+
+    /// Attempts running or wanted.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.in_flight() + u64::from(self.inner.slots.waiting())
+    }
+
+    /// This node may make so many of the attempts that may run at once.
+    pub(crate) fn set_share(&self, cap: u32) {
+        if self.inner.slots.set_cap(cap) {
+            self.inner.mailbox.post_owed(Message::Freed);
+        }
+    }
+
+    /// The breaker closed: attempts come back slowly.
+    pub(crate) fn slow_start(&self) {
+        let delay = MAX_START_DELAY.mul_f64(rand::random::<f64>());
+        self.inner.slots.start_slowly(Moment::now() + delay);
+    }
+
+    /// As many attempts run as may.
+    #[cfg(test)]
+    pub(crate) fn is_saturated(&self) -> bool {
+        self.inner.slots.is_saturated()
     }
 
     /// A request of this level could neither run nor wait right now, nor take the place of a less

@@ -9,14 +9,15 @@ use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::models::Message;
-use super::node::{Arguments, NodeSupervisor};
+use super::node::{Arguments, Child, NodeSupervisor};
 use crate::breaker::Settings;
+use crate::bridge::Bridge;
 use crate::config::routing::BreakerConfig;
 use crate::error::{Error, Kind};
 use crate::inference::Deployment;
 use crate::mailbox::{Mailbox, Posted};
 use crate::model::{ModelHandle, Spec};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Recorder};
 use crate::types::ModelName;
 
 /// Longest a change of models may take.
@@ -25,20 +26,22 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 /// The actor tree.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    root: ActorRef<()>,
+    root: ActorRef<Child>,
     models: Mailbox<Message>,
     metrics: Metrics,
+    bridge: Bridge,
     broken: CancellationToken,
     serving: Mutex<IndexMap<ModelName, ModelHandle>>,
 }
 
 impl Fleet {
     /// Starts the tree without models.
-    pub(crate) async fn start(metrics: Metrics) -> Result<Self, Error> {
+    pub(crate) async fn start(recorder: &Recorder, bridge: Bridge) -> Result<Self, Error> {
         let (models, broken) = (Mailbox::new(16), CancellationToken::new());
         let arguments = Arguments {
             models: models.clone(),
-            metrics: metrics.clone(),
+            recorder: recorder.clone(),
+            bridge: bridge.clone(),
             broken: broken.clone(),
         };
         let (root, _) = Actor::spawn(None, NodeSupervisor, arguments)
@@ -49,7 +52,8 @@ impl Fleet {
         Ok(Fleet {
             root,
             models,
-            metrics,
+            metrics: recorder.metrics().clone(),
+            bridge,
             broken,
             serving: Mutex::default(),
         })
@@ -74,10 +78,13 @@ impl Fleet {
                 let name = deployment.name.clone();
                 let spec = Arc::new(Spec::new(deployment, settings));
                 let known = serving.get(&name);
-                let same = known.filter(|known| known.spec.identity == spec.identity);
+                // the same upstream here, under the same name everywhere
+                let same = known.filter(|known| {
+                    known.spec.identity == spec.identity && known.spec.target == spec.target
+                });
                 let handle = match same {
                     Some(known) => known.with_spec(spec),
-                    None => ModelHandle::new(spec, self.metrics.clone()),
+                    None => ModelHandle::new(spec, self.metrics.clone(), self.bridge.clone()),
                 };
                 (name, handle)
             })

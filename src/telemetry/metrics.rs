@@ -6,6 +6,7 @@
 pub mod labels;
 
 pub(super) mod calls;
+mod cluster;
 mod gauges;
 mod instruments;
 
@@ -28,6 +29,7 @@ use crate::telemetry::record::RequestRecord;
 use crate::types::{ModelName, Priority, RouteName};
 
 pub use self::calls::{Active, AttemptOutcome, AttemptRecord, GrpcCall, HttpCall};
+pub use self::cluster::ClusterLevels;
 pub use self::labels::{ConfiguredModel, MAX_NAMES, NONE, OTHER, provider_name};
 
 /// Most series of `llm_router.requests`, whose five labels multiply; beyond it the SDK counts
@@ -254,13 +256,39 @@ impl Metrics {
 
     /// `model`'s breaker is in `state`, as it was found: no transition is counted.
     pub fn breaker_state(&self, model: &ModelName, state: &'static str) {
-        let level = match state {
-            "closed" => 0,
-            "half_open" => 1,
-            _ => 2,
-        };
         if let Some(labels) = self.inner.gauges.labels.load().get(model) {
-            labels.state.set_breaker(level);
+            labels.state.set_breaker(level_of(state));
+        }
+    }
+
+    /// What is agreed about `model`'s breaker, as this node applied it.
+    pub fn breaker_agreed(&self, model: &ModelName, epoch: u64, state: &'static str) {
+        if let Some(labels) = self.inner.gauges.labels.load().get(model) {
+            labels.state.set_agreed(epoch, level_of(state));
+        }
+    }
+
+    /// This node's part of a limit of `model`: `concurrency`, `requests` or `tokens`.
+    pub fn limit_share(&self, model: &ModelName, limit: &'static str, amount: Option<u64>) {
+        if let Some(labels) = self.inner.gauges.labels.load().get(model) {
+            labels.state.set_share(limit, amount);
+        }
+    }
+
+    /// A budget of `model` was used up: `requests` or `tokens`.
+    pub fn limit_refused(&self, model: &ModelName, limit: &'static str) {
+        let model = self.inner.gauges.labels.load().model(model);
+        self.inner.instruments.limit_refusals.add(
+            1,
+            &[KeyValue::new("limit", limit), KeyValue::new("model", model)],
+        );
+    }
+
+    /// Nodes and models where the way between them is at fault, all of them; names that are not
+    /// configured are left out.
+    pub fn path_suspects(&self, suspects: Vec<[String; 2]>) {
+        if **self.inner.gauges.path_suspects.load() != suspects {
+            self.inner.gauges.path_suspects.store(Arc::new(suspects));
         }
     }
 
@@ -310,6 +338,15 @@ impl Metrics {
             .instruments
             .config_reloads
             .add(1, &[KeyValue::new("result", result)]);
+    }
+}
+
+/// A breaker's state as gauges say it.
+const fn level_of(state: &str) -> u8 {
+    match state.as_bytes() {
+        b"closed" => 0,
+        b"half_open" => 1,
+        _ => 2,
     }
 }
 

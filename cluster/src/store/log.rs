@@ -5,7 +5,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::type_config::alias::VoteOf;
 
@@ -74,7 +74,11 @@ impl Log {
             return Ok(entries);
         }
         let (mut bytes, mut next) = (0_usize, None);
-        for row in self.shared.db.rows_from(Family::Logs, &entry::key(start))? {
+        for row in self
+            .shared
+            .db
+            .rows_from(Family::Logs, &entry::key(start))?
+        {
             let (key, row) = row?;
             let index = index_of(&key)?;
             if index >= end || (bytes >= max_bytes && !entries.is_empty()) {
@@ -119,9 +123,7 @@ impl Log {
             let index = entry.log_id.index;
             if tail.id.is_some() && index != tail.next_index() {
                 let expected = tail.next_index();
-                return Err(bad(format!(
-                    "entry {index} would leave a hole at {expected}"
-                )));
+                return Err(bad(format!("entry {index} would leave a hole at {expected}")));
             }
             let (value, next) = entry::encode(&entry, &tail)?;
             batch.put(Family::Logs, &entry::key(index), &value)?;
@@ -142,10 +144,7 @@ pub(super) fn index_of(key: &[u8]) -> io::Result<u64> {
 }
 
 impl RaftLogReader<TypeConfig> for Log {
-    async fn entries_stream<RB>(
-        &mut self,
-        range: RB,
-    ) -> impl Stream<Item = io::Result<Entry>> + Send
+    async fn entries_stream<RB>(&mut self, range: RB) -> BoxStream<'static, io::Result<Entry>>
     where
         RB: RangeBounds<u64> + Clone + Debug + Send,
     {
@@ -245,11 +244,10 @@ impl RaftLogStorage<TypeConfig> for Log {
     async fn truncate_after(&mut self, last: Option<EntryId>) -> io::Result<()> {
         self.shared.health.check()?;
         let mut bounds = self.shared.bounds.lock();
-        let next = last.map_or(0, |last| last.index.saturating_add(1));
-        if next >= bounds.tail.next_index() {
+        let left = self.tail_at(&bounds, last)?;
+        if left.next_index() >= bounds.tail.next_index() {
             return Ok(());
         }
-        let left = self.tail_at(&bounds, last)?;
         let written = self.shared.keeper.truncating(left);
         self.shared.written(written)?;
         let mut batch = self.shared.db.batch();

@@ -2,6 +2,7 @@
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use llm_router_proto::llm_router::v1::admin_service_server::SERVICE_NAME as ADMIN;
 use llm_router_proto::llm_router::v1::router_service_server::SERVICE_NAME as ROUTER;
 use llm_router_proto::llm_router::v1::stats_service_server::SERVICE_NAME as STATS;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, HealthService};
 
 /// The services whose health is reported; the empty name is the node as a whole.
-const REPORTED: [&str; 3] = ["", ROUTER, STATS];
+const REPORTED: [&str; 4] = ["", ROUTER, STATS, ADMIN];
 
 /// A handle on what the health service answers. Cheap to clone.
 #[derive(Clone, Debug)]

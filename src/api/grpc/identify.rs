@@ -1,4 +1,5 @@
-//! Gives every call an id and every reply the node's name, whatever happens in between.
+//! Gives every call an id, and every reply the node's name and how it stands in its cluster,
+//! whatever happens in between.
 
 use std::task::{Context, Poll};
 
@@ -6,6 +7,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
+use crate::app::Agreed;
 use crate::types::RequestId;
 
 const REQUEST_ID: &str = "x-request-id";
@@ -14,13 +16,15 @@ const REQUEST_ID: &str = "x-request-id";
 #[derive(Clone, Debug)]
 pub(super) struct IdentifyLayer {
     node: Option<HeaderValue>,
+    agreed: Option<Agreed>,
 }
 
 impl IdentifyLayer {
     /// For a node of this name; a name that is not visible ASCII is left out of replies.
-    pub(super) fn new(node: &str) -> Self {
+    pub(super) fn new(node: &str, agreed: Option<Agreed>) -> Self {
         IdentifyLayer {
             node: HeaderValue::from_str(node).ok(),
+            agreed,
         }
     }
 }
@@ -31,6 +35,7 @@ impl<S> Layer<S> for IdentifyLayer {
         Identify {
             inner,
             node: self.node.clone(),
+            agreed: self.agreed.clone(),
         }
     }
 }
@@ -40,6 +45,7 @@ impl<S> Layer<S> for IdentifyLayer {
 pub(super) struct Identify<S> {
     inner: S,
     node: Option<HeaderValue>,
+    agreed: Option<Agreed>,
 }
 
 /// The id a request came with or was given.
@@ -68,14 +74,27 @@ where
     fn call(&mut self, mut request: Request<In>) -> Self::Future {
         let id = HeaderValue::from_str(request_id(request.headers()).as_str()).ok();
         set(request.headers_mut(), REQUEST_ID, id.clone());
-        let node = self.node.clone();
+        let (node, agreed) = (self.node.clone(), self.agreed.clone());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
             set(response.headers_mut(), REQUEST_ID, id);
             set(response.headers_mut(), "x-llm-router-node", node);
+            if let Some(agreed) = agreed {
+                describe(&agreed, response.headers_mut());
+            }
             Ok(response)
         })
+    }
+}
+
+/// The revision in service here, and whether there may be a newer one elsewhere.
+fn describe(agreed: &Agreed, headers: &mut HeaderMap) {
+    let revision = HeaderValue::from(agreed.revision().0);
+    headers.insert("x-llm-router-revision", revision);
+    if agreed.is_isolated() {
+        let isolated = HeaderValue::from_static("isolated");
+        headers.insert("x-llm-router-partition", isolated);
     }
 }
 

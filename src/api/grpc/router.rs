@@ -10,7 +10,7 @@ use super::deadline::Deadline;
 use super::identify::request_id;
 use super::stream::{Events, events};
 use super::use_case::UseCase;
-use super::{metadata, status};
+use super::{authorize, metadata, status};
 use crate::error::{Error, Kind};
 use crate::inference::{Reply, ReplyBody};
 use crate::telemetry::{GrpcCall, propagation, spans};
@@ -96,6 +96,7 @@ fn read<T>(
     let headers = metadata.as_ref();
     let deadline = extensions.get::<Deadline>().copied();
     let call = Call {
+        tenant: authorize::tenant(&extensions),
         headers,
         deadline,
         now: Moment::now(),

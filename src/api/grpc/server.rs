@@ -1,8 +1,10 @@
 //! The gRPC listener: services, layers, limits, and how it shuts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use llm_router_proto::FILE_DESCRIPTOR_SET;
+use llm_router_proto::llm_router::v1::admin_service_server::AdminServiceServer;
 use llm_router_proto::llm_router::v1::router_service_server::RouterServiceServer;
 use llm_router_proto::llm_router::v1::stats_service_server::StatsServiceServer;
 use tokio::net::TcpListener;
@@ -11,6 +13,8 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_reflection::server::Builder as Reflection;
 
+use super::admin::AdminDoor;
+use super::authorize::Authorize;
 use super::connection::incoming;
 use super::deadline::DeadlineLayer;
 use super::health::Health;
@@ -18,7 +22,8 @@ use super::identify::IdentifyLayer;
 use super::router::RouterDoor;
 use super::stats::StatsDoor;
 use super::use_case::UseCase;
-use crate::inference::Engine;
+use crate::app::{Agreed, Node};
+use crate::tenancy::{Keys, Scope};
 
 /// Largest request, decoded.
 const MAX_MESSAGE: usize = 8 * 1024 * 1024;
@@ -50,28 +55,27 @@ pub enum ServeError {
 /// The gRPC door of a node.
 ///
 /// ```no_run
-/// # use llm_router::{api::grpc::{GrpcDoor, ServeError}, inference::Engine};
+/// # use std::sync::Arc;
+/// # use llm_router::{api::grpc::{GrpcDoor, ServeError}, app::Node};
 /// # async fn open(
-/// #     engine: Engine, listener: tokio::net::TcpListener, shutdown: tokio_util::sync::CancellationToken,
+/// #     node: Arc<Node>, listener: tokio::net::TcpListener, shutdown: tokio_util::sync::CancellationToken,
 /// # ) -> Result<(), ServeError> {
-/// let door = GrpcDoor::open(engine, "n1").await;
+/// let door = GrpcDoor::open(node).await;
 /// let health = door.health(); // health.drain().await when the node drains
 /// door.serve(listener, shutdown, std::time::Duration::from_secs(30)).await
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct GrpcDoor {
-    engine: Engine,
-    node: String,
+    node: Arc<Node>,
     health: Health,
 }
 
 impl GrpcDoor {
-    /// A door to `engine` on the node of this name, healthy from the start.
-    pub async fn open(engine: Engine, node: impl Into<String>) -> Self {
+    /// A door to this node, healthy from the start.
+    pub async fn open(node: Arc<Node>) -> Self {
         GrpcDoor {
-            engine,
-            node: node.into(),
+            node,
             health: Health::serving().await,
         }
     }
@@ -92,10 +96,16 @@ impl GrpcDoor {
         shutdown: CancellationToken,
         grace: Duration,
     ) -> Result<(), ServeError> {
-        let routes = routes(&self.engine, &self.health, &shutdown)?;
+        let node = self.node;
+        let (keys, health) = (&node.keys, &self.health);
+        let admin = AdminServiceServer::new(AdminDoor::new(Arc::clone(&node)))
+            .max_decoding_message_size(MAX_MESSAGE);
+        let routes = routes(&node.engine, keys, health, &shutdown)?
+            .add_service(Authorize::scope(keys, Scope::Admin).guard(admin));
         let door = Door {
             routes,
-            node: self.node,
+            node: node.id.as_str().to_owned(),
+            agreed: node.agreed().ok().cloned(),
             health: self.health,
         };
         door.serve(listener, shutdown, grace).await
@@ -106,12 +116,15 @@ impl GrpcDoor {
 pub(super) struct Door {
     pub(super) routes: Routes,
     pub(super) node: String,
+    pub(super) agreed: Option<Agreed>,
     pub(super) health: Health,
 }
 
-/// Mounts every service.
+/// Mounts every service that asks the engine alone, each behind what it needs of its callers;
+/// health is open to all.
 pub(super) fn routes<U: UseCase>(
     node: &U,
+    keys: &Keys,
     health: &Health,
     shutdown: &CancellationToken,
 ) -> Result<Routes, ServeError> {
@@ -124,11 +137,14 @@ pub(super) fn routes<U: UseCase>(
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(Routes::new(router)
-        .add_service(stats)
-        .add_service(health.service(shutdown.clone()))
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
+    let any = || Authorize::any(keys);
+    Ok(
+        Routes::new(Authorize::scope(keys, Scope::Use).guard(router))
+            .add_service(any().guard(stats))
+            .add_service(health.service(shutdown.clone()))
+            .add_service(any().guard(reflection().build_v1()?))
+            .add_service(any().guard(reflection().build_v1alpha()?)),
+    )
 }
 
 impl Door {
@@ -149,7 +165,7 @@ impl Door {
             .http2_max_header_list_size(MAX_HEADERS)
             .max_concurrent_streams(MAX_STREAMS)
             .max_connection_age(MAX_AGE)
-            .layer(IdentifyLayer::new(&self.node))
+            .layer(IdentifyLayer::new(&self.node, self.agreed))
             .layer(DeadlineLayer)
             .add_routes(self.routes)
             .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());

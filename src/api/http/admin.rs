@@ -1,28 +1,25 @@
-//! `/admin/v1`: what the node is configured to do, does, and would do.
+//! `/admin/v1`: what the node is configured to do, does, and would do; what the nodes agree on.
 
-use std::sync::Arc;
+pub(super) mod cache;
+pub(super) mod cluster;
+pub(super) mod config;
+pub(super) mod models;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Query;
 use axum::response::Response;
-use http::Request;
-use indexmap::IndexMap;
-use llm_router_cluster::Revision;
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use llm_router_cluster::{Author, Error as Refusal, Rejected, Revision};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::chat::assemble;
-use super::{body, errors};
-use crate::api::options::Options;
-use crate::app::Node;
-use crate::cache::Purge;
-use crate::config::RoutingConfig;
-use crate::config::routing::RouteConfig;
-use crate::dialect::openai::ChatBody;
+use super::revision::min_revision;
+use super::{auth, body, errors};
+use crate::app::author;
+use crate::config::Problems;
 use crate::error::{Error, Kind};
-use crate::inference::BreakerMode;
-use crate::types::{Moment, TenantId};
 
 fn respond<T: Serialize>(answer: Result<T, Error>) -> Response {
     let written = answer.and_then(|value| {
@@ -32,164 +29,116 @@ fn respond<T: Serialize>(answer: Result<T, Error>) -> Response {
     });
     match written {
         Ok(json) => errors::json_response(200, json),
-        Err(error) => errors::render(&error),
+        Err(error) => errors::render_with(&error, details(&error)),
+    }
+}
+
+/// What a program needs to know beside the message: every problem of a config with its place, both
+/// revisions of a lost race, whether a change may yet take effect.
+fn details(error: &Error) -> Value {
+    let Some(source) = std::error::Error::source(error) else {
+        return Value::Null;
+    };
+    if let Some(Problems { problems, more, .. }) = source.downcast_ref() {
+        return json!({"problems": problems, "more_problems": more});
+    }
+    match source.downcast_ref() {
+        Some(Refusal::Rejected(Rejected::Stale { expected, current })) => {
+            json!({"expected_revision": expected, "current_revision": current})
+        }
+        Some(Refusal::Behind { wanted, newest }) => {
+            json!({"min_revision": wanted, "newest_revision": newest})
+        }
+        Some(Refusal::NoQuorum { maybe_applied, .. }) => json!({"maybe_applied": maybe_applied}),
+        Some(Refusal::Timeout) => json!({"maybe_applied": true}),
+        Some(
+            Refusal::Rejected(
+                Rejected::Illegal { .. }
+                | Rejected::NotFound { .. }
+                | Rejected::Exists { .. }
+                | Rejected::TooMuch { .. },
+            )
+            | Refusal::DiskFull { .. }
+            | Refusal::Busy
+            | Refusal::Refused(_)
+            | Refusal::Unreachable { .. }
+            | Refusal::Store(_)
+            | Refusal::Stopped,
+        )
+        | None => Value::Null,
     }
 }
 
 async fn read<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Error> {
     let (_, bytes) = body::read(request).await?;
-    serde_json::from_slice(&bytes)
+    decode(&bytes)
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes)
         .map_err(|e| Error::new(Kind::InvalidRequest, format!("invalid body: {e}")))
 }
 
-#[derive(Serialize)]
-struct ConfigShown<'a> {
-    revision: Revision,
-    config: &'a RoutingConfig,
+fn query<T: DeserializeOwned>(request: &Request<Body>) -> Result<T, Error> {
+    let Query(query) = Query::try_from_uri(request.uri())
+        .map_err(|e| Error::new(Kind::InvalidRequest, format!("invalid query: {e}")))?;
+    Ok(query)
 }
 
-/// `{"revision", "config"}`; secrets are references or dots.
-pub(super) async fn config(State(node): State<Arc<Node>>) -> Response {
-    let (revision, config) = node.engine.config();
-    respond(Ok(ConfigShown {
-        revision,
-        config: &config,
-    }))
-}
-
-/// `{name: status}`, in configured order.
-pub(super) async fn models(State(node): State<Arc<Node>>) -> Response {
-    let shown: IndexMap<_, _> = node.engine.models().into_iter().collect();
-    respond(Ok(shown))
-}
-
-#[derive(Serialize)]
-struct RoutesShown<'a> {
-    revision: Revision,
-    routes: &'a [RouteConfig],
-}
-
-/// The rules, as configured.
-pub(super) async fn routes(State(node): State<Arc<Node>>) -> Response {
-    let (revision, config) = node.engine.config();
-    respond(Ok(RoutesShown {
-        revision,
-        routes: &config.routes,
-    }))
-}
-
-/// The node's counters.
-pub(super) async fn stats(State(node): State<Arc<Node>>) -> Response {
-    respond(Ok(node.engine.stats()))
-}
-
-/// Where a chat request would go, without sending it.
-pub(super) async fn explain(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
-    let explained = async {
-        let options = Options::read(request.headers(), Moment::now())?;
-        let (_, bytes) = body::read(request).await?;
-        let chat = assemble(options, ChatBody::parse(&bytes)?);
-        node.engine.explain(&chat)
-    };
-    respond(explained.await)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BreakerOrder {
-    mode: BreakerMode,
-}
-
-/// `{"mode": "auto|force_open|force_closed"}`.
-pub(super) async fn breaker(
-    State(node): State<Arc<Node>>,
-    Path(name): Path<String>,
-    request: Request<Body>,
-) -> Response {
-    let ordered = async {
-        let order: BreakerOrder = read(request).await?;
-        node.engine.force_breaker(&name, order.mode).await?;
-        Ok(json!({"model": name, "mode": order.mode}))
-    };
-    respond(ordered.await)
-}
-
-/// The cache's counters.
-pub(super) async fn cache_stats(State(node): State<Arc<Node>>) -> Response {
-    respond(Ok(node.engine.cache().stats()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LookupOrder {
-    a: String,
-    #[serde(default)]
-    b: Option<String>,
-}
-
-/// Would one text's answer be given for the other? Shows similarity, guards and decision.
-pub(super) async fn cache_lookup(
-    State(node): State<Arc<Node>>,
-    request: Request<Body>,
-) -> Response {
-    let compared = async {
-        let order: LookupOrder = read(request).await?;
-        let compared = node
-            .engine
-            .cache()
-            .compare(&order.a, order.b.as_deref())
-            .await;
-        compared
-            .map_err(|source| Error::new(Kind::Unavailable, source.to_string()).with_source(source))
-    };
-    respond(compared.await)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PurgeOrder {
-    #[serde(default)]
-    all: bool,
-    #[serde(default)]
-    tag: Option<String>,
-    #[serde(default)]
-    tenant: Option<TenantId>,
-    #[serde(default)]
-    entry: Option<String>,
-}
-
-impl PurgeOrder {
-    fn what(self) -> Result<Purge, Error> {
-        let wrong = |problem: &str| Error::new(Kind::InvalidRequest, problem);
-        match (self.all, self.tag, self.tenant, self.entry) {
-            (true, None, None, None) => Ok(Purge::All),
-            (false, Some(tag), None, None) => {
-                let (name, value) = tag
-                    .split_once('=')
-                    .ok_or_else(|| wrong("tag must look like name=value"))?;
-                Ok(Purge::Tag(name.to_owned(), value.to_owned()))
-            }
-            (false, None, Some(tenant), None) => Ok(Purge::Tenant(tenant)),
-            (false, None, None, Some(entry)) => entry
-                .parse()
-                .map(Purge::Entry)
-                .map_err(|_| wrong("entry is not an entry id")),
-            _ => Err(wrong("give exactly one of all, tag, tenant or entry")),
-        }
+/// The revision a caller has seen, by query or header.
+fn seen(query: Option<u64>, headers: &HeaderMap) -> Result<Option<Revision>, Error> {
+    match query {
+        Some(revision) => Ok(Some(Revision(revision))),
+        None => min_revision(headers),
     }
 }
 
-/// Drops answers; a 200 means none of them will be served again.
-pub(super) async fn cache_purge(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
-    let purged = async {
-        let order: PurgeOrder = read(request).await?;
-        let removed = node
-            .engine
-            .cache()
-            .purge(order.what()?)
-            .await
-            .map_err(|source| Error::new(Kind::Internal, "purge failed").with_source(source))?;
-        Ok(json!({"removed": removed}))
-    };
-    respond(purged.await)
+/// The body of a change, and who asks for it. `about` tells requests apart that have the same id
+/// and the same body.
+async fn order(request: Request<Body>, about: &str) -> Result<(Bytes, Author), Error> {
+    let caller = auth::caller(request.extensions());
+    let address = request.uri().to_string();
+    let (headers, bytes) = body::read(request).await?;
+    let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    let payload: [&[u8]; 3] = [about.as_bytes(), address.as_bytes(), &bytes];
+    let author = author(id, caller.name(), &payload);
+    Ok((bytes, author))
+}
+
+#[cfg(test)]
+mod tests {
+    use llm_router_cluster::{Error as Refusal, Rejected};
+
+    use super::{details, respond};
+    use crate::config::parse;
+    use crate::error::{Error, Kind};
+
+    #[tokio::test]
+    async fn a_refused_config_lists_every_problem_with_its_place() {
+        let problems = parse("modles: {}\ncache: { ttl: 5 }\n", "config").map(|_| ());
+        let problems = problems.unwrap_err();
+        let error = Error::new(Kind::InvalidConfig, problems.to_string()).with_source(problems);
+        let response = respond::<()>(Err(error));
+        assert_eq!(response.status(), 422);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await;
+        let body: serde_json::Value = serde_json::from_slice(&body.unwrap()).unwrap();
+        let problems = body["error"]["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 2);
+        assert_eq!(
+            (&problems[1]["line"], &problems[1]["column"]),
+            (&2.into(), &15.into())
+        );
+        assert_eq!(body["error"]["code"], "invalid_config");
+    }
+
+    #[test]
+    fn a_lost_race_tells_both_revisions() {
+        let stale = Rejected::Stale {
+            expected: 3,
+            current: 5,
+        };
+        let shown = details(&Refusal::Rejected(stale).into());
+        assert_eq!(shown["expected_revision"], 3);
+        assert_eq!(shown["current_revision"], 5);
+    }
 }

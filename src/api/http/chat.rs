@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
-use super::{body, errors, sse};
+use super::{auth, body, errors, sse};
 use crate::api::options::{Options, request_id};
 use crate::app::Node;
 use crate::dialect::openai::ChatBody;
 use crate::error::Error;
 use crate::inference::{Reply, ReplyBody, ReplyMeta, Source};
-use crate::types::{ChatRequest, Moment, TenantId};
+use crate::types::{ChatRequest, Moment};
 
 /// Answers a chat request, whole or as a stream.
 pub(super) async fn completions(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
@@ -30,6 +30,7 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response
     let options = match Options::read(request.headers(), source.arrived) {
         Ok(options) => Options {
             id: id.clone(),
+            tenant: auth::tenant(request.extensions()),
             ..options
         },
         Err(error) => {
@@ -60,7 +61,7 @@ pub(super) fn assemble(options: Options, chat: ChatBody) -> ChatRequest {
     let features = chat.features();
     ChatRequest {
         id: options.id,
-        tenant: TenantId::default(),
+        tenant: options.tenant,
         priority: options.priority,
         model: chat.model().into(),
         tags: options.tags,

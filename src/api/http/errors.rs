@@ -5,18 +5,27 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::status;
 use crate::error::{Error, Kind, Rejection, Retry};
 
 /// The whole response.
 pub fn render(error: &Error) -> Response {
+    render_with(error, Value::Null)
+}
+
+/// The whole response, with `details` (an object, or nothing) beside the four keys.
+pub(super) fn render_with(error: &Error, details: Value) -> Response {
     if let Some(rejection) = &error.rejection {
         return pass_on(error, rejection);
     }
     let row = status::of(error.kind);
-    let mut response = json_response(row.http, body(error));
+    let mut shown = value(error);
+    if let (Some(shown), Value::Object(details)) = (shown["error"].as_object_mut(), details) {
+        shown.extend(details);
+    }
+    let mut response = json_response(row.http, shown.to_string());
     let headers = response.headers_mut();
     if let Retry::After(wait) = error.retry {
         retry_after(headers, wait);
@@ -35,6 +44,10 @@ pub fn render(error: &Error) -> Response {
 
 /// The body alone, also for an error inside a running stream.
 pub(super) fn body(error: &Error) -> String {
+    value(error).to_string()
+}
+
+fn value(error: &Error) -> Value {
     let row = status::of(error.kind);
     json!({"error": {
         "message": error.message,
@@ -42,12 +55,11 @@ pub(super) fn body(error: &Error) -> String {
         "param": error.param,
         "code": row.openai_code,
     }})
-    .to_string()
 }
 
 fn pass_on(error: &Error, rejection: &Rejection) -> Response {
-    let shaped = serde_json::from_slice::<serde_json::Value>(&rejection.body)
-        .is_ok_and(|body| body.get("error").is_some_and(serde_json::Value::is_object));
+    let shaped = serde_json::from_slice::<Value>(&rejection.body)
+        .is_ok_and(|body| body.get("error").is_some_and(Value::is_object));
     let text = String::from_utf8_lossy(&rejection.body);
     let mut response = json_response(
         rejection.status,

@@ -9,7 +9,7 @@ use http::Request;
 use serde_json::json;
 
 use super::chat::{assemble, describe, with_id};
-use super::{body, errors};
+use super::{auth, body, errors};
 use crate::api::options::{Options, request_id};
 use crate::app::Node;
 use crate::dialect::json::{Object, raw};
@@ -33,6 +33,7 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response
     let options = match Options::read(request.headers(), source.arrived) {
         Ok(options) => Options {
             id: id.clone(),
+            tenant: auth::tenant(request.extensions()),
             ..options
         },
         Err(error) => {

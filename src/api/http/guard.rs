@@ -1,6 +1,6 @@
 //! Keeps web pages out of an open loopback door.
 //!
-//! Without keys, anything the user's browser opens could reach this door. So the `Host` must be a
+//! While no key is asked for, anything the user's browser opens could reach this door. So the `Host` must be a
 //! loopback name (against DNS rebinding) and an `Origin`, if sent, must be one too.
 
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ pub(super) async fn check(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    if node.open_loopback {
+    if node.open_loopback && !node.keys.demanded() {
         let named = request
             .uri()
             .authority()

@@ -15,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use tracing::{Instrument, Span};
 
 use super::chat::set;
+use super::revision;
 use crate::app::Node;
 use crate::telemetry::{HttpCall, Metrics, propagation, spans};
 use crate::types::{Moment, RequestId};
@@ -56,6 +57,7 @@ pub(super) async fn watch(
         "x-llm-router-node",
         node.id.as_str(),
     );
+    revision::describe(&node, response.headers_mut());
     if let Some(traceparent) = traceparent {
         set(response.headers_mut(), "traceparent", &traceparent);
     }

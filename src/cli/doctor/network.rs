@@ -25,12 +25,15 @@ const MAX_SKEW: u64 = 60;
 /// The doors are free, or this node is behind them already.
 pub(super) async fn ports(listen: &ListenConfig) -> Vec<Check> {
     let mut checks = Vec::new();
-    for (name, address) in [("http port", &listen.http), ("grpc port", &listen.grpc)] {
+    let runs = lives(&listen.http).await;
+    for (name, address) in [
+        ("http port", &listen.http),
+        ("grpc port", &listen.grpc),
+        ("node port", &listen.cluster),
+    ] {
         checks.push(match TcpListener::bind(address).await {
             Ok(_) => Check::good(name, format!("{address}: free")),
-            Err(_) if name == "http port" && lives(address).await => {
-                Check::good(name, format!("{address}: a node runs here"))
-            }
+            Err(_) if runs => Check::good(name, format!("{address}: a node runs here")),
             Err(error) => {
                 let hint =
                     "stop what listens there, or choose another port; port 0 picks a free one";

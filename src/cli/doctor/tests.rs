@@ -13,6 +13,7 @@ async fn a_taken_port_is_a_problem_with_a_hint() {
     let checks = network::ports(&ListenConfig {
         http: "127.0.0.1:0".to_owned(),
         grpc,
+        cluster: "127.0.0.1:0".to_owned(),
     })
     .await;
     assert!(checks[0].ok, "{checks:?}");

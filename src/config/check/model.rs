@@ -77,6 +77,6 @@ fn bad_secret(secret: &Secret) -> Option<&'static str> {
         }
         Secret::File { file } if file.is_empty() => Some("names no file"),
         Secret::Literal(text) if text.trim().is_empty() => Some("must not be empty"),
-        Secret::Env { .. } | Secret::File { .. } | Secret::Literal(_) => None,
+        Secret::Env { .. } | Secret::File { .. } | Secret::Sealed(_) | Secret::Literal(_) => None,
     }
 }

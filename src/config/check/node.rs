@@ -1,5 +1,6 @@
 //! Rules of the node part.
 
+use super::cluster;
 use super::model::bad_url;
 use crate::config::node::NodeConfig;
 use crate::config::path::Path;
@@ -26,18 +27,25 @@ pub fn node(config: &NodeConfig) -> Vec<Finding> {
     for (key, address) in [
         ("listen.http", &config.listen.http),
         ("listen.grpc", &config.listen.grpc),
+        ("listen.cluster", &config.listen.cluster),
     ] {
         if !is_address(address) {
             let message = "expected host:port, such as 127.0.0.1:8080";
             found.push(Finding::new(top.keys(key), message));
         }
     }
-    if config.listen.http == config.listen.grpc && !config.listen.http.ends_with(":0") {
-        found.push(Finding::new(
-            top.keys("listen.grpc"),
-            "HTTP listens on the same address",
-        ));
+    let doors = &config.listen;
+    for (key, address, other, name) in [
+        ("listen.grpc", &doors.grpc, &doors.http, "HTTP"),
+        ("listen.cluster", &doors.cluster, &doors.http, "HTTP"),
+        ("listen.cluster", &doors.cluster, &doors.grpc, "gRPC"),
+    ] {
+        if address == other && !address.ends_with(":0") {
+            let message = format!("{name} listens on the same address");
+            found.push(Finding::new(top.keys(key), message));
+        }
     }
+    cluster::check(&config.cluster, &mut found);
     if config.embedder.model != EMBEDDER {
         let message = format!("this version knows {EMBEDDER} only");
         found.push(Finding::new(top.keys("embedder.model"), message));
@@ -53,7 +61,7 @@ pub fn node(config: &NodeConfig) -> Vec<Finding> {
 }
 
 /// `host:port`, with an IPv6 host in brackets.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     if text.parse::<std::net::SocketAddr>().is_ok() {
         return true;
     }

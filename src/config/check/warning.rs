@@ -3,6 +3,7 @@
 use crate::config::path::Path;
 use crate::config::problem::Finding;
 use crate::config::routing::{ModelConfig, ProviderKind, RoutingConfig, Secret, Strategy, Target};
+use crate::config::seal::DOTS;
 
 /// Things worth a look. `is_set` tells whether an environment variable is set.
 pub fn warnings(config: &RoutingConfig, is_set: impl Fn(&str) -> bool) -> Vec<Finding> {
@@ -42,7 +43,7 @@ fn credential(
 ) {
     let path = path.key("api_key");
     match &model.api_key {
-        Some(Secret::Literal(_)) => found.push(
+        Some(Secret::Literal(text)) if text != DOTS => found.push(
             Finding::new(path, "the file holds a secret")
                 .help("better `{ env: NAME }` or `{ file: PATH }`"),
         ),
@@ -58,6 +59,7 @@ fn credential(
                     .help("add `api_key: { env: OPENAI_API_KEY }`"),
             );
         }
-        Some(Secret::Env { .. } | Secret::File { .. }) | None => {}
+        Some(Secret::Env { .. } | Secret::File { .. } | Secret::Sealed(_) | Secret::Literal(_))
+        | None => {}
     }
 }

@@ -27,6 +27,7 @@ impl Salvaged {
             node: section(fitting, "node"),
             listen: section(fitting, "listen"),
             data_dir: section(fitting, "data_dir"),
+            cluster: section(fitting, "cluster"),
             embedder: section(fitting, "embedder"),
             telemetry: section(fitting, "telemetry"),
             models: models(document, fitting, &mut standing_in),

@@ -21,7 +21,7 @@ fn follow(path: &Path) -> Follower {
         ..Flags::default()
     };
     let loaded = load(&flags, &Environment::default()).unwrap();
-    Follower::new(&loaded, Found::default()).unwrap()
+    Follower::new(&loaded).unwrap()
 }
 
 /// Runs `act` beside the follower and returns the first news after it.
@@ -117,21 +117,7 @@ async fn a_change_of_the_node_part_asks_for_a_restart_and_the_rest_applies() {
 }
 
 #[tokio::test]
-async fn a_file_without_models_keeps_the_ones_that_were_found() {
-    let (_dir, path) = file(ONE);
-    let news = news_after(follow(&path), async || {
-        fs::write(&path, "cache: { ttl: 1h }\n").unwrap()
-    });
-    let routing = news.await.unwrap().routing;
-    assert!(
-        routing.models.contains_key("demo/echo"),
-        "{:?}",
-        routing.models.keys()
-    );
-}
-
-#[tokio::test]
 async fn without_a_file_there_is_nothing_to_follow() {
     let loaded = load(&Flags::default(), &Environment::default()).unwrap();
-    assert!(Follower::new(&loaded, Found::default()).is_none());
+    assert!(Follower::new(&loaded).is_none());
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::Fleet;
+use crate::bridge::Bridge;
 use crate::config::routing::{BreakerConfig, ModelConfig, ProviderKind};
 use crate::dialect::openai::ChatBody;
 use crate::inference::Deployment;
 use crate::model::{Attempt, AttemptError, Attempted, ModelHandle};
 use crate::provider::Demo;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Recorder};
 use crate::types::{ChatRequest, ModelName, Moment, Request, RequestId, TenantId};
 
 fn deployment(name: &str, slots: u32) -> Deployment {
@@ -24,7 +25,9 @@ fn deployment(name: &str, slots: u32) -> Deployment {
 }
 
 async fn fleet(names: &[&str]) -> (Fleet, IndexMap<ModelName, ModelHandle>) {
-    let fleet = Fleet::start(Metrics::detached()).await.unwrap();
+    let fleet = Fleet::start(&Recorder::new(Metrics::detached()), Bridge::alone())
+        .await
+        .unwrap();
     let deployments = names.iter().map(|name| deployment(name, 1)).collect();
     let models = fleet
         .apply(deployments, &BreakerConfig::default())

@@ -15,6 +15,8 @@ pub(super) struct Gauges {
     pub(super) labels: ArcSwap<Labels>,
     pub(super) in_flight: AtomicU64,
     pub(super) cache_entries: AtomicU64,
+    /// Nodes and models where the way between them is at fault.
+    pub(super) path_suspects: ArcSwap<Vec<[String; 2]>>,
 }
 
 /// Who this process is, for `llm_router.build.info`.
@@ -28,6 +30,7 @@ impl Gauges {
     pub(super) fn observe(self: &Arc<Self>, meter: &Meter, build: Build) {
         self.observe_models(meter);
         self.observe_node(meter);
+        self.observe_cluster(meter);
         let info = [
             KeyValue::new("version", build.version),
             KeyValue::new("node", build.node),
@@ -71,6 +74,45 @@ impl Gauges {
             .build();
     }
 
+    fn observe_cluster(self: &Arc<Self>, meter: &Meter) {
+        let gauges = Arc::clone(self);
+        meter
+            .u64_observable_gauge("llm_router.node.path_suspect")
+            .with_unit("{path}")
+            .with_description(
+                "1 where a node fails at a model's upstream that others reach: the fault is between them.",
+            )
+            .with_callback(move |gauge| {
+                for [node, model] in gauges.path_suspects.load().iter() {
+                    let labels = [
+                        KeyValue::new("node", node.clone()),
+                        KeyValue::new("model", model.clone()),
+                    ];
+                    gauge.observe(1, &labels);
+                }
+            })
+            .build();
+        let gauges = Arc::clone(self);
+        meter
+            .u64_observable_gauge("llm_router.limit.share")
+            .with_unit("{unit}")
+            .with_description(
+                "This node's part of a model's cluster-wide limit: attempts at once, requests or tokens left.",
+            )
+            .with_callback(move |gauge| {
+                for model in gauges.labels.load().models() {
+                    for (limit, share) in model.state.shares() {
+                        let labels = [
+                            KeyValue::new("limit", limit),
+                            KeyValue::new("model", model.name.clone()),
+                        ];
+                        gauge.observe(share, &labels);
+                    }
+                }
+            })
+            .build();
+    }
+
     fn observe_models(self: &Arc<Self>, meter: &Meter) {
         self.observe_model(
             meter,
@@ -89,6 +131,24 @@ impl Gauges {
                 "A model's breaker: 0 closed, 1 half-open, 2 open.",
             ],
             |model| Some(model.state.breaker()),
+        );
+        self.observe_model(
+            meter,
+            [
+                "llm_router.breaker.agreed_state",
+                "{state}",
+                "What the nodes agreed on for a model's breaker: 0 closed, 1 half-open, 2 open.",
+            ],
+            |model| model.state.agreed_state(),
+        );
+        self.observe_model(
+            meter,
+            [
+                "llm_router.breaker.epoch",
+                "{transition}",
+                "Epoch of a model's agreed breaker, as applied on this node.",
+            ],
+            |model| model.state.agreed_epoch(),
         );
         self.observe_model(
             meter,

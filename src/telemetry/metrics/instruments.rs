@@ -59,6 +59,7 @@ pub(super) struct Instruments {
     pub(super) cost: Counter<f64>,
     pub(super) queue_wait: Histogram<f64>,
     pub(super) queue_refusals: Counter<u64>,
+    pub(super) limit_refusals: Counter<u64>,
     pub(super) attempts: Counter<u64>,
     pub(super) retries: Counter<u64>,
     pub(super) failovers: Counter<u64>,
@@ -67,6 +68,7 @@ pub(super) struct Instruments {
     pub(super) similarity: Histogram<f64>,
     pub(super) actor_restarts: Counter<u64>,
     pub(super) config_reloads: Counter<u64>,
+    pub(super) proposals: Counter<u64>,
 }
 
 /// Builds instruments of one meter; three words each: name, unit, description.
@@ -120,6 +122,7 @@ impl Instruments {
             cost: meter.f64_counter("llm_router.cost").with_unit("{USD}").with_description("Cost of answered requests in US dollars, where the model has a price.").build(),
             queue_wait: make.seconds("llm_router.queue.wait", WAIT_SECONDS, "Time requests waited for admission to a model."),
             queue_refusals: make.count("llm_router.queue.refusals", "{request}", "Requests a model's queue refused."),
+            limit_refusals: make.count("llm_router.limit.refusals", "{request}", "Requests refused because a model's budget per minute was used up, by limit."),
             attempts: make.count("llm_router.attempts", "{attempt}", "Attempts at an upstream, by model and outcome."),
             retries: make.count("llm_router.retries", "{attempt}", "Attempts that repeated one on the same model."),
             failovers: make.count("llm_router.failovers", "{request}", "Requests that moved on to another model."),
@@ -128,6 +131,7 @@ impl Instruments {
             similarity: meter.f64_histogram("llm_router.semantic.similarity").with_unit("{cosine}").with_description("Cosine of the best candidate a semantic lookup judged.").with_boundaries(COSINES.to_vec()).build(),
             actor_restarts: make.count("llm_router.actor.restarts", "{restart}", "Actors restarted by their supervisor."),
             config_reloads: make.count("llm_router.config.reloads", "{reload}", "Changes of the routing configuration, by result."),
+            proposals: make.count("llm_router.cluster.proposals", "{proposal}", "Changes this node asked the cluster to agree on, by kind and outcome."),
         }
     }
 }

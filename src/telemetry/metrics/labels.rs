@@ -38,6 +38,10 @@ pub fn provider_name(kind: &str) -> &str {
 }
 
 const UNKNOWN: u8 = u8::MAX;
+const ABSENT: u64 = u64::MAX;
+
+/// What is limited, as the `limit` label says it.
+pub(super) const LIMITS: [&str; 3] = ["concurrency", "requests", "tokens"];
 
 /// What is known of one model now; read when metrics are collected.
 #[derive(Debug)]
@@ -45,6 +49,11 @@ pub(super) struct ModelState {
     queue_depth: AtomicU64,
     breaker: AtomicU8,
     health: AtomicU8,
+    /// The agreed breaker's epoch and state; absent without a cluster.
+    agreed_epoch: AtomicU64,
+    agreed_state: AtomicU8,
+    /// This node's part of the model's limits, in the order of [`LIMITS`].
+    shares: [AtomicU64; LIMITS.len()],
 }
 
 impl Default for ModelState {
@@ -53,6 +62,9 @@ impl Default for ModelState {
             queue_depth: AtomicU64::new(0),
             breaker: AtomicU8::new(0),
             health: AtomicU8::new(UNKNOWN),
+            agreed_epoch: AtomicU64::new(ABSENT),
+            agreed_state: AtomicU8::new(UNKNOWN),
+            shares: [const { AtomicU64::new(ABSENT) }; LIMITS.len()],
         }
     }
 }
@@ -78,6 +90,39 @@ impl ModelState {
     pub(super) fn health(&self) -> Option<u64> {
         let health = self.health.load(Ordering::Relaxed);
         (health != UNKNOWN).then_some(u64::from(health))
+    }
+
+    pub(super) fn agreed_epoch(&self) -> Option<u64> {
+        let epoch = self.agreed_epoch.load(Ordering::Relaxed);
+        (epoch != ABSENT).then_some(epoch)
+    }
+
+    pub(super) fn agreed_state(&self) -> Option<u64> {
+        let state = self.agreed_state.load(Ordering::Relaxed);
+        (state != UNKNOWN).then_some(u64::from(state))
+    }
+
+    pub(super) fn set_agreed(&self, epoch: u64, state: u8) {
+        self.agreed_epoch.store(epoch, Ordering::Relaxed);
+        self.agreed_state.store(state, Ordering::Relaxed);
+    }
+
+    /// This node's parts of the limits, where it has one.
+    pub(super) fn shares(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LIMITS
+            .into_iter()
+            .zip(&self.shares)
+            .filter_map(|(limit, share)| {
+                let share = share.load(Ordering::Relaxed);
+                (share != ABSENT).then_some((limit, share))
+            })
+    }
+
+    pub(super) fn set_share(&self, limit: &str, amount: Option<u64>) {
+        let at = LIMITS.iter().position(|known| *known == limit);
+        if let Some(share) = at.and_then(|at| self.shares.get(at)) {
+            share.store(amount.unwrap_or(ABSENT), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn set_health(&self, up: Option<bool>) {

@@ -18,8 +18,10 @@ use crate::error::Error;
 use crate::types::{ChatRequest, Moment, TenantId};
 
 /// What a call says beside its message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::api::grpc) struct Call<'a> {
+    /// Who pays.
+    pub(in crate::api::grpc) tenant: TenantId,
     /// Its metadata.
     pub(in crate::api::grpc) headers: &'a HeaderMap,
     /// Its `grpc-timeout`.
@@ -61,12 +63,12 @@ pub(in crate::api::grpc) fn chat_request(
     let options = Options::read(call.headers, call.now)?;
     let priority = priority(asked.priority)?.unwrap_or(options.priority);
     let cache = cache_mode(asked.cache)?.unwrap_or(options.cache);
-    let deadline = deadline(asked.timeout_ms, &options, call)?;
+    let deadline = deadline(asked.timeout_ms, &options, &call)?;
     let tags = tags(options.tags, &asked.tags)?;
     let body = body(asked, call.stream)?;
     Ok(ChatRequest {
         id: options.id,
-        tenant: TenantId::default(),
+        tenant: call.tenant,
         priority,
         model: body.model().into(),
         tags,
@@ -81,7 +83,7 @@ pub(in crate::api::grpc) fn chat_request(
 }
 
 /// The earliest of what the client stated; the default only where it stated nothing.
-fn deadline(timeout_ms: Option<u64>, options: &Options, call: Call<'_>) -> Result<Moment, Error> {
+fn deadline(timeout_ms: Option<u64>, options: &Options, call: &Call<'_>) -> Result<Moment, Error> {
     let in_metadata = call.headers.contains_key("x-llm-router-timeout-ms");
     let stated = match timeout_ms {
         Some(0) => {

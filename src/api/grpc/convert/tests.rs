@@ -14,7 +14,7 @@ use super::*;
 use crate::api::options::DEFAULT_TIMEOUT;
 use crate::dialect::openai::tap;
 use crate::inference::ReplyMeta;
-use crate::types::{ChatRequest, Moment};
+use crate::types::{ChatRequest, Moment, TenantId};
 
 const NOW: Moment = Moment::from_millis(5_000);
 
@@ -30,6 +30,7 @@ fn read_with(
     chat_request(
         asked,
         Call {
+            tenant: TenantId::default(),
             headers,
             deadline,
             now: NOW,

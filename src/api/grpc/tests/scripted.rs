@@ -18,6 +18,7 @@ use super::super::use_case::UseCase;
 use crate::dialect::openai::build::Head;
 use crate::error::{Error, Kind};
 use crate::inference::{CacheStatus, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};
+use crate::tenancy::Keys;
 use crate::types::report::{BreakerStatus, Explanation, ModelStatus, Stats};
 use crate::types::{ChatRequest, Chunk, Finish, ModelName, Usage};
 
@@ -155,10 +156,11 @@ impl Open {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (health, shutdown) = (Health::serving().await, CancellationToken::new());
-        let routes = routes(&node, &health, &shutdown).unwrap();
+        let routes = routes(&node, &Keys::none(), &health, &shutdown).unwrap();
         let door = Door {
             routes,
             node: "n1".to_owned(),
+            agreed: None,
             health: health.clone(),
         };
         let mut serving = JoinSet::new();

@@ -1,0 +1,143 @@
+//! `/admin/v1/config`: what is agreed on, what was, what differs, and changing it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::Request;
+use llm_router_cluster::{Consistency, Revision};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{decode, order, query, respond, seen};
+use crate::app::Node;
+use crate::app::agreed::ConfigShown;
+use crate::error::{Error, Kind};
+
+/// How fresh an answer has to be, as callers say it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Freshness {
+    Local,
+    Lease,
+    #[default]
+    Linearizable,
+}
+
+impl From<Freshness> for Consistency {
+    fn from(freshness: Freshness) -> Self {
+        match freshness {
+            Freshness::Local => Consistency::Local,
+            Freshness::Lease => Consistency::Lease,
+            Freshness::Linearizable => Consistency::Linearizable,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadQuery {
+    #[serde(default)]
+    consistency: Freshness,
+    min_revision: Option<u64>,
+}
+
+/// `{"revision", "config"}`; secrets are references or dots.
+pub(in crate::api::http) async fn show(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
+    let asked = query(&request).and_then(|asked: ReadQuery| {
+        let min_revision = seen(asked.min_revision, request.headers())?;
+        Ok((asked.consistency, min_revision))
+    });
+    let shown = async {
+        let (freshness, min_revision) = asked?;
+        let Ok(agreed) = node.agreed() else {
+            let (revision, config) = node.engine.config();
+            return Ok(ConfigShown { revision, config });
+        };
+        agreed.config(freshness.into(), min_revision).await
+    };
+    respond(shown.await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApplyQuery {
+    expected_revision: Option<u64>,
+}
+
+/// Another config, YAML or JSON; `{"revision"}` once it is agreed on.
+pub(in crate::api::http) async fn apply(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
+    let applied = async {
+        let ApplyQuery { expected_revision } = query(&request)?;
+        let (bytes, author) = order(request, "apply").await?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| Error::new(Kind::InvalidRequest, "the config is not UTF-8"))?;
+        let expected = expected_revision.map(Revision);
+        let revision = node.agreed()?.apply(text, expected, author).await?;
+        Ok(json!({"revision": revision}))
+    };
+    respond(applied.await)
+}
+
+/// `{"revision", "history": [{"revision", "at_ms", "by", "note"}]}`, the newest first.
+pub(in crate::api::http) async fn history(State(node): State<Arc<Node>>) -> Response {
+    let history = node.agreed().map(|agreed| {
+        let kept = agreed.history();
+        let newest = kept.first().map_or(Revision(0), |newest| newest.revision);
+        json!({"revision": newest, "history": kept})
+    });
+    respond(history)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollbackOrder {
+    revision: u64,
+    #[serde(default)]
+    expected_revision: Option<u64>,
+}
+
+/// `{"revision", "expected_revision"?}`: an earlier config again, as a new revision.
+pub(in crate::api::http) async fn rollback(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
+    let made = async {
+        let (bytes, author) = order(request, "rollback").await?;
+        let RollbackOrder {
+            revision,
+            expected_revision,
+        } = decode(&bytes)?;
+        let (to, expected) = (Revision(revision), expected_revision.map(Revision));
+        let revision = node.agreed()?.rollback(to, expected, author).await?;
+        Ok(json!({"revision": revision}))
+    };
+    respond(made.await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiffQuery {
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
+/// `{"changes": [{"path", "old"?, "new"?}]}` between two revisions; the one in force where one is
+/// not said.
+pub(in crate::api::http) async fn diff(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
+    let found = query(&request).and_then(|DiffQuery { from, to }| {
+        let changes = node.agreed()?.diff(from.map(Revision), to.map(Revision))?;
+        Ok(json!({"from": from, "to": to, "changes": changes}))
+    });
+    respond(found)
+}

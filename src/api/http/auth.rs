@@ -1,0 +1,155 @@
+//! Asks for a key once there is one. What a path asks for is decided from the route that matched,
+//! never from the address as it was sent; a path nobody thought of asks for the most.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{Extensions, Request};
+
+use super::errors;
+use crate::api::credential;
+use crate::app::Node;
+use crate::error::Error;
+use crate::tenancy::{Caller, Scope};
+use crate::types::TenantId;
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// Nothing.
+    Nothing,
+    /// A key, whatever it may do.
+    Key,
+    /// A key with this scope.
+    Scope(Scope),
+}
+
+/// By the route that matched; `None` where none did.
+fn asks(route: Option<&str>) -> Asks {
+    match route {
+        Some("/health" | "/ready") => Asks::Nothing,
+        Some("/metrics") | None => Asks::Key,
+        Some(
+            "/chat/completions"
+            | "/v1/chat/completions"
+            | "/models"
+            | "/v1/models"
+            | "/models/{*id}"
+            | "/v1/models/{*id}"
+            | "/generate"
+            | "/v1/generate",
+        ) => Asks::Scope(Scope::Use),
+        Some(_) => Asks::Scope(Scope::Admin),
+    }
+}
+
+/// Lets a caller in who has what the route asks for, and says who it is to what comes after.
+pub(super) async fn check(
+    State(node): State<Arc<Node>>,
+    mut request: Request<Body>,
+    next: Next,
+) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    match admit(&node, asks(route.map(MatchedPath::as_str)), &request) {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(None) => {}
+        Err(error) => return errors::render(&error),
+    }
+    next.run(request).await
+}
+
+fn admit(node: &Node, asks: Asks, request: &Request<Body>) -> Result<Option<Caller>, Error> {
+    let needed = match asks {
+        Asks::Nothing => return Ok(None),
+        Asks::Key => None,
+        Asks::Scope(scope) => Some(scope),
+    };
+    let presented = match node.keys.demanded() {
+        true => credential::read(request.headers())?,
+        false => None,
+    };
+    let caller = node.keys.check(presented)?;
+    if let Some(scope) = needed {
+        caller.need(scope)?;
+    }
+    Ok(Some(caller))
+}
+
+/// Who calls, as [`check`] found.
+pub(super) fn caller(extensions: &Extensions) -> Caller {
+    let caller = extensions.get::<Caller>().cloned();
+    caller.unwrap_or_else(Caller::nobody)
+}
+
+/// Who pays for a request.
+pub(super) fn tenant(extensions: &Extensions) -> TenantId {
+    let caller = extensions.get::<Caller>();
+    caller.map_or_else(TenantId::default, |caller| caller.tenant().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asks, asks};
+    use crate::tenancy::Scope;
+
+    /// Every `.route("…")` of the door, as its source has them, with the prefixes it nests under.
+    fn routes() -> Vec<String> {
+        let source = include_str!("../http.rs");
+        let mut routes = Vec::new();
+        let mut part = "";
+        for line in source.lines() {
+            if let Some(name) = line.trim().strip_prefix("let ") {
+                part = name.split([' ', ':']).next().unwrap();
+            }
+            if line.trim() == "Router::new()" {
+                part = "";
+            }
+            let Some((_, rest)) = line.split_once(".route(\"") else {
+                continue;
+            };
+            let path = rest.split('"').next().unwrap();
+            match part {
+                "api" => routes.extend([path.to_owned(), format!("/v1{path}")]),
+                "admin" => routes.push(format!("/admin/v1{path}")),
+                _ => routes.push(path.to_owned()),
+            }
+        }
+        routes
+    }
+
+    #[test]
+    fn every_route_asks_for_what_it_should() {
+        let open = ["/health", "/ready"];
+        let used = ["/chat/completions", "/models", "/models/{*id}", "/generate"];
+        let routes = routes();
+        assert!(
+            routes.len() > 20,
+            "the door's source reads differently: {routes:?}"
+        );
+        for route in &routes {
+            let bare = route.strip_prefix("/v1").unwrap_or(route);
+            let expected = if open.contains(&route.as_str()) {
+                Asks::Nothing
+            } else if route == "/metrics" {
+                Asks::Key
+            } else if used.contains(&bare) {
+                Asks::Scope(Scope::Use)
+            } else {
+                assert!(route.starts_with("/admin/v1/"), "{route}: who may use it?");
+                Asks::Scope(Scope::Admin)
+            };
+            assert_eq!(asks(Some(route)), expected, "{route}");
+        }
+    }
+
+    #[test]
+    fn a_route_nobody_thought_of_asks_for_the_most_and_no_route_for_a_key() {
+        assert_eq!(asks(Some("/v1/files")), Asks::Scope(Scope::Admin));
+        assert_eq!(asks(None), Asks::Key);
+    }
+}

@@ -1,0 +1,67 @@
+//! `cluster init`: the running node's cluster, and how a second node comes to it.
+
+use serde_json::{Value, json};
+
+use crate::cli::client::json as read;
+use crate::cli::output::cell;
+use crate::cli::{Code, Context};
+
+/// Changes nothing: a node is a cluster of one from its first start.
+///
+/// # Errors
+/// The node refuses or is not there.
+pub(super) async fn run(context: &Context) -> anyhow::Result<Code> {
+    let answer = context.client()?.get("/admin/v1/cluster").await?;
+    let status = read(&answer)?;
+    let address = own_address(&status);
+    let join = join_line(&address);
+    let shown = json!({
+        "cluster": status["cluster"],
+        "node": status["node"],
+        "address": address,
+        "join": join,
+    });
+    context
+        .out
+        .show(&shown, || draw(&status, &address, &join))?;
+    Ok(Code::Ok)
+}
+
+fn own_address(status: &Value) -> String {
+    let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+    let own = nodes.iter().find(|node| node["id"] == status["node"]);
+    own.map(|node| cell(&node["address"])).unwrap_or_default()
+}
+
+/// Works as printed on the same machine; elsewhere the free ports may be the usual ones.
+fn join_line(address: &str) -> String {
+    format!(
+        "llm-router cluster join {address} --data ./n2 --http 127.0.0.1:0 --grpc 127.0.0.1:0 \
+         --cluster 127.0.0.1:0"
+    )
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+fn draw(status: &Value, address: &str, join: &str) -> String {
+    let (cluster, node) = (cell(&status["cluster"]), cell(&status["node"]));
+    let mut text =
+        format!("cluster  {cluster}\nnode     {node}, reached by others at {address}\n\n");
+    if is_loopback(address) {
+        text.push_str(&format!("A second node, on this machine:\n\n  {join}\n\n"));
+        text.push_str("For nodes on other machines, make certificates first:\n\n");
+    } else {
+        text.push_str("A second node needs a certificate of this cluster:\n\n");
+    }
+    text.push_str(&format!(
+        "  llm-router certs create --cluster {cluster} --node {node} --node n2\n"
+    ));
+    text
+}

@@ -1,0 +1,326 @@
+//! Tells the leader what this node has seen and wants of every upstream, and hands the leader's
+//! shares to queues and wallets. Supervised by the node supervisor. Decides nothing: what a share
+//! means is in [`shares`].
+
+mod shares;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use llm_router_cluster::handle::Heard;
+use llm_router_cluster::policy::{LimitId, LimitKind};
+use llm_router_cluster::pulse::{Demand, Evidence, Report};
+use llm_router_cluster::state::TargetId;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use self::shares::{Loans, Part};
+use super::models::Ordered;
+use crate::bridge::{Bridge, Link};
+use crate::model::{ModelHandle, ModelMessage, Terms};
+use crate::telemetry::Recorder;
+use crate::types::Moment;
+
+/// How often everything is looked at although nothing urgent happened.
+const EVERY: Duration = Duration::from_millis(250);
+/// Urgent reports are at least this far apart; what happens in between goes with the next.
+const APART: Duration = Duration::from_millis(5);
+/// How long a client's request may come and be the probe before the node asks something itself.
+const PROBE_PATIENCE: Duration = Duration::from_millis(250);
+/// How often the node's counters are read for the cluster's figures.
+const USAGE_EVERY: Duration = Duration::from_secs(1);
+
+/// Look at everything.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Something must not wait for the next report.
+    urgent: bool,
+    /// Told when to look again at the latest.
+    next: oneshot::Sender<Instant>,
+}
+
+/// What the actor is born with.
+pub(super) struct Arguments {
+    pub(super) bridge: Bridge,
+    pub(super) models: Ordered,
+    pub(super) recorder: Recorder,
+}
+
+/// What it changes.
+pub(super) struct State {
+    given: Arguments,
+    loans: Loans,
+    connected: bool,
+    /// Upstreams to be probed here, and since when nobody has.
+    idle: BTreeMap<TargetId, Moment>,
+    usage: (Option<Instant>, BTreeMap<String, u64>),
+    last: Report,
+    prompting: Option<JoinHandle<()>>,
+}
+
+/// The actor.
+pub(super) struct PulseActor;
+
+impl Actor for PulseActor {
+    type Msg = Look;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Look>,
+        given: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let prompting = given.bridge.link().map(|link| {
+            let prompter = Prompter {
+                bridge: given.bridge.clone(),
+                heard: link.heard(),
+                actor: myself,
+            };
+            ractor::concurrency::spawn(prompter.run())
+        });
+        Ok(State {
+            given,
+            loans: Loans::default(),
+            connected: false,
+            idle: BTreeMap::new(),
+            usage: (None, BTreeMap::new()),
+            last: Report::default(),
+            prompting,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Look>,
+        look: Look,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let next = state.look(look.urgent);
+        let _ = look.next.send(next);
+        Ok(())
+    }
+}
+
+/// Prompts the actor: when something is urgent, when the leader spoke, and every now and then.
+struct Prompter {
+    bridge: Bridge,
+    heard: tokio::sync::watch::Receiver<Arc<Heard>>,
+    actor: ActorRef<Look>,
+}
+
+impl Prompter {
+    async fn run(mut self) {
+        let mut next = Instant::now();
+        let mut leaderless = false;
+        loop {
+            let urgent = tokio::select! {
+                () = self.bridge.urged() => true,
+                spoke = self.heard.changed(), if !leaderless => {
+                    leaderless = spoke.is_err(); // the cluster has been left
+                    false
+                }
+                () = tokio::time::sleep_until(next) => false,
+            };
+            let (reply, answer) = oneshot::channel();
+            let look = Look {
+                urgent,
+                next: reply,
+            };
+            if self.actor.send_message(look).is_err() {
+                return;
+            }
+            match answer.await {
+                Ok(at) => next = at,
+                Err(_) => return,
+            }
+            if urgent {
+                tokio::time::sleep(APART).await;
+            }
+        }
+    }
+}
+
+impl State {
+    /// Takes over shares, then reports.
+    fn look(&mut self, urgent: bool) -> Instant {
+        let (now, instant) = (Moment::now(), Instant::now());
+        let bridge = self.given.bridge.clone();
+        let Some(link) = bridge.link() else {
+            return instant + EVERY;
+        };
+        let models = self.given.models.lock().clone();
+        let heard = Arc::clone(&link.heard().borrow());
+        let connected = link.is_connected();
+        self.loans.hear(&heard);
+        for model in &models {
+            self.lend(model, connected, instant);
+            if connected != self.connected {
+                model.shared.breaker.look_again();
+            }
+        }
+        self.connected = connected;
+        self.probe(&models, now);
+        self.show_suspects(link, &heard, &models);
+        self.report((link, urgent), &models, (now, instant));
+        let expiry = self.loans.next_expiry(instant).filter(|_| connected);
+        expiry.unwrap_or(instant + EVERY).min(instant + EVERY)
+    }
+
+    /// Hands a model its parts of its limits.
+    fn lend(&mut self, model: &ModelHandle, connected: bool, now: Instant) {
+        let (config, metrics) = (&model.spec.config, self.given.recorder.metrics());
+        let limits = [
+            (
+                LimitKind::Concurrency,
+                Some(u64::from(config.max_concurrency)),
+            ),
+            (LimitKind::Requests, config.limits.rpm),
+            (LimitKind::Tokens, config.limits.tpm),
+        ];
+        for (kind, limit) in limits {
+            let Some(limit) = limit else {
+                metrics.limit_share(model.name(), kind.as_str(), None);
+                continue;
+            };
+            let part = self.loans.part(&id(model, kind), connected, now);
+            let own = || self.given.bridge.part_of(limit);
+            let (amount, taken) = match part {
+                Part::Lent { amount, number } => (amount, Some(number)),
+                Part::Own => (own(), None),
+            };
+            if kind == LimitKind::Concurrency {
+                let cap = u32::try_from(amount).unwrap_or(u32::MAX);
+                model.shared.queue.set_share(cap);
+            } else {
+                let terms = if taken.is_some() {
+                    Terms::Lent(amount)
+                } else {
+                    Terms::Own(amount)
+                };
+                model.shared.wallet.lend(kind, terms, taken);
+            }
+            metrics.limit_share(model.name(), kind.as_str(), Some(amount));
+        }
+    }
+
+    /// Sees to it that an upstream that is to be probed here is, though no client asks for it.
+    fn probe(&mut self, models: &[ModelHandle], now: Moment) {
+        let mut idle = BTreeMap::new();
+        for model in models {
+            if !model.shared.breaker.awaits_probe(now) {
+                continue;
+            }
+            let target = &model.spec.target;
+            let since = self.idle.get(target).copied().unwrap_or(now);
+            if now.since(since) < PROBE_PATIENCE {
+                idle.insert(target.clone(), since);
+            } else {
+                // asked too often it does no harm: the breaker lets one probe through at a time
+                model.shared.mailbox.post_owed(ModelMessage::Ping);
+            }
+        }
+        self.idle = idle;
+    }
+
+    fn show_suspects(&self, link: &dyn Link, heard: &Heard, models: &[ModelHandle]) {
+        let suspects = &heard.directive.figures.path_suspects;
+        let named = suspects.iter().filter_map(|(member, target)| {
+            let model = models
+                .iter()
+                .find(|model| model.spec.target == *target)?
+                .name();
+            Some([link.name_of(*member)?, model.as_str().to_owned()])
+        });
+        self.given.recorder.metrics().path_suspects(named.collect());
+    }
+
+    fn report(
+        &mut self,
+        (link, urgent): (&dyn Link, bool),
+        models: &[ModelHandle],
+        (now, instant): (Moment, Instant),
+    ) {
+        if self.usage.0.is_none_or(|at| at + USAGE_EVERY <= instant) {
+            self.usage = (Some(instant), usage(&self.given.recorder));
+        }
+        let report = Report {
+            evidence: models.iter().filter_map(|model| seen(model, now)).collect(),
+            demand: models
+                .iter()
+                .flat_map(|model| demand(model, &self.loans, now))
+                .collect(),
+            usage: self.usage.1.clone(),
+            ..Report::default()
+        };
+        if urgent || report != self.last {
+            self.last = report.clone();
+            link.report(report, urgent);
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(prompting) = self.prompting.take() {
+            prompting.abort();
+        }
+    }
+}
+
+fn id(model: &ModelHandle, kind: LimitKind) -> LimitId {
+    LimitId {
+        target: model.spec.target.clone(),
+        kind,
+    }
+}
+
+fn seen(model: &ModelHandle, now: Moment) -> Option<(TargetId, Evidence)> {
+    let in_flight = u32::try_from(model.shared.queue.in_flight()).unwrap_or(u32::MAX);
+    let evidence = model.shared.breaker.evidence(in_flight, now)?;
+    Some((model.spec.target.clone(), evidence))
+}
+
+/// What the node does with a model's limits; one it neither uses nor holds a part of is left out.
+fn demand(model: &ModelHandle, loans: &Loans, now: Moment) -> Vec<(LimitId, Demand)> {
+    let queue = &model.shared.queue;
+    let concurrency = id(model, LimitKind::Concurrency);
+    let running = Demand {
+        used: queue.in_flight(),
+        wanted: queue.wanted(),
+        taken: loans.taken(&concurrency),
+    };
+    let rates = [LimitKind::Requests, LimitKind::Tokens]
+        .into_iter()
+        .filter_map(|kind| Some((id(model, kind), model.shared.wallet.demand(kind, now)?)));
+    rates
+        .chain([(concurrency, running)])
+        .filter(|(_, demand)| *demand != Demand::default())
+        .collect()
+}
+
+/// The node's counters, under the names that its stats have.
+fn usage(recorder: &Recorder) -> BTreeMap<String, u64> {
+    let stats = recorder.stats();
+    let totals = [
+        ("total_requests", stats.total_requests),
+        ("successes", stats.successes),
+        ("failures", stats.failures),
+        ("cache_hits", stats.cache_hits),
+        ("semantic_hits", stats.semantic_hits),
+    ];
+    let split = |group: &'static str, counts: BTreeMap<String, u64>| {
+        counts
+            .into_iter()
+            .map(move |(name, count)| (format!("{group}.{name}"), count))
+    };
+    totals
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .chain(split("requests_by_model", stats.requests_by_model))
+        .chain(split("requests_by_priority", stats.requests_by_priority))
+        .collect()
+}
