@@ -5,6 +5,7 @@ mod damage;
 mod disk;
 mod durability;
 mod forgetting;
+mod raft;
 mod snapshots;
 
 use std::io;
