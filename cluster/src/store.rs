@@ -156,7 +156,13 @@ fn open_checked(
     verify::state(applied.last, &bounds, snapshot)?;
 
     let health = Health::new();
-    let keeper = Keeper::start(dir, mark, Arc::clone(&db), health.clone())?;
+    let keeper = Keeper::start(
+        dir,
+        mark,
+        Arc::clone(&db),
+        Arc::clone(&disk),
+        health.clone(),
+    )?;
     let keeper = Arc::new(keeper);
     let sync = Syncer::start(Tools {
         db: Arc::clone(&db),
