@@ -14,11 +14,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::command::{Change, Done, RequestId};
 use crate::error::Error;
 use crate::identity::{ClusterId, MemberId, NodeId, Revision};
+use crate::inside::Inside;
 use crate::policy::Policy;
 use crate::pulse::{Directive, Report};
 use crate::state::State;
@@ -87,52 +90,80 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// How long consensus's threads may take to end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The cluster as one of its nodes reaches it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) inner: Arc<()>,
+    owned: Arc<Owned>,
 }
 
-#[expect(
-    unused_variables,
-    clippy::unimplemented,
-    clippy::unused_async,
-    reason = "the contract, before its author has come"
-)]
+/// Ends consensus's threads with the last handle.
+#[derive(Debug)]
+struct Owned {
+    inside: Arc<Inside>,
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.lock().take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Handle {
+    pub(crate) fn new(inside: Arc<Inside>, runtime: Runtime) -> Self {
+        let runtime = Mutex::new(Some(runtime));
+        Handle {
+            owned: Arc::new(Owned { inside, runtime }),
+        }
+    }
+
+    fn inside(&self) -> &Arc<Inside> {
+        &self.owned.inside
+    }
+
     /// This node's name.
     pub fn node(&self) -> &NodeId {
-        unimplemented!()
+        &self.inside().identity.node
     }
 
     /// This node's number.
     pub fn member(&self) -> MemberId {
-        unimplemented!()
+        self.inside().me()
     }
 
     /// The cluster's id.
     pub fn cluster(&self) -> &ClusterId {
-        unimplemented!()
+        &self.inside().identity.cluster
     }
 
     /// The state as applied here. Never waits.
     pub fn state(&self) -> Arc<State> {
-        unimplemented!()
+        self.inside().state()
     }
 
     /// The state, and every later one; the latest wins.
     pub fn watch(&self) -> watch::Receiver<Arc<State>> {
-        unimplemented!()
+        self.inside().store.states()
     }
 
     /// How this node stands in its cluster, as far as it knows.
     pub fn status(&self) -> Status {
-        unimplemented!()
+        self.inside().status()
     }
 
     /// A leader with a quorum was heard of within twice the longest election timeout.
     pub fn is_connected(&self) -> bool {
-        unimplemented!()
+        self.inside().is_connected()
+    }
+
+    /// How long ago a leader with a quorum was heard of; `None` when never since the start.
+    pub fn last_contact(&self) -> Option<Duration> {
+        self.inside().contact().map(|at| at.elapsed())
     }
 
     /// Agrees on a change, through the leader wherever it is. Returns once it is applied here.
@@ -146,7 +177,7 @@ impl Handle {
         author: Author,
         patience: Duration,
     ) -> Result<Done, Error> {
-        unimplemented!()
+        self.inside().agree(change, author, patience).await
     }
 
     /// The state, as fresh as asked.
@@ -158,7 +189,7 @@ impl Handle {
         consistency: Consistency,
         patience: Duration,
     ) -> Result<Arc<State>, Error> {
-        unimplemented!()
+        self.inside().read(consistency, patience).await
     }
 
     /// The state once its config has at least this revision.
@@ -170,7 +201,7 @@ impl Handle {
         revision: Revision,
         patience: Duration,
     ) -> Result<Arc<State>, Error> {
-        unimplemented!()
+        self.inside().at_least(revision, patience).await
     }
 
     /// Carries out an order about members, through the leader wherever it is.
@@ -178,38 +209,56 @@ impl Handle {
     /// # Errors
     /// [`Error::Refused`] with the reason; otherwise as [`Handle::propose`].
     pub async fn order(&self, order: Order, patience: Duration) -> Result<(), Error> {
-        unimplemented!()
+        self.inside().forward(order, patience).await
     }
 
     /// Says what the leader goes by, should it be this node.
     pub fn set_policy(&self, policy: Policy) {
-        unimplemented!()
+        self.inside().policy.send_replace(Arc::new(policy));
     }
 
     /// Tells the leader this node's evidence, demand and usage; the latest report wins. Boot and
     /// sequence are filled in here. `urgent` goes out at once, the others within 250 ms.
     pub fn report(&self, report: Report, urgent: bool) {
-        unimplemented!()
+        if let Some(coordinator) = self.inside().coordinator.get() {
+            coordinator.report(report, urgent);
+        }
     }
 
     /// What the leader says to this node.
     pub fn heard(&self) -> watch::Receiver<Arc<Heard>> {
-        unimplemented!()
+        self.inside().heard()
     }
 
     /// The key by which literal secrets in the agreed config are sealed: made by the first node,
     /// given to each node that joins, kept in a file only its owner can read.
     pub fn seal_key(&self) -> [u8; 32] {
-        unimplemented!()
+        self.inside().identity.seal_key
     }
 
     /// Resolves when the node must end.
     pub async fn failed(&self) -> Failure {
-        unimplemented!()
+        let mut failure = self.inside().failure.subscribe();
+        match failure.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(failure)) => failure.clone(),
+            // the sender lives as long as this handle
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 
-    /// Hands leadership over if it is here, tells the leader that this node drains, and stops.
+    /// Hands leadership over if it is here, and tells the leader that this node drains: it gets no
+    /// more probes and no more shares. The node stays a member that hears and serves.
+    pub async fn drain(&self) {
+        self.inside().drain().await;
+    }
+
+    /// Drains, then stops. What the store holds is on disk when this returns.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        self.inside().stop().await;
+        let runtime = self.owned.runtime.lock().take();
+        if let Some(runtime) = runtime {
+            let ended = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(FAREWELL));
+            let _ = ended.await;
+        }
     }
 }

@@ -6,16 +6,25 @@
 //!
 //! This crate knows no HTTP, no OpenAI and no actors. openraft's types stay inside it.
 
+pub mod certs;
+mod clock;
 pub mod command;
+pub mod coordinate;
 pub mod error;
 pub mod handle;
 pub mod identity;
+mod inside;
 pub mod policy;
 pub mod pulse;
 mod raft;
 pub mod start;
 pub mod state;
 pub mod status;
+mod store;
+mod tls;
+mod transport;
+mod watchdog;
+mod wire;
 
 pub use command::{Command, Done, Outcome, Rejected};
 pub use error::Error;

@@ -31,6 +31,8 @@ pub struct Report {
     pub usage: BTreeMap<String, u64>,
     /// It drains: it wants no probes and no shares.
     pub draining: bool,
+    /// What it goes by, for a leader that did not lend it. Filled in with boot and sequence.
+    pub held: BTreeMap<LimitId, Held>,
 }
 
 /// What one node has seen of one upstream.
@@ -88,6 +90,20 @@ pub struct Demand {
     pub taken: u64,
 }
 
+/// Parts of [`LATELY_PART_S`] seconds by which a node tells what it spent of a rate lately.
+pub const LATELY: usize = 12;
+/// See [`LATELY`].
+pub const LATELY_PART_S: u64 = 5;
+
+/// What a node holds of one limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The largest [`Share::amount`] it may still go by; `None` when none is valid any more.
+    pub amount: Option<u64>,
+    /// Rates: spent in the last minute, the latest five seconds first.
+    pub lately: [u64; LATELY],
+}
+
 /// The leader to a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Directive {
@@ -111,7 +127,8 @@ pub struct Share {
     /// Concurrency: attempts that may run. Rates: what may be spent in all since the node started,
     /// on the scale of [`Demand::used`].
     pub amount: u64,
-    /// How long it may be used without hearing from the leader again, in milliseconds.
+    /// How long it may be used without hearing from the leader again, in milliseconds. Counts from
+    /// the report it answers; a node is told what is left of it when the directive comes.
     pub valid_ms: u64,
 }
 
@@ -120,8 +137,12 @@ pub struct Share {
 pub struct Figures {
     /// Nodes that reported lately.
     pub nodes: u32,
+    /// Which.
+    pub alive: Vec<MemberId>,
     /// Counters, summed, of nodes alive; see [`Report::usage`].
     pub usage: BTreeMap<String, u64>,
     /// Upstreams one node fails at while others reach them: the fault is on that node's path.
     pub path_suspects: Vec<(MemberId, TargetId)>,
+    /// Of each rate, what was spent in the last minute or is lent: the next leader goes on from it.
+    pub spent: BTreeMap<LimitId, u64>,
 }

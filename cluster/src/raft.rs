@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Command, Outcome};
 use crate::identity::NodeId;
 
+/// A place in the log.
+pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+
+/// Its index; 0 for none.
+pub(crate) fn index(id: Option<LogId>) -> u64 {
+    id.map_or(0, |id| id.index)
+}
+
 /// Where a member is reached, as the membership in the log has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {

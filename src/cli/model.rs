@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::output::table;
@@ -64,10 +65,22 @@ pub async fn run(verb: Model, context: &Context) -> anyhow::Result<Code> {
         Model::Pull(verb) => {
             let dir = verb.place.dir(context)?;
             let out = context.out.clone();
-            let tell = move |progress: Progress<'_>| {
-                if let Some(text) = line(&progress) {
-                    // Progress nobody reads is no reason to stop.
-                    let _ = out.note(&text);
+            // draws on a terminal, and nothing where there is none
+            let bar = ProgressBar::no_length().with_style(style()?);
+            let tell = move |progress: Progress<'_>| match (&progress, line(&progress)) {
+                (Progress::Bytes { file, done, total }, _) => {
+                    bar.set_message((*file).to_owned());
+                    bar.update(|state| {
+                        state.set_pos(*done);
+                        total.map(|total| state.set_len(total));
+                    });
+                    bar.tick();
+                }
+                (_, text) => {
+                    bar.finish_and_clear();
+                    bar.reset();
+                    // progress nobody reads is no reason to stop
+                    drop(text.map(|text| out.note(&text)));
                 }
             };
             pull(&dir, &verb.sources(), &tell).await?;
@@ -90,6 +103,11 @@ impl Place {
         let default = || context.env.weights_dir(MODEL_NAME);
         Ok(loaded.node.embedder.dir.unwrap_or_else(default))
     }
+}
+
+fn style() -> anyhow::Result<ProgressStyle> {
+    let template = "  {msg}: {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}";
+    Ok(ProgressStyle::with_template(template)?)
 }
 
 /// What is worth a line; bytes are not.

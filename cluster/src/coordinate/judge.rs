@@ -1,0 +1,365 @@
+//! Judges breakers by what all nodes have seen. Pure: reports, records and the time go in,
+//! transitions to propose come out.
+//!
+//! ```
+//! use std::{collections::BTreeMap, sync::Arc, time::Duration};
+//! use llm_router_cluster::{MemberId, Policy, coordinate::Judge, pulse::Report};
+//!
+//! let mut judge = Judge::new(7);
+//! let now = Duration::from_secs(1); // the leader's own clock, from any start
+//! let first = Report { sequence: 1, ..Report::default() };
+//! assert!(judge.hear(MemberId(1), &Arc::new(first), now));
+//! let agreed = BTreeMap::new();
+//! judge.see(&agreed, now);
+//! assert_eq!(judge.judge(&agreed, &Policy::default(), now), []);
+//! ```
+//!
+//! Closed to open, by the rules over ten seconds of calls of all nodes (`rules.rs`):
+//! - fast: so many hard failures in a row as configured, all later than the last good answer
+//!   anywhere, seen by two nodes if two have traffic;
+//! - rate: half of at least 20 calls failed; slow: four in five of them began late. Neither takes
+//!   the last healthy upstream of a group;
+//! - one node that fails where another had five good answers is a fault of its path: told in
+//!   [`Figures::path_suspects`], and no reason to open.
+//!
+//! Open to half-open once the cool-down is over, or a health check is good; one node holds the
+//! lease to probe. Half-open to closed or open by that node's word, or to another holder when the
+//! lease is over or the holder is gone.
+
+mod case;
+mod course;
+mod pace;
+mod rules;
+mod tally;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::case::{Case, Wanted};
+use self::course::Course;
+use self::pace::Pace;
+use self::tally::{Seen, WINDOW};
+use super::latest::{Latest, News};
+use crate::command::{BreakerChange, BreakerStep};
+use crate::identity::MemberId;
+use crate::policy::Policy;
+use crate::pulse::{Figures, Report};
+use crate::state::{BreakerRecord, Mode, Phase, TargetId};
+
+/// A node that was not heard of for so long is gone: three of its heartbeats.
+pub const SILENT: Duration = Duration::from_secs(3);
+/// A new leader opens nothing before it could have heard from everybody: one node's word alone,
+/// because it came first, must not pass for all there is.
+const HEARING: Duration = Duration::from_millis(500);
+/// So long in no config and no report forgets a record.
+const FORGET: Duration = Duration::from_secs(600);
+/// Most faulty paths that are told: enough to see which node it is.
+const MAX_SUSPECTS: usize = 256;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    seed: u64,
+    nodes: BTreeMap<MemberId, Node>,
+    courses: BTreeMap<TargetId, Course>,
+    /// Upstreams with new evidence.
+    fresh: BTreeSet<TargetId>,
+    suspects: BTreeMap<TargetId, MemberId>,
+    pace: Pace,
+    /// When leadership began.
+    begun: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    latest: Latest,
+    heard: Duration,
+    report: Arc<Report>,
+}
+
+impl Judge {
+    /// A judge whose jitter comes from this seed: the same seed and the same input give the same
+    /// judgement.
+    pub fn new(seed: u64) -> Self {
+        Judge {
+            seed,
+            nodes: BTreeMap::new(),
+            courses: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            suspects: BTreeMap::new(),
+            pace: Pace::default(),
+            begun: None,
+        }
+    }
+
+    /// Leadership begins: what nodes told before, perhaps long ago, is forgotten. What was seen of
+    /// the agreed records is not.
+    pub fn begin(&mut self, now: Duration) {
+        self.begun = Some(now);
+        self.nodes.clear();
+        self.fresh.clear();
+        self.suspects.clear();
+        self.courses.values_mut().for_each(Course::settle);
+    }
+
+    /// Takes a node's report; `false` for one that is not newer than its latest.
+    pub fn hear(&mut self, from: MemberId, report: &Arc<Report>, now: Duration) -> bool {
+        if let Some(node) = self.nodes.get_mut(&from) {
+            if node.latest.take(report) == News::Old {
+                return false;
+            }
+            node.heard = now;
+            node.report = Arc::clone(report);
+        } else {
+            let node = Node {
+                latest: Latest::new(report),
+                heard: now,
+                report: Arc::clone(report),
+            };
+            self.nodes.insert(from, node);
+        }
+        self.fresh.extend(report.evidence.keys().cloned());
+        true
+    }
+
+    /// Takes note of the agreed records; to be called whenever they change, on every node.
+    pub fn see(&mut self, records: &BTreeMap<TargetId, BreakerRecord>, now: Duration) {
+        for (target, record) in records {
+            let course = self.courses.entry(target.clone()).or_default();
+            course.see(record, now);
+        }
+        self.courses
+            .retain(|target, course| records.contains_key(target) || !course.is_idle(now));
+    }
+
+    /// The transitions to propose now. Each is held to be proposed until [`Judge::settle`].
+    pub fn judge(
+        &mut self,
+        records: &BTreeMap<TargetId, BreakerRecord>,
+        policy: &Policy,
+        now: Duration,
+    ) -> Vec<BreakerChange> {
+        let mut targets = std::mem::take(&mut self.fresh);
+        let moving = records
+            .iter()
+            .filter(|(target, record)| Self::has_timer(record, policy, target));
+        targets.extend(moving.map(|(target, _)| target.clone()));
+        let closed = BreakerRecord::default();
+        let mut wanted = Vec::new();
+        for target in targets {
+            let record = records.get(&target).unwrap_or(&closed);
+            if let Some(step) = self.wanted(&target, record, policy, now) {
+                wanted.push((rank(&step.step), target, record.epoch, step));
+            }
+        }
+        wanted.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        let mut changes = Vec::new();
+        for (_, target, epoch, step) in wanted {
+            if self.grant(&target, epoch, &step, (records, policy), now) {
+                changes.push(BreakerChange {
+                    target: target.0,
+                    expect: epoch,
+                    to: step.step,
+                });
+            } else {
+                self.fresh.insert(target);
+            }
+        }
+        changes
+    }
+
+    /// What was proposed for these has come to an end: applied, refused or lost.
+    pub fn settle<'a>(&mut self, targets: impl IntoIterator<Item = &'a TargetId>) {
+        for target in targets {
+            if let Some(course) = self.courses.get_mut(target) {
+                course.settle();
+            }
+        }
+    }
+
+    /// The latest of a node's reports, by its number; 0 before the first.
+    pub fn heard(&self, member: MemberId) -> u64 {
+        let node = self.nodes.get(&member);
+        node.map_or(0, |node| node.latest.sequence())
+    }
+
+    /// Sums over the nodes alive.
+    pub fn figures(&self, now: Duration) -> Figures {
+        let mut figures = Figures::default();
+        for (member, node) in self.nodes.iter().filter(|(_, node)| node.is_live(now)) {
+            figures.nodes += 1;
+            figures.alive.push(*member);
+            for (name, count) in &node.report.usage {
+                let sum = figures.usage.entry(name.clone()).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        let suspects = self.suspects.iter();
+        let suspects = suspects.filter(|(_, by)| figures.alive.contains(by));
+        let suspects = suspects.map(|(target, member)| (*member, target.clone()));
+        figures.path_suspects = suspects.take(MAX_SUSPECTS).collect();
+        figures
+    }
+
+    /// Whether time alone can move it.
+    fn has_timer(record: &BreakerRecord, policy: &Policy, target: &TargetId) -> bool {
+        record.phase != Phase::Closed || record.opens > 0 || !policy.breakers.contains_key(target)
+    }
+
+    /// What the rules ask for one upstream.
+    fn wanted(
+        &mut self,
+        target: &TargetId,
+        record: &BreakerRecord,
+        policy: &Policy,
+        now: Duration,
+    ) -> Option<Wanted> {
+        self.suspects.remove(target);
+        let Some(numbers) = policy.breakers.get(target) else {
+            return self.forgotten(target, record, now);
+        };
+        if let Some(course) = self.courses.get_mut(target) {
+            course.unknown_since = None;
+        }
+        let (live, seen) = (self.probers(now), self.seen(target, record.epoch, now));
+        if let Some(member) = rules::path_suspect(&seen)
+            && record.phase == Phase::Closed
+        {
+            self.suspects.insert(target.clone(), member);
+        }
+        let unseen = Course::default();
+        let case = Case {
+            record,
+            numbers,
+            seen: &seen,
+            live: &live,
+            holder_gone: record.holder.is_none_or(|holder| self.is_gone(holder, now)),
+            course: self.courses.get(target).unwrap_or(&unseen),
+            lot: pace::lot(self.seed, target, record.epoch),
+            now,
+        };
+        case.wanted()
+    }
+
+    /// Whether what is wanted may be proposed now; notes that it is.
+    fn grant(
+        &mut self,
+        target: &TargetId,
+        epoch: u64,
+        wanted: &Wanted,
+        (records, policy): (&BTreeMap<TargetId, BreakerRecord>, &Policy),
+        now: Duration,
+    ) -> bool {
+        let at_once = wanted.step == BreakerStep::Close;
+        let opens = matches!(wanted.step, BreakerStep::Open { .. });
+        if opens && self.leads_less_than(HEARING, now) {
+            return false;
+        }
+        let course = self.courses.get(target);
+        let free = course.is_none_or(|course| course.is_free(epoch, at_once, now));
+        if !free || wanted.capped && self.is_last(target, records, policy) || !self.pace.take(now) {
+            return false;
+        }
+        let live = self.probers(now);
+        let course = self.courses.entry(target.clone()).or_default();
+        if matches!(wanted.step, BreakerStep::HalfOpen { .. }) {
+            course.forget_tried(&live);
+        }
+        course.propose(epoch, opens, wanted.by_health, now);
+        true
+    }
+
+    /// In some group nothing else is healthy.
+    fn is_last(
+        &self,
+        target: &TargetId,
+        records: &BTreeMap<TargetId, BreakerRecord>,
+        policy: &Policy,
+    ) -> bool {
+        let healthy = |other: &TargetId| {
+            let agreed = records.get(other).is_none_or(|record| match record.mode {
+                Mode::Auto => record.phase == Phase::Closed,
+                Mode::ForceOpen => false,
+                Mode::ForceClosed => true,
+            });
+            agreed && !self.courses.get(other).is_some_and(Course::is_opening)
+        };
+        let groups = policy.groups.iter();
+        let mut with_it = groups.filter(|group| group.contains(target));
+        with_it.any(|group| !group.iter().any(|other| other != target && healthy(other)))
+    }
+
+    /// A record that no config knows goes once no node has told of it for long.
+    fn forgotten(
+        &mut self,
+        target: &TargetId,
+        record: &BreakerRecord,
+        now: Duration,
+    ) -> Option<Wanted> {
+        let mut live = self.nodes.values().filter(|node| node.is_live(now));
+        let told = live.any(|node| node.report.evidence.contains_key(target));
+        let course = self.courses.get_mut(target)?;
+        if told || record.epoch == 0 || record.mode != Mode::Auto {
+            course.unknown_since = None;
+            return None;
+        }
+        let since = *course.unknown_since.get_or_insert(now);
+        (now.saturating_sub(since) >= FORGET).then(|| BreakerStep::Forget.into())
+    }
+
+    /// What the nodes have seen of it under this epoch.
+    fn seen(&self, target: &TargetId, epoch: u64, now: Duration) -> Vec<Seen> {
+        let recent = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| now.saturating_sub(node.heard) < WINDOW);
+        let told = recent.filter_map(|(member, node)| {
+            let evidence = node.report.evidence.get(target)?;
+            (evidence.epoch == epoch).then(|| Seen::of(*member, evidence, node.heard, now))
+        });
+        told.collect()
+    }
+
+    fn leads_less_than(&self, time: Duration, now: Duration) -> bool {
+        self.begun
+            .is_some_and(|begun| now.saturating_sub(begun) < time)
+    }
+
+    /// It was heard of and is silent or drains, or was given the time to be heard of.
+    fn is_gone(&self, member: MemberId, now: Duration) -> bool {
+        match self.nodes.get(&member) {
+            Some(node) => !node.is_live(now) || node.report.draining,
+            None => !self.leads_less_than(SILENT, now),
+        }
+    }
+
+    /// Nodes that may hold a lease, in the order of their numbers.
+    fn probers(&self, now: Duration) -> Vec<MemberId> {
+        let able = |node: &Node| node.is_live(now) && !node.report.draining;
+        let nodes = self.nodes.iter().filter(|(_, node)| able(node));
+        nodes.map(|(member, _)| *member).collect()
+    }
+}
+
+impl Node {
+    fn is_live(&self, now: Duration) -> bool {
+        now.saturating_sub(self.heard) < SILENT
+    }
+}
+
+/// What goes first where not everything may: what frees an upstream, then what protects it, then
+/// what tidies up.
+const fn rank(step: &BreakerStep) -> u8 {
+    match step {
+        BreakerStep::Close => 0,
+        BreakerStep::Reopen { .. } => 1,
+        BreakerStep::Open { .. } => 2,
+        BreakerStep::HalfOpen { .. } => 3,
+        BreakerStep::Decay | BreakerStep::Override { .. } => 4,
+        BreakerStep::Forget => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests;

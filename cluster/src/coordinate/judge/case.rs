@@ -1,0 +1,144 @@
+//! One breaker, everything known of it, and where it should go.
+
+use std::time::Duration;
+
+use super::course::Course;
+use super::pace::{self, Strain};
+use super::rules;
+use super::tally::Seen;
+use crate::command::BreakerStep;
+use crate::identity::MemberId;
+use crate::policy::BreakerPolicy;
+use crate::state::{BreakerRecord, Cause, Mode, Phase};
+
+/// A probe's lease beyond the time to the first token.
+const LEASE_MS: u64 = 10_000;
+/// What the leader waits beyond a lease, for clocks that run at different speeds.
+const LEASE_SLACK: Duration = Duration::from_millis(500);
+/// So long closed forgets one opening.
+const DECAY: Duration = Duration::from_secs(60);
+
+/// A transition that the rules ask for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) step: BreakerStep,
+    /// A health check's word asks for it, before the cool-down is over.
+    pub(super) by_health: bool,
+    /// An opening that must leave its groups another healthy upstream.
+    pub(super) capped: bool,
+}
+
+impl From<BreakerStep> for Wanted {
+    fn from(step: BreakerStep) -> Self {
+        Wanted {
+            step,
+            by_health: false,
+            capped: false,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Case<'a> {
+    pub(super) record: &'a BreakerRecord,
+    pub(super) numbers: &'a BreakerPolicy,
+    /// What the nodes have seen under the record's epoch.
+    pub(super) seen: &'a [Seen],
+    /// Who may hold the lease.
+    pub(super) live: &'a [MemberId],
+    /// Whoever holds it has died or drains.
+    pub(super) holder_gone: bool,
+    pub(super) course: &'a Course,
+    pub(super) lot: u64,
+    pub(super) now: Duration,
+}
+
+impl Case<'_> {
+    /// The transition to make, if any. An operator's word stands until an operator takes it back.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        match (self.record.mode, self.record.phase) {
+            (Mode::ForceOpen | Mode::ForceClosed, _) => None,
+            (Mode::Auto, Phase::Closed) => self.opening().or_else(|| self.decay()),
+            (Mode::Auto, Phase::Open) => self.probing(),
+            (Mode::Auto, Phase::HalfOpen) => self.probed().or_else(|| self.handed_over()),
+        }
+    }
+
+    fn opening(&self) -> Option<Wanted> {
+        let opening = rules::opening(self.seen, self.numbers.failure_threshold)?;
+        let step = BreakerStep::Open {
+            cause: opening.cause,
+            cooldown_ms: self.cooldown_ms(),
+        };
+        Some(Wanted {
+            capped: !opening.dead,
+            ..step.into()
+        })
+    }
+
+    fn decay(&self) -> Option<Wanted> {
+        let due = self.record.opens > 0 && self.course.age(self.now) >= DECAY;
+        due.then(|| BreakerStep::Decay.into())
+    }
+
+    /// The cool-down is over, or a health check says that the upstream is back.
+    fn probing(&self) -> Option<Wanted> {
+        let cooldown = Duration::from_millis(self.record.cooldown_ms);
+        let over = self.course.age(self.now) >= cooldown;
+        let by_health =
+            !over && self.course.trusts_health() && self.seen.iter().any(|node| node.healthy);
+        if !over && !by_health {
+            return None;
+        }
+        let lent = self.lent()?;
+        Some(Wanted {
+            by_health,
+            ..lent.into()
+        })
+    }
+
+    /// What the holder says of its probes.
+    fn probed(&self) -> Option<Wanted> {
+        let holder = self.record.holder?;
+        let told = self.seen.iter().find(|node| node.member == holder)?;
+        let probe = told.probe?;
+        if probe.failed {
+            let step = BreakerStep::Reopen {
+                cause: Cause::ProbeFailed,
+                cooldown_ms: self.cooldown_ms(),
+            };
+            return Some(step.into());
+        }
+        (probe.good >= self.record.need_ok).then(|| BreakerStep::Close.into())
+    }
+
+    /// The lease ran out, or whoever holds it is gone or about to go.
+    fn handed_over(&self) -> Option<Wanted> {
+        let lease = Duration::from_millis(self.record.lease_ms).saturating_add(LEASE_SLACK);
+        let over = self.course.age(self.now) >= lease;
+        if over || self.holder_gone {
+            self.lent().map(Into::into)
+        } else {
+            None
+        }
+    }
+
+    fn lent(&self) -> Option<BreakerStep> {
+        Some(BreakerStep::HalfOpen {
+            holder: self.course.next_holder(self.record.epoch, self.live)?,
+            lease_ms: LEASE_MS.saturating_add(self.numbers.first_token_ms),
+            need_ok: self.numbers.success_threshold.max(1),
+        })
+    }
+
+    fn cooldown_ms(&self) -> u64 {
+        let asked = self.seen.iter().map(|node| node.retry_after).max();
+        let strain = Strain {
+            opens: self.record.opens,
+            flapping: self.course.is_flapping(self.now),
+            retry_after: asked.unwrap_or(0),
+        };
+        pace::cooldown(self.numbers.recovery_ms, strain, self.lot)
+    }
+}

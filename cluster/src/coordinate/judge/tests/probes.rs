@@ -1,0 +1,202 @@
+//! Who probes, until when, and what comes of it.
+
+use super::*;
+
+fn holder(steps: &[BreakerStep]) -> Option<u64> {
+    match steps {
+        [] => None,
+        [BreakerStep::HalfOpen { holder, .. }] => Some(holder.0),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn heartbeats(court: &mut Court, members: &[u64]) {
+    for member in members {
+        court.hear(*member, &[]);
+    }
+}
+
+fn probe(court: &Court, good: u32, failed: bool) -> Evidence {
+    Evidence {
+        epoch: court.epoch(),
+        probe: Some(Probe { good, failed }),
+        ..Evidence::default()
+    }
+}
+
+/// Half-open, and who holds the lease.
+fn half_open(members: &[u64]) -> (Court, u64) {
+    let mut court = court(&["gpu"]);
+    court.open_gpu();
+    court.wait(6_000);
+    heartbeats(&mut court, members);
+    let steps = court.round();
+    let holder = holder(&steps).expect("a holder");
+    court.wait(100);
+    (court, holder)
+}
+
+#[test]
+fn nobody_probes_before_the_cool_down_is_over() {
+    let mut court = court(&["gpu"]);
+    court.open_gpu();
+    let cooldown = court.records[&gpu()].cooldown_ms;
+    assert!((4_000..=6_000).contains(&cooldown));
+    court.wait(cooldown - 1);
+    heartbeats(&mut court, &[1, 2, 3]);
+    assert_eq!(court.round(), []);
+    court.wait(1);
+    assert_eq!(
+        court.round(),
+        [BreakerStep::HalfOpen {
+            holder: MemberId(2),
+            lease_ms: 12_000,
+            need_ok: 3
+        }]
+    );
+}
+
+#[test]
+fn a_node_that_drains_or_is_silent_gets_no_lease() {
+    let mut court = court(&["gpu"]);
+    court.open_gpu();
+    heartbeats(&mut court, &[2]);
+    court.wait(6_000);
+    let draining = Report {
+        draining: true,
+        ..Report::default()
+    };
+    court.hear_report(3, draining, &[]);
+    assert_eq!(court.round(), []);
+    heartbeats(&mut court, &[4]);
+    assert_eq!(holder(&court.round()), Some(4));
+}
+
+#[test]
+fn three_good_probes_of_the_holder_close_it_at_once() {
+    let (mut court, holder) = half_open(&[1, 2]);
+    let other = 3 - holder;
+    let foreign = probe(&court, 9, false);
+    court.hear(other, &[("gpu", foreign)]);
+    assert_eq!(court.round(), []);
+    let early = probe(&court, 2, false);
+    court.hear(holder, &[("gpu", early)]);
+    assert_eq!(court.round(), []);
+    let enough = probe(&court, 3, false);
+    court.hear(holder, &[("gpu", enough)]);
+    assert_eq!(court.round(), [BreakerStep::Close]);
+}
+
+#[test]
+fn probes_of_an_earlier_lease_close_nothing() {
+    let (mut court, holder) = half_open(&[1, 2]);
+    let stale = Evidence {
+        epoch: court.epoch() - 1,
+        ..probe(&court, 3, false)
+    };
+    court.hear(holder, &[("gpu", stale)]);
+    assert_eq!(court.round(), []);
+}
+
+#[test]
+fn a_failed_probe_opens_it_again_for_twice_as_long() {
+    let (mut court, holder) = half_open(&[1]);
+    let failed = probe(&court, 0, true);
+    court.wait(1_000);
+    court.hear(holder, &[("gpu", failed)]);
+    let steps = court.round();
+    let [BreakerStep::Reopen { cause, cooldown_ms }] = steps[..] else {
+        panic!("{steps:?}");
+    };
+    assert_eq!(cause, Cause::ProbeFailed);
+    assert!((8_000..=12_000).contains(&cooldown_ms), "{cooldown_ms}");
+}
+
+#[test]
+fn the_lease_goes_on_half_a_second_after_its_end() {
+    let (mut court, first) = half_open(&[1, 2]);
+    court.wait(12_399);
+    heartbeats(&mut court, &[1, 2]);
+    assert_eq!(court.round(), []);
+    court.wait(1);
+    let next = holder(&court.round());
+    assert_eq!(next, Some(3 - first));
+}
+
+#[test]
+fn the_lease_goes_on_at_once_when_its_holder_is_gone() {
+    let (court, first) = half_open(&[1, 2]);
+    let other = 3 - first;
+    let mut draining = court.clone();
+    draining.wait(1_000);
+    let report = Report {
+        draining: true,
+        ..Report::default()
+    };
+    draining.hear_report(first, report, &[]);
+    assert_eq!(holder(&draining.round()), Some(other));
+
+    let mut died = court;
+    died.wait(2_899);
+    heartbeats(&mut died, &[other]);
+    assert_eq!(died.round(), []);
+    died.wait(1);
+    assert_eq!(holder(&died.round()), Some(other));
+}
+
+#[test]
+fn a_new_leader_gives_the_holder_time_to_be_heard() {
+    let (mut court, first) = half_open(&[1, 2]);
+    court.wait(1_000);
+    court.judge.begin(court.now);
+    heartbeats(&mut court, &[3 - first]);
+    assert_eq!(court.round(), []);
+    court.wait(3_000);
+    heartbeats(&mut court, &[3 - first]);
+    assert_eq!(holder(&court.round()), Some(3 - first));
+}
+
+#[test]
+fn everybody_has_a_go_before_anybody_has_two() {
+    let mut court = court(&["gpu"]);
+    court.open_gpu();
+    let mut holders = Vec::new();
+    for _ in 0..8 {
+        court.wait(400_000);
+        heartbeats(&mut court, &[1, 2, 3, 4]);
+        let steps = court.round();
+        let by = holder(&steps).expect("a holder");
+        holders.push(by);
+        court.wait(1_000);
+        let failed = probe(&court, 0, true);
+        court.hear(by, &[("gpu", failed)]);
+        assert_eq!(court.round().len(), 1);
+    }
+    let (mut first, mut second) = (holders[..4].to_vec(), holders[4..].to_vec());
+    first.sort_unstable();
+    second.sort_unstable();
+    assert_eq!((first, second), (vec![1, 2, 3, 4], vec![1, 2, 3, 4]));
+}
+
+#[test]
+fn a_health_check_brings_the_probe_forward_unless_it_misled() {
+    let mut court = court(&["gpu"]);
+    court.open_gpu();
+    court.wait(1_500);
+    let up = |court: &Court| Evidence {
+        epoch: court.epoch(),
+        healthy: true,
+        ..Evidence::default()
+    };
+    let word = up(&court);
+    court.hear(1, &[("gpu", word)]);
+    assert_eq!(holder(&court.round()), Some(1));
+    court.wait(1_000);
+    let failed = probe(&court, 0, true);
+    court.hear(1, &[("gpu", failed)]);
+    assert_eq!(court.round().len(), 1);
+    court.wait(1_500);
+    let word = up(&court);
+    court.hear(1, &[("gpu", word)]);
+    assert_eq!(court.round(), []);
+}

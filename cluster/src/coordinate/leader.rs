@@ -1,0 +1,238 @@
+//! The leader part: judges and lends while this node leads.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::shared::{Shared, Told};
+use super::{Judge, Leadership, Lender, Propose};
+use crate::command::{BreakerChange, BreakerStep, Change, Outcome};
+use crate::error::Error;
+use crate::identity::MemberId;
+use crate::policy::Policy;
+use crate::pulse::{Directive, Figures};
+use crate::state::{State, TargetId};
+
+/// How often breakers are judged by time alone, and shares lent if a report came.
+const TICK: Duration = Duration::from_millis(50);
+/// Every node hears of its leader at least so often.
+const BEAT: Duration = Duration::from_millis(200);
+/// A proposal that is not applied by then may be made again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Who proposes, for the history.
+const LEADER: &str = "leader";
+
+/// See the module.
+pub(super) struct Leader {
+    shared: Arc<Shared>,
+    states: watch::Receiver<Arc<State>>,
+    policy: watch::Receiver<Arc<Policy>>,
+    propose: Arc<dyn Propose>,
+    judge: Judge,
+    lender: Lender,
+    proposals: JoinSet<Vec<TargetId>>,
+    leadership: Leadership,
+    figures: Figures,
+    /// A report came since shares were last lent.
+    news: bool,
+    beat: Duration,
+}
+
+impl Leader {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        states: watch::Receiver<Arc<State>>,
+        policy: watch::Receiver<Arc<Policy>>,
+        propose: Arc<dyn Propose>,
+    ) -> Self {
+        Leader {
+            judge: Judge::new(rand::random()),
+            lender: Lender::default(),
+            proposals: JoinSet::new(),
+            leadership: Leadership::default(),
+            figures: Figures::default(),
+            news: false,
+            beat: Duration::ZERO,
+            shared,
+            states,
+            policy,
+            propose,
+        }
+    }
+
+    /// Runs for as long as the coordinator.
+    pub(super) async fn run(
+        mut self,
+        mut leading: watch::Receiver<Leadership>,
+        mut inbox: mpsc::Receiver<Told>,
+    ) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.see();
+        self.lead(leading.borrow_and_update().clone());
+        loop {
+            tokio::select! {
+                biased;
+                changed = leading.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.lead(leading.borrow_and_update().clone());
+                }
+                changed = self.states.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.see();
+                }
+                Some(done) = self.proposals.join_next() => self.settle(done.unwrap_or_default()),
+                told = inbox.recv() => match told {
+                    Some(told) => self.hear(told),
+                    None => return,
+                },
+                _ = ticks.tick() => self.tick(),
+            }
+        }
+    }
+
+    /// Leadership came, went, or is another's.
+    fn lead(&mut self, leadership: Leadership) {
+        let before = std::mem::replace(&mut self.leadership, leadership);
+        let same = before.term == self.leadership.term && before.leading;
+        if self.leadership.leading && !same {
+            let now = self.shared.now();
+            let prior = self.shared.heard.borrow().directive.figures.spent.clone();
+            self.judge.begin(now);
+            self.lender.begin(self.leadership.term, prior, now);
+            self.figures = Figures::default();
+        }
+        if !self.leadership.leading {
+            self.shared.streams.lock().end();
+        }
+    }
+
+    /// The agreed state changed.
+    fn see(&mut self) {
+        let now = self.shared.now();
+        let state = Arc::clone(&self.states.borrow_and_update());
+        self.judge.see(state.breakers(), now);
+    }
+
+    fn hear(&mut self, (from, report): Told) {
+        if !self.leadership.leading {
+            return;
+        }
+        let (report, now) = (Arc::new(report), self.shared.now());
+        if self.judge.hear(from, &report, now) {
+            self.lender.hear(from, &report, now);
+            self.news = true;
+            self.decide(now);
+            // what it is answered carries its shares on, and ends its wait if it wanted some
+            self.say(from);
+        }
+    }
+
+    fn tick(&mut self) {
+        if !self.leadership.leading {
+            return;
+        }
+        let now = self.shared.now();
+        self.decide(now);
+        let beat = now.saturating_sub(self.beat) >= BEAT;
+        if !beat && !self.news {
+            return;
+        }
+        self.news = false;
+        let policy = Arc::clone(&self.policy.borrow());
+        let state = Arc::clone(&self.states.borrow());
+        let members: BTreeSet<_> = state.members().keys().copied().collect();
+        let changed = self.lender.round(&policy.limits, &members, now);
+        if beat {
+            self.beat = now;
+            self.figures = self.judge.figures(now);
+            self.figures.spent = self.lender.spent(now);
+            let connected = self.shared.streams.lock().members();
+            self.say(self.shared.me);
+            connected.into_iter().for_each(|member| self.say(member));
+        } else {
+            changed.into_iter().for_each(|member| self.say(member));
+        }
+    }
+
+    /// Judges, and proposes what comes of it.
+    fn decide(&mut self, now: Duration) {
+        let policy = Arc::clone(&self.policy.borrow());
+        let state = Arc::clone(&self.states.borrow());
+        let changes = self.judge.judge(state.breakers(), &policy, now);
+        if changes.is_empty() {
+            return;
+        }
+        for change in &changes {
+            tell(change);
+        }
+        let propose = Arc::clone(&self.propose);
+        self.proposals.spawn(async move {
+            let targets = changes.iter().map(|change| TargetId(change.target.clone()));
+            let targets = targets.collect();
+            let proposed = propose.propose(Change::Breakers(changes), LEADER);
+            let outcome = timeout(PATIENCE, proposed).await;
+            tell_outcome(&outcome.unwrap_or(Err(Error::Timeout)));
+            targets
+        });
+    }
+
+    fn settle(&mut self, targets: Vec<TargetId>) {
+        // applied before it is settled, lest it be proposed again from the old record
+        self.see();
+        self.judge.settle(&targets);
+    }
+
+    fn say(&self, member: MemberId) {
+        let directive = Directive {
+            term: self.leadership.term,
+            leader: self.shared.me,
+            sequence: self.judge.heard(member),
+            shares: self.lender.shares(member),
+            figures: self.figures.clone(),
+        };
+        if member == self.shared.me {
+            self.shared.hear(directive);
+        } else {
+            self.shared.streams.lock().say(member, directive);
+        }
+    }
+}
+
+fn tell(change: &BreakerChange) {
+    let (target, epoch) = (&change.target, change.expect);
+    match &change.to {
+        BreakerStep::Open { cause, cooldown_ms } | BreakerStep::Reopen { cause, cooldown_ms } => {
+            tracing::warn!(
+                target,
+                epoch,
+                cause = cause.as_str(),
+                cooldown_ms,
+                "breaker opens"
+            );
+        }
+        BreakerStep::HalfOpen { holder, .. } => {
+            tracing::info!(target, epoch, holder = holder.0, "breaker is probed");
+        }
+        BreakerStep::Close => tracing::info!(target, epoch, "breaker closes"),
+        BreakerStep::Decay | BreakerStep::Override { .. } | BreakerStep::Forget => {}
+    }
+}
+
+fn tell_outcome(outcome: &Result<Outcome, Error>) {
+    match outcome {
+        Ok(Outcome::Done(_)) => {}
+        Ok(Outcome::Rejected(rejected)) => {
+            tracing::warn!(reason = %rejected, "breakers' transitions refused");
+        }
+        Err(error) => tracing::debug!(error = %error, "breakers' transitions not agreed"),
+    }
+}

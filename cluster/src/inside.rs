@@ -1,0 +1,225 @@
+//! A running node of the cluster: the parts, and how they stand to each other.
+//!
+//! [`Inside`] is what [`crate::Handle`] hands orders to from within the node, and what the
+//! node-to-node door calls from outside. Whatever needs the leader is carried out here if this
+//! node leads, and otherwise carried to the one that does.
+
+mod ending;
+mod forward;
+mod addresses;
+mod leading;
+mod members;
+mod propose;
+mod read;
+mod seat;
+mod settings;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
+
+use crate::coordinate::{Coordinator, Leadership};
+use crate::handle::{Failure, Heard};
+use crate::identity::{MemberId, NodeId};
+use crate::policy::Policy;
+use crate::raft::index;
+use crate::start::Timing;
+use crate::state::State;
+use crate::status::{Member, Role, Status};
+use crate::store::{Identity, Store};
+use crate::transport::{Lines, Peers, Raft};
+
+pub(crate) use addresses::keep_addresses;
+pub(crate) use leading::follow_leadership;
+pub(crate) use members::keep_membership;
+pub(crate) use settings::settings;
+
+/// Changes waiting at once; more are told to come back.
+pub(crate) const MAX_WAITING: usize = 1024;
+/// How long a node without a leader hopes for one before it says no.
+pub(crate) const HOPE: Duration = Duration::from_millis(450);
+
+/// Who the node is and where it is reached.
+pub(crate) struct Place {
+    pub(crate) identity: Identity,
+    pub(crate) address: String,
+    pub(crate) timing: Timing,
+}
+
+/// A running node of the cluster.
+pub(crate) struct Inside {
+    pub(crate) identity: Identity,
+    pub(crate) address: String,
+    pub(crate) timing: Timing,
+    pub(crate) store: Store,
+    pub(crate) peers: Peers,
+    pub(crate) lines: Lines,
+    pub(crate) raft: OnceCell<Raft>,
+    pub(crate) coordinator: OnceCell<Coordinator>,
+    pub(crate) leading: watch::Sender<Leadership>,
+    pub(crate) policy: watch::Sender<Arc<Policy>>,
+    pub(crate) failure: watch::Sender<Option<Failure>>,
+    pub(crate) waiting: Arc<Semaphore>,
+    /// Serialises changes of the membership made by this node as leader.
+    pub(crate) membership: tokio::sync::Mutex<()>,
+    pub(crate) tasks: Mutex<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inside")
+            .field("node", &self.identity.node)
+            .field("member", &self.identity.member)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inside {
+    pub(crate) fn new(place: Place, store: Store, lines: Lines) -> Self {
+        Inside {
+            identity: place.identity,
+            address: place.address,
+            timing: place.timing,
+            store,
+            peers: Peers::new(lines.clone()),
+            lines,
+            raft: OnceCell::new(),
+            coordinator: OnceCell::new(),
+            leading: watch::Sender::default(),
+            policy: watch::Sender::default(),
+            failure: watch::Sender::default(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            membership: tokio::sync::Mutex::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// This node's number.
+    pub(crate) fn me(&self) -> MemberId {
+        self.identity.member
+    }
+
+    /// The state as applied here.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.store.states().borrow())
+    }
+
+    /// Who leads, as far as known.
+    pub(crate) fn leadership(&self) -> Leadership {
+        self.leading.borrow().clone()
+    }
+
+    /// When the leader was last heard of; the present moment while this node leads with a quorum.
+    pub(crate) fn contact(&self) -> Option<tokio::time::Instant> {
+        if self.leadership().leading {
+            return Some(tokio::time::Instant::now());
+        }
+        self.heard().borrow().at
+    }
+
+    /// A leader with a quorum was heard of within twice the longest election timeout.
+    pub(crate) fn is_connected(&self) -> bool {
+        let patience = self.timing.election_max * 2;
+        self.contact().is_some_and(|at| at.elapsed() < patience)
+    }
+
+    /// What the leader says.
+    pub(crate) fn heard(&self) -> watch::Receiver<Arc<Heard>> {
+        match self.coordinator.get() {
+            Some(coordinator) => coordinator.heard(),
+            // before the first moment of its life nothing was heard
+            None => watch::channel(Arc::default()).1,
+        }
+    }
+
+    /// Ends the node; the first reason stands.
+    pub(crate) fn fail(&self, code: u8, reason: String) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                *failure = Some(Failure { code, reason });
+            }
+            first
+        });
+    }
+
+    /// How this node stands.
+    pub(crate) fn status(&self) -> Status {
+        let (state, leadership) = (self.state(), self.leadership());
+        let metrics = self
+            .raft
+            .get()
+            .map(|raft| raft.metrics().borrow_watched().clone());
+        let (voters, applied, committed) = metrics.map_or_else(Default::default, |metrics| {
+            let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+            let committed = metrics.cluster_committed.max(metrics.local_committed);
+            (voters, index(metrics.last_applied), index(committed))
+        });
+        let leader = leadership.leader.as_ref().map(|(member, _)| *member);
+        let alive = self.alive(leader);
+        let nodes = state.members().values().map(|record| Member {
+            id: record.name.clone(),
+            member: record.member,
+            role: match record.member {
+                member if Some(member) == leader => Role::Leader,
+                member if voters.contains(&member.0) => Role::Voter,
+                _ => Role::Learner,
+            },
+            address: record.address.clone(),
+            alive: alive.contains(&record.member),
+            level: record.level,
+        });
+        let contact = self.contact().map(|at| at.elapsed().as_millis());
+        Status {
+            node: self.identity.node.clone(),
+            member: self.me(),
+            cluster: self.identity.cluster.clone(),
+            leader: leadership.leader.map(|(_, peer)| peer.name),
+            term: leadership.term,
+            revision: state.revision(),
+            applied,
+            committed,
+            connected: self.is_connected(),
+            leader_contact_ms: contact.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
+            nodes: nodes.collect(),
+        }
+    }
+
+    fn alive(&self, leader: Option<MemberId>) -> BTreeSet<MemberId> {
+        let mut alive = match self.coordinator.get() {
+            Some(coordinator) => coordinator.alive(),
+            None => BTreeSet::new(),
+        };
+        alive.insert(self.me());
+        if let Some(leader) = leader.filter(|_| self.is_connected()) {
+            alive.insert(leader);
+        }
+        alive
+    }
+
+    /// A member's number by its name.
+    pub(crate) fn member_called(&self, name: &NodeId) -> Option<MemberId> {
+        let state = self.state();
+        let found = state.members().values().find(|record| record.name == *name);
+        found.map(|record| record.member)
+    }
+
+    /// Runs a task until the node stops.
+    pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().spawn(task);
+    }
+
+    /// Waits until the state holds what `enough` looks for.
+    pub(crate) async fn until(&self, patience: Duration, enough: impl Fn(&State) -> bool) -> bool {
+        let states = tokio_stream::wrappers::WatchStream::new(self.store.states());
+        let found = states.filter(|state| enough(state));
+        tokio::pin!(found);
+        matches!(tokio::time::timeout(patience, found.next()).await, Ok(Some(_)))
+    }
+}

@@ -1,0 +1,76 @@
+//! Who leads: Raft's metrics and the leader's own quorum, boiled down to one word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+
+use super::Inside;
+use crate::coordinate::Leadership;
+use crate::identity::MemberId;
+use crate::raft::Peer;
+use crate::transport::Raft;
+
+/// How often a leader looks whether its quorum still answers: its metrics do not move when nobody
+/// answers any more.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Publishes who leads until the node stops.
+pub(crate) async fn follow_leadership(inside: Arc<Inside>, raft: Raft) {
+    let mut metrics = raft.metrics();
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let now = leadership(&inside, &raft);
+        inside.leading.send_if_modified(|published| {
+            let moved = *published != now;
+            if moved {
+                *published = now;
+            }
+            moved
+        });
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() { return },
+            _ = ticks.tick() => {}
+        }
+    }
+}
+
+fn leadership(inside: &Inside, raft: &Raft) -> Leadership {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let leader = metrics.current_leader.and_then(|member| {
+        let peer = metrics.membership_config.get_node(&member)?;
+        // a member that moved is known by its record; Raft's own list keeps where it was first
+        let record = inside.state();
+        let record = record.members().get(&MemberId(member)).cloned();
+        let peer = record.map_or_else(
+            || peer.clone(),
+            |record| Peer {
+                name: record.name,
+                address: record.address,
+            },
+        );
+        Some((MemberId(member), peer))
+    });
+    let me = inside.me();
+    let mine = leader.as_ref().is_some_and(|(member, _)| *member == me);
+    Leadership {
+        term: metrics.current_term,
+        leading: mine && has_quorum(inside, raft, me),
+        leader,
+    }
+}
+
+/// A leader alone is its own quorum; any other must have been answered within its lease.
+fn has_quorum(inside: &Inside, raft: &Raft, me: MemberId) -> bool {
+    let Ok(leader) = raft.as_leader() else {
+        return false;
+    };
+    let alone = raft.voter_ids().all(|voter| voter == me.0);
+    let lease = inside.timing.election_max;
+    alone
+        || leader
+            .last_quorum_acked()
+            .is_some_and(|at| openraft::Instant::elapsed(&at) < lease)
+}

@@ -1,0 +1,157 @@
+//! From a change somebody wants to a change everybody has.
+
+use std::time::Duration;
+
+use openraft::errors::{ClientWriteError, RaftError};
+use tokio::time::{Instant, timeout_at};
+
+use super::{HOPE, Inside};
+use crate::clock::unix_ms;
+use crate::command::{Change, Command, Done, Outcome};
+use crate::error::Error;
+use crate::handle::Author;
+use crate::transport::Proposed;
+
+/// How long a leader that says nothing may stay silent before a change sent to it counts as lost.
+const SILENCE: Duration = Duration::from_millis(400);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(25);
+/// What a caller is told to wait when there is no quorum: about one election.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Longest author kept, in bytes.
+const MAX_BY: usize = 128;
+
+impl Inside {
+    /// Agrees on a change, through the leader wherever it is; see [`crate::Handle::propose`].
+    pub(crate) async fn agree(
+        &self,
+        change: Change,
+        author: Author,
+        patience: Duration,
+    ) -> Result<Done, Error> {
+        let Ok(_place) = self.waiting.clone().try_acquire_owned() else {
+            return Err(Error::Busy);
+        };
+        let command = Command {
+            request: author.request,
+            at_ms: unix_ms(),
+            by: shortened(author.by),
+            change,
+        };
+        let deadline = Instant::now() + patience;
+        let proposed = self.carry(&command, deadline).await?;
+        self.applied(proposed.index, deadline).await;
+        match proposed.outcome {
+            Outcome::Done(done) => Ok(done),
+            Outcome::Rejected(why) => Err(why.into()),
+        }
+    }
+
+    /// Carries a command to whoever leads. A leader that changes on the way is followed: the
+    /// request id makes a second try harmless.
+    async fn carry(&self, command: &Command, deadline: Instant) -> Result<Proposed, Error> {
+        let mut sent = false;
+        let hope = Instant::now() + HOPE;
+        loop {
+            match self.try_leader(command, deadline).await {
+                Err(Error::NoQuorum { maybe_applied, .. }) => sent |= maybe_applied,
+                Err(Error::Unreachable { .. }) => sent = true,
+                settled => return settled,
+            }
+            let mut news = self.leading.subscribe();
+            news.mark_unchanged();
+            let patience = hope.min(deadline);
+            let changed = timeout_at(patience, news.changed()).await;
+            if changed.is_err() || Instant::now() >= patience {
+                return Err(Error::NoQuorum {
+                    retry_after: RETRY_AFTER,
+                    maybe_applied: sent,
+                });
+            }
+        }
+    }
+
+    async fn try_leader(&self, command: &Command, deadline: Instant) -> Result<Proposed, Error> {
+        let leadership = self.leadership();
+        let attempt = async {
+            match &leadership.leader {
+                Some((member, _)) if *member == self.me() => self.append(command.clone()).await,
+                Some((_, peer)) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    self.peers.propose(peer, command, left).await
+                }
+                None => Err(no_quorum(false)),
+            }
+        };
+        tokio::select! {
+            settled = timeout_at(deadline, attempt) => settled.unwrap_or(Err(Error::Timeout)),
+            () = self.silence() => Err(no_quorum(true)),
+        }
+    }
+
+    /// Resolves when nobody with a quorum has been heard of for a while.
+    pub(super) async fn silence(&self) {
+        let began = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let since = self.contact().map_or(began, |at| at.max(began));
+            if since.elapsed() >= SILENCE {
+                return;
+            }
+        }
+    }
+
+    /// Puts a command in the log; only a leader can.
+    pub(crate) async fn append(&self, command: Command) -> Result<Proposed, Error> {
+        let room = self.store.room();
+        if room.full {
+            return Err(Error::DiskFull {
+                free_mib: room.free_mib,
+                place: "leader",
+            });
+        }
+        let raft = self.raft.get().ok_or(Error::Stopped)?;
+        let written = raft.client_write(command).await;
+        match written {
+            Ok(answer) => Ok(Proposed {
+                outcome: answer.data,
+                index: answer.log_id.index,
+            }),
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
+                Err(no_quorum(true))
+            }
+            Err(RaftError::APIError(_)) => Err(no_quorum(false)),
+            Err(RaftError::Fatal(_)) => Err(Error::Stopped),
+        }
+    }
+
+    /// Waits until the entry is applied here. It is committed already, so a node that lags behind
+    /// is no reason to call the change failed.
+    async fn applied(&self, index: u64, deadline: Instant) {
+        let Some(raft) = self.raft.get() else { return };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let reached = raft
+            .wait(Some(left))
+            .applied_index_at_least(Some(index), "the proposer's own change")
+            .await;
+        if reached.is_err() {
+            tracing::debug!(index, "a committed change is not applied here yet");
+        }
+    }
+}
+
+pub(super) const fn no_quorum(maybe_applied: bool) -> Error {
+    Error::NoQuorum {
+        retry_after: RETRY_AFTER,
+        maybe_applied,
+    }
+}
+
+fn shortened(mut by: String) -> String {
+    let mut end = by.len().min(MAX_BY);
+    while !by.is_char_boundary(end) {
+        end -= 1;
+    }
+    by.truncate(end);
+    by
+}

@@ -1,0 +1,164 @@
+//! Whole nodes in one process: real store, real network, real consensus.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::{Options, Timing, start};
+use crate::command::{Change, Done};
+use crate::error::{Error, Refused};
+use crate::handle::{Author, Consistency, Handle, Order};
+use crate::identity::{NodeId, Revision};
+use crate::status::Role;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn node(name: &str, dir: &Path, join: &[&str]) -> Result<Handle, Error> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    start(Options {
+        node: NodeId::parse(name).unwrap(),
+        dir: dir.to_owned(),
+        advertise: listener.local_addr().unwrap().to_string(),
+        listener,
+        join: join.iter().map(|address| (*address).to_owned()).collect(),
+        dial: BTreeMap::new(),
+        tls: None,
+        timing: Timing {
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(400),
+            election_max: Duration::from_millis(800),
+        },
+        faults: None,
+    })
+    .await
+}
+
+fn address(node: &Handle) -> String {
+    let status = node.status();
+    let mine = status.nodes.iter().find(|member| member.id == status.node);
+    mine.unwrap().address.clone()
+}
+
+fn config(text: &str) -> Change {
+    Change::Config {
+        expected: None,
+        text: text.to_owned(),
+        note: String::new(),
+    }
+}
+
+async fn put(node: &Handle, text: &str) -> Result<Done, Error> {
+    node.propose(config(text), Author::new("test"), PATIENCE).await
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_alone_is_a_cluster_and_remembers_what_it_agreed_on() {
+    let dir = TempDir::new().unwrap();
+    let alone = node("n1", dir.path(), &[]).await.unwrap();
+    assert!(matches!(put(&alone, "{\"a\":1}").await, Ok(Done::Config { .. })));
+    let cluster = alone.cluster().clone();
+    alone.shutdown().await;
+    drop(alone);
+
+    let again = node("n1", dir.path(), &[]).await.unwrap();
+    assert_eq!(again.cluster(), &cluster);
+    assert_eq!(again.state().revision(), Revision(1));
+    assert!(put(&again, "{\"a\":2}").await.is_ok());
+    let read = again.read(Consistency::Linearizable, PATIENCE).await.unwrap();
+    assert_eq!(read.config().current().unwrap().text, "{\"a\":2}");
+    again.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_another_node_is_refused_and_left_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let first = node("n1", dir.path(), &[]).await.unwrap();
+    put(&first, "{}").await.unwrap();
+    first.shutdown().await;
+    drop(first);
+    let refused = node("n2", dir.path(), &[]).await.unwrap_err();
+    assert!(refused.to_string().contains("is of node n1"), "{refused}");
+    let again = node("n1", dir.path(), &[]).await.unwrap();
+    assert_eq!(again.state().revision(), Revision(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_agree_and_outlive_their_leader() {
+    let dirs = [(); 3].map(|()| TempDir::new().unwrap());
+    let n1 = node("n1", dirs[0].path(), &[]).await.unwrap();
+    put(&n1, "{\"a\":1}").await.unwrap();
+    let seed = address(&n1);
+    let n2 = node("n2", dirs[1].path(), &[&seed]).await.unwrap();
+    let n3 = node("n3", dirs[2].path(), &[&seed]).await.unwrap();
+    let voters = |node: &Handle| {
+        let nodes = node.status().nodes;
+        nodes.iter().filter(|member| member.role != Role::Learner).count()
+    };
+    eventually("three voters everywhere", || {
+        [&n1, &n2, &n3].iter().all(|node| voters(node) == 3)
+    })
+    .await;
+    assert_eq!(n3.seal_key(), n1.seal_key());
+
+    let same_name = TempDir::new().unwrap();
+    let refused = node("n2", same_name.path(), &[&seed]).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refused::NameTaken { .. })),
+        "{refused}"
+    );
+
+    let done = put(&n2, "{\"a\":2}").await.unwrap();
+    assert_eq!(done, Done::Config { revision: Revision(2) });
+    assert_eq!(n2.state().revision(), Revision(2), "applied where it was asked");
+    n3.at_least(Revision(2), PATIENCE).await.unwrap();
+    let read = n3.read(Consistency::Linearizable, PATIENCE).await.unwrap();
+    assert_eq!(read.digest(), n1.state().digest());
+
+    n2.order(Order::TransferLeader(Some(n3.node().clone())), PATIENCE)
+        .await
+        .unwrap();
+    eventually("n3 leads", || n1.status().leader.as_ref() == Some(n3.node())).await;
+    n3.shutdown().await;
+    drop(n3);
+    eventually("another leads", || {
+        let leader = n1.status().leader;
+        leader.is_some_and(|leader| leader.as_str() != "n3") && n1.is_connected()
+    })
+    .await;
+    put(&n1, "{\"a\":3}").await.unwrap();
+    n2.at_least(Revision(3), PATIENCE).await.unwrap();
+
+    n1.order(Order::Remove(NodeId::parse("n3").unwrap()), PATIENCE)
+        .await
+        .unwrap();
+    eventually("n3 is forgotten", || n2.status().nodes.len() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_one_cluster_does_not_join_another() {
+    let dirs = [(); 2].map(|()| TempDir::new().unwrap());
+    let ours = node("n1", dirs[0].path(), &[]).await.unwrap();
+    let theirs = node("n2", dirs[1].path(), &[]).await.unwrap();
+    theirs.shutdown().await;
+    drop(theirs);
+    let refused = node("n2", dirs[1].path(), &[&address(&ours)]).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refused::OtherData { .. })),
+        "{refused}"
+    );
+    assert_eq!(ours.status().nodes.len(), 1);
+    assert!(node("n2", dirs[1].path(), &[]).await.is_ok(), "nothing changed");
+}
