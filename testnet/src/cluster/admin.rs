@@ -1,0 +1,173 @@
+//! What the stories ask of `/admin/v1`.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Cluster, LIMIT};
+use crate::client::{Client, Reply, whole};
+use crate::eventually;
+
+/// How long a change or read may take before its outcome counts as unknown: above the node's own
+/// patience, so that a node that lives always says what happened.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is agreed, under this revision.
+    Done(u64),
+    /// Another change came first: nothing changed.
+    Conflict,
+    /// Refused with this status: nothing changed.
+    Refused(u16),
+    /// No answer, or one that leaves it open: it may have taken effect.
+    Unknown(String),
+}
+
+/// How fresh a read has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fresh {
+    /// What the node has.
+    Local,
+    /// What the leader has while its lease lasts.
+    Lease,
+    /// Nothing acknowledged before is missing.
+    Linearizable,
+}
+
+impl Fresh {
+    /// Its name in the query.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Fresh::Local => "local",
+            Fresh::Lease => "lease",
+            Fresh::Linearizable => "linearizable",
+        }
+    }
+}
+
+/// Proposes a routing configuration through one node.
+pub async fn put(client: &Client, text: &str, expected: Option<u64>) -> Put {
+    let query = expected.map_or_else(String::new, |revision| {
+        format!("?expected_revision={revision}")
+    });
+    let request = client
+        .request(Method::PUT, &format!("/admin/v1/config{query}"))
+        .header("content-type", "application/yaml")
+        .timeout(PATIENCE)
+        .body(text.to_owned());
+    match whole(request).await {
+        Ok(reply) => judge(&reply),
+        Err(error) => Put::Unknown(format!("{error:#}")),
+    }
+}
+
+/// Reads the status as what it promises.
+fn judge(reply: &Reply) -> Put {
+    let answer = reply.json();
+    let open =
+        answer["error"]["maybe_applied"] == true || answer["error"]["code"] == "outcome_unknown";
+    match (reply.status, answer["revision"].as_u64()) {
+        (200, Some(revision)) => Put::Done(revision),
+        (409, _) => Put::Conflict,
+        // A gateway timeout promises nothing; a 503 that may have reached a leader says so.
+        (504, _) => Put::Unknown(reply.text()),
+        (503, _) if open => Put::Unknown(reply.text()),
+        (status, _) => Put::Refused(status),
+    }
+}
+
+/// Reads revision and configuration.
+///
+/// # Errors
+/// When the node does not answer with them.
+pub async fn read(client: &Client, fresh: Fresh) -> anyhow::Result<(u64, Value)> {
+    let path = format!("/admin/v1/config?consistency={}", fresh.as_str());
+    let reply = whole(client.request(Method::GET, &path).timeout(PATIENCE)).await?;
+    if reply.status != 200 {
+        bail!("status {}: {}", reply.status, reply.text());
+    }
+    let mut answer = reply.json();
+    let revision = answer["revision"].as_u64().context("no revision")?;
+    Ok((revision, answer["config"].take()))
+}
+
+impl Cluster {
+    /// Agrees on a routing configuration through a node, whatever was there; gives the revision.
+    ///
+    /// # Errors
+    /// When it is not agreed.
+    pub async fn put(&self, id: usize, text: &str) -> anyhow::Result<u64> {
+        match put(self.http(id), text, None).await {
+            Put::Done(revision) => Ok(revision),
+            other => bail!("n{id}: {other:?}"),
+        }
+    }
+
+    /// The revision that is in service on a node.
+    pub async fn revision(&self, id: usize) -> Option<u64> {
+        self.status(id).await?["service"]["revision"].as_u64()
+    }
+
+    /// Waits until all running nodes serve at least this revision.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn serve(&self, revision: u64) -> anyhow::Result<()> {
+        let what = format!("revision {revision} is in service everywhere");
+        eventually(&what, LIMIT, async || {
+            for id in self.running() {
+                (self.revision(id).await? >= revision).then_some(())?;
+            }
+            Some(())
+        })
+        .await
+    }
+
+    /// Another voter leads; the most caught-up one when none is named.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn transfer(&self, through: usize, to: Option<usize>) -> anyhow::Result<Reply> {
+        let order = match to {
+            Some(id) => json!({ "node": format!("n{id}") }),
+            None => json!({}),
+        };
+        self.order(through, "transfer-leader", &order).await
+    }
+
+    /// The leader writes a snapshot and drops the log before it.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn snapshot(&self, through: usize) -> anyhow::Result<Reply> {
+        self.order(through, "snapshot", &json!({})).await
+    }
+
+    /// A member leaves for good.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn remove(&self, through: usize, gone: usize) -> anyhow::Result<Reply> {
+        let order = json!({ "node": format!("n{gone}") });
+        self.order(through, "remove", &order).await
+    }
+
+    async fn order(&self, through: usize, verb: &str, order: &Value) -> anyhow::Result<Reply> {
+        let path = format!("/admin/v1/cluster/{verb}");
+        let request = self.http(through).request(Method::POST, &path);
+        whole(request.timeout(PATIENCE).json(order)).await
+    }
+
+    /// State and epoch of a model's breaker as a node sees it.
+    pub async fn breaker(&self, id: usize, model: &str) -> Option<(String, u64)> {
+        let asked = self.http(id).model_status(model);
+        let status = tokio::time::timeout(Duration::from_secs(1), asked).await;
+        let breaker = status.ok()?.ok()?["circuit_breaker"].take();
+        let state = breaker["state"].as_str()?.to_owned();
+        Some((state, breaker["epoch"].as_u64().unwrap_or(0)))
+    }
+}
