@@ -12,14 +12,18 @@
 //! # }
 //! ```
 
+pub mod chaos;
+pub mod check;
 pub mod client;
 pub mod cluster;
 pub mod eventually;
+pub mod nemesis;
 pub mod node;
 pub mod proxy;
 pub mod raw;
 pub mod signal;
 pub mod sse;
+pub mod table;
 pub mod upstream;
 pub mod witness;
 

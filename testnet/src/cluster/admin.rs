@@ -103,7 +103,9 @@ impl Cluster {
     pub async fn put(&self, id: usize, text: &str) -> anyhow::Result<u64> {
         match put(self.http(id), text, None).await {
             Put::Done(revision) => Ok(revision),
-            other => bail!("n{id}: {other:?}"),
+            other @ (Put::Conflict | Put::Refused(_) | Put::Unknown(_)) => {
+                bail!("n{id}: {other:?}")
+            }
         }
     }
 

@@ -70,7 +70,7 @@ async fn answer(
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
         .unwrap_or("")
         .to_owned();
-    let mut stay = Stay::begin(memory, caller);
+    let stay = Stay::begin(memory, caller);
     let _ = request.into_body().collect().await.map_err(|_| Severed)?;
     let delay = stay.memory.lock().delay;
     if !delay.is_zero() {
@@ -130,7 +130,7 @@ impl Stay {
         }
     }
 
-    fn answered(&mut self) {
+    fn answered(&self) {
         let mut memory = self.memory.lock();
         let Some((place, at)) = self.place else {
             return;

@@ -11,7 +11,7 @@ mod connections;
 mod lookups;
 mod nginx;
 mod series;
-mod table;
+
 mod upstream;
 
 use std::time::Duration;
@@ -58,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
         return upstream::serve().await;
     }
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    println!("{}", table::machine());
+    println!("{}", llm_router_testnet::table::machine());
     println!(
         "command: {}",
         std::env::args().collect::<Vec<_>>().join(" ")

@@ -1,0 +1,156 @@
+//! What a run says in the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::clients::Seen;
+use super::{Options, Tally};
+use crate::check::{Operation, Outcome, Verdict, What};
+use crate::nemesis::Fault;
+use crate::table::Table;
+
+/// What happened, and whether it was right.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How the run was made.
+    pub options: Options,
+    /// Faults by kind.
+    pub tallies: BTreeMap<Fault, Tally>,
+    /// What the clients saw.
+    pub seen: Seen,
+    /// From the last repair until all nodes were in step.
+    pub healing: Duration,
+    /// What the checkers say.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Report {
+    /// Nothing is wrong.
+    pub fn holds(&self) -> bool {
+        self.seen.failures == 0 && self.verdicts.iter().all(Verdict::holds)
+    }
+
+    /// From each of these moments until the end of the first write that was called later and
+    /// acknowledged.
+    fn recoveries(&self, began: &[Duration]) -> Vec<Duration> {
+        let mut spans: Vec<Duration> = began
+            .iter()
+            .filter_map(|&moment| {
+                self.seen
+                    .operations
+                    .iter()
+                    .filter(|operation| operation.called >= moment)
+                    .filter(|operation| operation.acknowledged().is_some())
+                    .map(|operation| operation.ended - moment)
+                    .min()
+            })
+            .collect();
+        spans.sort_unstable();
+        spans
+    }
+
+    fn writes(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
+        let writes = |operation: &&Operation| matches!(operation.what, What::Write { .. });
+        self.seen
+            .operations
+            .iter()
+            .filter(writes)
+            .filter(|operation| wanted(&operation.outcome))
+            .count()
+    }
+
+    fn faults(&self) -> Table {
+        let head = [
+            "fault",
+            "done",
+            "void",
+            "rebuilt",
+            "next write p50",
+            "p99",
+            "max",
+        ];
+        let mut table = Table::new(&head);
+        let mut all = Tally::default();
+        for (fault, tally) in &self.tallies {
+            all.done += tally.done;
+            all.void += tally.void;
+            all.rebuilt += tally.rebuilt;
+            all.began.extend(&tally.began);
+            table.row(self.row(fault.as_str(), tally));
+        }
+        table.row(self.row("all", &all));
+        table
+    }
+
+    fn row(&self, name: &str, tally: &Tally) -> Vec<String> {
+        let spans = self.recoveries(&tally.began);
+        let at = |percent: usize| {
+            let place = (spans.len() * percent / 100).min(spans.len().saturating_sub(1));
+            spans
+                .get(place)
+                .map_or_else(String::new, |span| format!("{} ms", span.as_millis()))
+        };
+        vec![
+            name.to_owned(),
+            tally.done.to_string(),
+            tally.void.to_string(),
+            tally.rebuilt.to_string(),
+            at(50),
+            at(99),
+            at(100),
+        ]
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options {
+            nodes,
+            lasting,
+            seed,
+        } = self.options;
+        writeln!(f, "{nodes} nodes, {lasting:?} of faults, seed {seed}\n")?;
+        writeln!(f, "{}", self.faults())?;
+        writeln!(
+            f,
+            "writes: {} acknowledged, {} lost the race, {} refused, {} unknown; reads: {}",
+            self.writes(|outcome| matches!(outcome, Outcome::Written(_))),
+            self.writes(|outcome| *outcome == Outcome::Stale),
+            self.writes(|outcome| matches!(outcome, Outcome::Refused(_))),
+            self.writes(|outcome| *outcome == Outcome::Unknown),
+            self.seen
+                .operations
+                .iter()
+                .filter(|operation| matches!(operation.outcome, Outcome::Seen(..)))
+                .count(),
+        )?;
+        writeln!(
+            f,
+            "requests: {} good, {} failed on nodes that were whole, {} on nodes that were down",
+            self.seen.good, self.seen.failures, self.seen.excused
+        )?;
+        writeln!(
+            f,
+            "in step {} ms after the last repair\n",
+            self.healing.as_millis()
+        )?;
+        let mut table = Table::new(&["promise", "checked", "broken"]);
+        for verdict in &self.verdicts {
+            table.row(vec![
+                verdict.promise.to_owned(),
+                verdict.checked.to_string(),
+                verdict.violations.len().to_string(),
+            ]);
+        }
+        writeln!(f, "{table}")?;
+        let told = self.verdicts.iter().flat_map(|verdict| &verdict.violations);
+        for violation in told.chain(&self.seen.failed) {
+            writeln!(f, "  {violation}")?;
+        }
+        if !self.holds() {
+            writeln!(f, "run it again: {}", self.options.command())?;
+        }
+        Ok(())
+    }
+}
