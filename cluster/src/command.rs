@@ -41,7 +41,7 @@ impl fmt::Display for Command {
 
 /// What a command changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", content = "of", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Change {
     /// The cluster begins.

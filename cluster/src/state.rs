@@ -4,24 +4,34 @@
 //! The state is stored in [`Row`]s. After each apply [`State::changes`] tells which rows differ, so
 //! that a change of one breaker does not rewrite a megabyte of config.
 
+mod bounds;
 mod breaker;
+mod cache;
 mod config;
 mod key;
 mod member;
+mod remembered;
+mod rows;
+#[cfg(test)]
+pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Command, Outcome};
-use crate::identity::Revision;
+use crate::command::{Change, Command, Done, Outcome, Rejected};
+use crate::identity::{MemberId, Revision};
+use cache::Cells;
+use member::Candidate;
+use remembered::Remembered;
+use rows::{Meta, Place};
 
 pub use breaker::{BreakerRecord, Cause, Mode, Phase};
-pub use config::{ConfigRevision, ConfigTable};
+pub use config::{ConfigRevision, ConfigTable, MAX_HISTORY, MAX_HISTORY_BYTES, MAX_TEXT};
 pub use key::KeyRecord;
-pub use member::MemberRecord;
+pub use member::{MAX_MEMBERS, MemberRecord};
 
 /// Most breakers with a record.
 pub const MAX_BREAKERS: usize = 10_000;
@@ -56,10 +66,18 @@ pub struct Centroids {
 }
 
 /// The agreed state. Cheap to clone: tables are shared until they change.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct State {
-    // The fields are the author's own affair; readers use the methods below.
-    pub(crate) inner: Arc<()>,
+    meta: Meta,
+    config: ConfigTable,
+    keys: Arc<BTreeMap<String, KeyRecord>>,
+    breakers: Arc<BTreeMap<TargetId, BreakerRecord>>,
+    members: Arc<BTreeMap<MemberId, MemberRecord>>,
+    epochs: Arc<BTreeMap<String, u64>>,
+    centroids: Arc<BTreeMap<String, Arc<Cells>>>,
+    remembered: Remembered,
+    /// Keys of the rows that changed and were not told yet.
+    touched: BTreeSet<Vec<u8>>,
 }
 
 /// One stored row.
@@ -81,88 +99,136 @@ pub struct BadRow {
     pub problem: String,
 }
 
-#[expect(
-    unused_variables,
-    clippy::unimplemented,
-    reason = "the contract, before its author has come"
-)]
+impl fmt::Debug for State {
+    /// How much there is, not all of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("meta", &self.meta)
+            .field("revision", &self.revision())
+            .field("keys", &self.keys.len())
+            .field("breakers", &self.breakers.len())
+            .field("members", &self.members.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl State {
     /// Applies one command at a log index. A command that was applied before gets its first outcome
     /// again and changes nothing.
     pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
-        unimplemented!()
+        if let Some(before) = self.remembered.outcome(command.request) {
+            return before;
+        }
+        self.meta.clock_ms = self.meta.clock_ms.max(command.at_ms);
+        self.touch(&Place::Meta);
+        let outcome = match self.change(index, command) {
+            Ok(done) => Outcome::Done(done),
+            Err(rejected) => Outcome::Rejected(rejected),
+        };
+        for number in self.remembered.remember(command.request, &outcome) {
+            self.touch(&Place::Request(number));
+        }
+        outcome
     }
 
-    /// Rows that changed since this was last called, in key order; a row changed twice is told once.
-    pub fn changes(&mut self) -> Vec<Row> {
-        unimplemented!()
-    }
-
-    /// All rows, in key order.
-    pub fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        unimplemented!()
-    }
-
-    /// The state made of these rows.
-    ///
-    /// # Errors
-    /// [`BadRow`] for a row of an unknown table or one that cannot be read.
-    pub fn from_rows(rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Self, BadRow> {
-        unimplemented!()
-    }
-
-    /// SHA-256 over all rows: equal on nodes that agree.
-    pub fn digest(&self) -> [u8; 32] {
-        unimplemented!()
+    fn change(&mut self, index: u64, command: &Command) -> Result<Done, Rejected> {
+        bounds::text("an author", &command.by, bounds::MAX_NAME)?;
+        let candidate = |name, address, level| Candidate {
+            name,
+            address,
+            level,
+        };
+        match &command.change {
+            Change::Begin {
+                cluster,
+                name,
+                address,
+                level,
+            } => self.begin(cluster, &candidate(name, address, *level)),
+            Change::Admit {
+                name,
+                address,
+                level,
+            } => self.admit(index, &candidate(name, address, *level)),
+            Change::Update {
+                member,
+                address,
+                level,
+            } => self.update(*member, address, *level),
+            Change::Dismiss { member } => self.dismiss(*member),
+            Change::Config {
+                expected,
+                text,
+                note,
+            } => self.set_config(*expected, text, note, &command.by),
+            Change::Rollback { to, expected } => self.rollback_config(*to, *expected, &command.by),
+            Change::CreateKey(record) => self.create_key(record),
+            Change::RevokeKey { id } => self.revoke_key(id),
+            Change::RotateKey {
+                id,
+                digest,
+                grace_until_ms,
+            } => self.rotate_key(id, digest, *grace_until_ms),
+            Change::Breaker(change) => self.move_breaker(index, change),
+            Change::Breakers(changes) => self.move_breakers(index, changes),
+            Change::CacheEpoch { scope } => self.grow_epoch(scope),
+            Change::Centroids {
+                expected,
+                centroids,
+            } => self.set_centroids(*expected, centroids),
+        }
     }
 
     /// The cluster's id; `None` before it began.
     pub fn cluster(&self) -> Option<&str> {
-        unimplemented!()
+        self.meta.cluster.as_deref()
     }
 
     /// The routing config and its history.
     pub fn config(&self) -> &ConfigTable {
-        unimplemented!()
+        &self.config
     }
 
     /// Revision of the routing config; 0 while there is none.
     pub fn revision(&self) -> Revision {
-        self.config().revision()
+        self.config.revision()
     }
 
     /// Keys by id.
     pub fn keys(&self) -> &BTreeMap<String, KeyRecord> {
-        unimplemented!()
+        &self.keys
     }
 
     /// Breakers that are not simply closed at epoch 0.
     pub fn breakers(&self) -> &BTreeMap<TargetId, BreakerRecord> {
-        unimplemented!()
+        &self.breakers
     }
 
     /// Members by number.
-    pub fn members(&self) -> &BTreeMap<crate::MemberId, MemberRecord> {
-        unimplemented!()
+    pub fn members(&self) -> &BTreeMap<MemberId, MemberRecord> {
+        &self.members
     }
 
     /// The cache epoch of a scope; 0 when it never grew.
     pub fn cache_epoch(&self, scope: &str) -> u64 {
-        unimplemented!()
+        self.epochs.get(scope).copied().unwrap_or(0)
     }
 
     /// The centroids of an embedding space and their epoch.
     pub fn centroids(&self, space: &str) -> Option<(u64, &Centroids)> {
-        unimplemented!()
+        let cells = self.centroids.get(space)?;
+        Some((cells.epoch, &cells.centroids))
     }
 
     /// Wall-clock milliseconds as agreed: the largest any command carried.
     pub fn clock_ms(&self) -> u64 {
-        unimplemented!()
+        self.meta.clock_ms
     }
 
-    /// The level every member understands: the highest a command may need.
+    /// The level every member understands: the highest a command may need. The first level while
+    /// there is no member.
     pub fn level(&self) -> u16 {
-        unimplemented!()
+        let levels = self.members.values().map(|member| member.level);
+        levels.min().unwrap_or(1)
     }
 }

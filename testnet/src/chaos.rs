@@ -14,6 +14,7 @@ use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
 use crate::check::Verdict;
+use crate::check::history::Recorder;
 use crate::cluster::{Cluster, LIMIT};
 use crate::nemesis::{Board, Carried, Fault, Schedule, carry_out};
 use crate::witness::Witness;
@@ -65,11 +66,15 @@ pub struct Tally {
 pub async fn run(options: Options) -> anyhow::Result<Report> {
     let upstream = Witness::start().await?;
     let base = format!("models:\n{}", upstream.model("gpt", ""));
-    let mut cluster = Cluster::of(options.nodes, &base).await?;
+    let mut cluster = Cluster::of(options.nodes, "").await?;
     let board = Board::new(options.nodes);
-    let clients = Clients::start(&cluster, &board, &base);
-    let mut tallies = BTreeMap::new();
     let started = Instant::now();
+    let record = (Recorder::default(), started);
+    let first = (None, 1);
+    clients::write(cluster.http(1), &base, first, (&record.0, started)).await;
+    cluster.in_step().await?;
+    let clients = Clients::start(&cluster, &board, &base, record);
+    let mut tallies = BTreeMap::new();
     let harmed = harm(&mut cluster, &board, options, started, &mut tallies).await;
     cluster.heal();
     let healed = Instant::now();
@@ -78,7 +83,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let healing = healed.elapsed();
     let seen = clients.finish().await?;
     let mut verdicts: Vec<Verdict> = last::settle(&cluster, &upstream, &base, revision).await?;
-    verdicts.extend(last::judge(&cluster, &seen, options.nodes).await?);
+    verdicts.extend(last::judge(&cluster, &seen.history).await?);
     cluster.end().await?;
     Ok(Report {
         options,

@@ -1,14 +1,11 @@
-//! Invariants, one file each. What a run has seen goes in, what is wrong with it comes out; nothing
-//! here talks to a node.
+//! What a run has to keep to, whoever recorded it: the simulation or the harness of processes. One
+//! file for each invariant. Pure: times come in, verdicts go out.
 
 pub mod breaker;
 pub mod durable;
 pub mod equal;
-pub mod monotonic;
-pub mod order;
-pub mod seen;
-
-pub use seen::{Operation, Outcome, What};
+pub mod history;
+pub mod linear;
 
 /// What one invariant says of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +34,11 @@ impl Verdict {
             checked,
             violations,
         }
+    }
+
+    /// The verdict of a check that stops at the first violation.
+    pub fn of(promise: &'static str, checked: usize, found: Result<(), String>) -> Self {
+        Verdict::new(promise, checked, found.err().into_iter().collect())
     }
 
     /// Nothing is wrong.

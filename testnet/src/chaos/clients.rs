@@ -10,14 +10,16 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::check::{Operation, Outcome, What};
+use crate::check::history::{Answer, Call, History, Recorder};
 use crate::client::{Client, chat};
 use crate::cluster::Cluster;
 use crate::cluster::admin::{Fresh, Put, put, read};
 use crate::nemesis::Board;
 
-const WRITERS: usize = 4;
-const READERS: usize = 2;
+const WRITERS: u64 = 4;
+const READERS: u64 = 2;
+/// Serial numbers a writer has for itself; a run of hours needs fewer.
+const PER_WRITER: u64 = 10_000_000;
 /// Clients of inference on each node.
 const ASKERS: usize = 2;
 /// A breath between two operations, so that two cores have some left for the nodes.
@@ -29,7 +31,7 @@ const MOST_TOLD: usize = 20;
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Every operation on the configuration.
-    pub operations: Vec<Operation>,
+    pub history: History,
     /// Inference requests that were answered as they should.
     pub good: u64,
     /// Those that failed on a node that was whole all the while; the first few in full.
@@ -44,37 +46,46 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Clients {
     stop: Arc<AtomicBool>,
+    recorder: Recorder,
     tasks: JoinSet<Seen>,
 }
 
 /// What one client has.
 #[derive(Clone)]
 struct Seat {
-    number: usize,
+    /// From 1; serial numbers of different writers differ by it.
+    number: u64,
     nodes: Vec<Client>,
     board: Board,
+    recorder: Recorder,
     stop: Arc<AtomicBool>,
     started: Instant,
     base: String,
 }
 
 impl Clients {
-    /// Starts them all.
-    pub fn start(cluster: &Cluster, board: &Board, base: &str) -> Self {
+    /// Starts them all. `recorder` has what was done before, and `started` is when its time began.
+    pub fn start(
+        cluster: &Cluster,
+        board: &Board,
+        base: &str,
+        (recorder, started): (Recorder, Instant),
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut seat = Seat {
             number: 0,
             nodes: cluster.ids().map(|id| cluster.http(id).clone()).collect(),
             board: board.clone(),
+            recorder: recorder.clone(),
             stop: Arc::clone(&stop),
-            started: Instant::now(),
+            started,
             base: base.to_owned(),
         };
         let mut tasks = JoinSet::new();
-        for number in 0..WRITERS + READERS {
+        for number in 1..=WRITERS + READERS {
             seat.number = number;
             let seat = seat.clone();
-            match number < WRITERS {
+            match number <= WRITERS {
                 true => tasks.spawn(seat.write()),
                 false => tasks.spawn(seat.read()),
             };
@@ -84,7 +95,11 @@ impl Clients {
                 tasks.spawn(seat.clone().ask(node));
             }
         }
-        Clients { stop, tasks }
+        Clients {
+            stop,
+            recorder,
+            tasks,
+        }
     }
 
     /// Lets each finish what it is at, and gives what they saw, in the order of the calls.
@@ -96,29 +111,52 @@ impl Clients {
         let mut all = Seen::default();
         while let Some(seen) = self.tasks.join_next().await {
             let seen = seen?;
-            all.operations.extend(seen.operations);
             all.good += seen.good;
             all.failures += seen.failures;
             all.excused += seen.excused;
             all.failed.extend(seen.failed);
         }
         all.failed.truncate(MOST_TOLD);
-        all.operations.sort_by_key(|operation| operation.called);
+        all.history = self.recorder.history();
         Ok(all)
     }
 }
 
-/// A configuration that carries `serial`.
-pub fn with_serial(base: &str, serial: &str) -> String {
+/// A configuration that carries this serial number.
+pub fn with_serial(base: &str, serial: u64) -> String {
     format!(
-        "{base}routes:\n  - {{ name: {serial}, match: {{ model: {serial} }}, targets: [gpt] }}\n"
+        "{base}routes:\n  - {{ name: s-{serial}, match: {{ model: s-{serial} }}, targets: [gpt] }}\n"
     )
 }
 
-/// The serial in a configuration; empty for one without.
-pub fn serial(config: &Value) -> String {
+/// The serial number in a configuration; 0 for one without.
+pub fn serial(config: &Value) -> u64 {
     let name = config.pointer("/routes/0/name").and_then(Value::as_str);
-    name.unwrap_or("").to_owned()
+    name.and_then(|name| name.strip_prefix("s-")?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Writes a serial number and records it.
+pub async fn write(
+    client: &Client,
+    base: &str,
+    (expected, serial): (Option<u64>, u64),
+    (recorder, started): (&Recorder, Instant),
+) -> Answer {
+    let call = Call::Set {
+        expected,
+        value: serial,
+    };
+    let writer = serial / PER_WRITER;
+    let ticket = recorder.call(writer, call, started.elapsed());
+    let answer = match put(client, &with_serial(base, serial), expected).await {
+        Put::Done(revision) => Answer::Set { revision },
+        Put::Stale(current) => Answer::Stale { current },
+        Put::Refused(_) => Answer::Refused,
+        Put::Unknown(_) => Answer::Unknown,
+    };
+    recorder.answer(ticket, answer.clone(), started.elapsed());
+    answer
 }
 
 impl Seat {
@@ -127,93 +165,70 @@ impl Seat {
     }
 
     fn random(&self) -> StdRng {
-        StdRng::seed_from_u64(self.number as u64)
-    }
-
-    /// Does one operation and records it.
-    async fn record(
-        &self,
-        node: usize,
-        what: What,
-        operation: impl Future<Output = Outcome>,
-    ) -> Operation {
-        let boot = self.board.boot(node);
-        let called = self.started.elapsed();
-        let outcome = operation.await;
-        Operation {
-            client: self.number,
-            node,
-            boot,
-            called,
-            ended: self.started.elapsed(),
-            what,
-            outcome,
-        }
+        StdRng::seed_from_u64(self.number)
     }
 
     async fn write(self) -> Seen {
-        let (mut seen, mut random) = (Seen::default(), self.random());
-        let (mut known, mut count) = (None, 0_u64);
+        let mut random = self.random();
+        let (mut known, mut count) = (None, 0);
         while self.goes_on() {
             let node = random.random_range(1..=self.nodes.len());
             let Some(expected) = known else {
-                let operation = self.look(node, Fresh::Linearizable).await;
-                known = operation.proves().map(|(revision, _)| revision);
-                seen.operations.push(operation);
+                known = self.look(node, Fresh::Linearizable).await;
                 sleep(BREATH).await;
                 continue;
             };
             count += 1;
-            let serial = format!("w{}-{count}", self.number);
-            let text = with_serial(&self.base, &serial);
+            let serial = self.number * PER_WRITER + count;
             let client = &self.nodes[node - 1];
-            let what = What::Write { expected, serial };
-            let writing = async {
-                match put(client, &text, Some(expected)).await {
-                    Put::Done(revision) => Outcome::Written(revision),
-                    Put::Conflict => Outcome::Stale,
-                    Put::Refused(status) => Outcome::Refused(status),
-                    Put::Unknown(_) => Outcome::Unknown,
-                }
+            let what = (Some(expected), serial);
+            let told = write(client, &self.base, what, (&self.recorder, self.started)).await;
+            known = match told {
+                Answer::Set { revision } => Some(revision),
+                Answer::Stale { current } => Some(current),
+                Answer::Refused => Some(expected),
+                Answer::Read { .. } | Answer::Unknown => None,
             };
-            let operation = self.record(node, what, writing).await;
-            known = match operation.outcome {
-                Outcome::Written(revision) => Some(revision),
-                Outcome::Refused(_) => Some(expected),
-                Outcome::Seen(..) | Outcome::Stale | Outcome::Unknown => None,
-            };
-            seen.operations.push(operation);
             sleep(BREATH).await;
         }
-        seen
+        Seen::default()
     }
 
     async fn read(self) -> Seen {
-        let (mut seen, mut random) = (Seen::default(), self.random());
+        let mut random = self.random();
         while self.goes_on() {
             let node = random.random_range(1..=self.nodes.len());
             let fresh = match random.random_range(0..2) {
                 0 => Fresh::Local,
                 _ => Fresh::Linearizable,
             };
-            seen.operations.push(self.look(node, fresh).await);
+            self.look(node, fresh).await;
             sleep(BREATH).await;
         }
-        seen
+        Seen::default()
     }
 
-    async fn look(&self, node: usize, fresh: Fresh) -> Operation {
-        let what = match fresh {
-            Fresh::Local => What::ReadHere,
-            Fresh::Lease | Fresh::Linearizable => What::ReadLatest,
+    /// Reads, records it, and gives the revision.
+    async fn look(&self, node: usize, fresh: Fresh) -> Option<u64> {
+        let call = match fresh {
+            Fresh::Local => Call::ReadLocal {
+                run: format!("n{node}/{}", self.board.boot(node)),
+            },
+            Fresh::Lease | Fresh::Linearizable => Call::Read,
         };
-        let reading = async {
-            match read(&self.nodes[node - 1], fresh).await {
-                Ok((revision, config)) => Outcome::Seen(revision, serial(&config)),
-                Err(_) => Outcome::Unknown,
-            }
+        let ticket = self
+            .recorder
+            .call(self.number, call, self.started.elapsed());
+        let seen = read(&self.nodes[node - 1], fresh).await.ok();
+        let answer = match &seen {
+            Some((revision, config)) => Answer::Read {
+                revision: *revision,
+                value: serial(config),
+            },
+            None => Answer::Unknown,
         };
-        self.record(node, what, reading).await
+        self.recorder.answer(ticket, answer, self.started.elapsed());
+        seen.map(|(revision, _)| revision)
     }
 
     async fn ask(self, node: usize) -> Seen {

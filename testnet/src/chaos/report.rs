@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::clients::Seen;
 use super::{Options, Tally};
-use crate::check::{Operation, Outcome, Verdict, What};
+use crate::check::Verdict;
+use crate::check::history::{Answer, Call, Operation};
 use crate::nemesis::Fault;
 use crate::table::Table;
 
@@ -34,30 +35,32 @@ impl Report {
     /// From each of these moments until the end of the first write that was called later and
     /// acknowledged.
     fn recoveries(&self, began: &[Duration]) -> Vec<Duration> {
-        let mut spans: Vec<Duration> = began
+        let acknowledged: Vec<(Duration, Duration)> = self
+            .seen
+            .history
+            .operations
             .iter()
-            .filter_map(|&moment| {
-                self.seen
-                    .operations
-                    .iter()
-                    .filter(|operation| operation.called >= moment)
-                    .filter(|operation| operation.acknowledged().is_some())
-                    .map(|operation| operation.ended - moment)
-                    .min()
-            })
+            .filter(|operation| matches!(operation.answer, Answer::Set { .. }))
+            .filter_map(|operation| Some((operation.called, operation.returned?)))
             .collect();
+        let next = |&moment: &Duration| {
+            let later = acknowledged.iter().filter(|(called, _)| *called >= moment);
+            later.map(|(_, returned)| *returned - moment).min()
+        };
+        let mut spans: Vec<Duration> = began.iter().filter_map(next).collect();
         spans.sort_unstable();
         spans
     }
 
-    fn writes(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
-        let writes = |operation: &&Operation| matches!(operation.what, What::Write { .. });
-        self.seen
-            .operations
-            .iter()
-            .filter(writes)
-            .filter(|operation| wanted(&operation.outcome))
-            .count()
+    fn count(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
+        let operations = self.seen.history.operations.iter();
+        operations.filter(|operation| wanted(operation)).count()
+    }
+
+    fn writes(&self, wanted: impl Fn(&Answer) -> bool) -> usize {
+        self.count(|operation| {
+            matches!(operation.call, Call::Set { .. }) && wanted(&operation.answer)
+        })
     }
 
     fn faults(&self) -> Table {
@@ -115,15 +118,11 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "writes: {} acknowledged, {} lost the race, {} refused, {} unknown; reads: {}",
-            self.writes(|outcome| matches!(outcome, Outcome::Written(_))),
-            self.writes(|outcome| *outcome == Outcome::Stale),
-            self.writes(|outcome| matches!(outcome, Outcome::Refused(_))),
-            self.writes(|outcome| *outcome == Outcome::Unknown),
-            self.seen
-                .operations
-                .iter()
-                .filter(|operation| matches!(operation.outcome, Outcome::Seen(..)))
-                .count(),
+            self.writes(|answer| matches!(answer, Answer::Set { .. })),
+            self.writes(|answer| matches!(answer, Answer::Stale { .. })),
+            self.writes(|answer| *answer == Answer::Refused),
+            self.writes(|answer| *answer == Answer::Unknown),
+            self.count(|operation| matches!(operation.answer, Answer::Read { .. })),
         )?;
         writeln!(
             f,

@@ -4,76 +4,53 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::breaker::{Look, epochs, most_at_once};
-use super::{Operation, Outcome, What, durable, equal, monotonic, order};
+use super::history::{Answer, Call, History, Operation};
+use super::{durable, equal};
 
-fn operation(times: (u64, u64), what: What, outcome: Outcome) -> Operation {
+fn write(value: u64, expected: u64, answer: Answer) -> Operation {
+    let expected = Some(expected);
     Operation {
-        client: 0,
-        node: 1,
-        boot: 0,
-        called: Duration::from_millis(times.0),
-        ended: Duration::from_millis(times.1),
-        what,
-        outcome,
+        client: value,
+        call: Call::Set { expected, value },
+        called: Duration::from_millis(value),
+        returned: Some(Duration::from_millis(value + 1)),
+        answer,
     }
 }
 
-fn write(times: (u64, u64), expected: u64, outcome: Outcome) -> Operation {
-    let serial = format!("w-{}", times.0);
-    operation(times, What::Write { expected, serial }, outcome)
+fn read(revision: u64, value: u64) -> Operation {
+    Operation {
+        call: Call::Read,
+        ..write(90, 0, Answer::Read { revision, value })
+    }
 }
 
-fn latest(times: (u64, u64), revision: u64, serial: &str) -> Operation {
-    let outcome = Outcome::Seen(revision, serial.to_owned());
-    operation(times, What::ReadLatest, outcome)
-}
-
-fn here(times: (u64, u64), revision: u64) -> Operation {
-    let outcome = Outcome::Seen(revision, String::new());
-    operation(times, What::ReadHere, outcome)
+fn holds(operations: &[Operation], last: (u64, u64)) -> bool {
+    let operations = operations.to_vec();
+    durable::check(&History { operations }, last).holds()
 }
 
 #[test]
 fn a_write_that_is_gone_at_the_end_is_found() {
-    let lost = [write((0, 1), 1, Outcome::Written(2))];
-    assert!(!durable::check(&lost, (1, "w-x")).holds());
-    assert!(!durable::check(&lost, (2, "another")).holds());
-    assert!(durable::check(&lost, (2, "w-0")).holds());
+    let kept = [write(7, 1, Answer::Set { revision: 2 })];
+    assert!(!holds(&kept, (1, 6)));
+    assert!(!holds(&kept, (2, 6)));
+    assert!(holds(&kept, (2, 7)));
 }
 
 #[test]
 fn two_writes_acknowledged_under_one_revision_are_found() {
-    let both = [
-        write((0, 5), 1, Outcome::Written(2)),
-        write((1, 6), 1, Outcome::Written(2)),
-    ];
-    assert!(!durable::check(&both, (2, "w-0")).holds());
+    let set = Answer::Set { revision: 2 };
+    let both = [write(7, 1, set.clone()), write(8, 1, set)];
+    assert!(!holds(&both, (2, 7)));
 }
 
 #[test]
 fn a_refused_write_that_took_effect_is_found_and_an_unknown_one_may() {
-    let refused = [write((0, 1), 1, Outcome::Stale), latest((2, 3), 2, "w-0")];
-    assert!(!durable::check(&refused, (2, "w-0")).holds());
-    let unknown = [write((0, 1), 1, Outcome::Unknown), latest((2, 3), 2, "w-0")];
-    assert!(durable::check(&unknown, (2, "w-0")).holds());
-}
-
-#[test]
-fn a_stale_read_after_an_acknowledged_write_is_found() {
-    let written = write((0, 10), 1, Outcome::Written(2));
-    let stale = [written.clone(), latest((11, 12), 1, "")];
-    assert!(!order::check(&stale).holds());
-    let beside = [written, latest((5, 12), 1, "")];
-    assert!(order::check(&beside).holds());
-}
-
-#[test]
-fn a_node_that_goes_back_is_found_and_a_restarted_one_is_not_blamed() {
-    let back = [here((0, 1), 5), here((2, 3), 4)];
-    assert!(!monotonic::check(&back).holds());
-    let mut restarted = back;
-    restarted[1].boot = 1;
-    assert!(monotonic::check(&restarted).holds());
+    let stale = Answer::Stale { current: 3 };
+    assert!(!holds(&[write(7, 1, stale), read(2, 7)], (2, 7)));
+    assert!(!holds(&[write(7, 1, Answer::Refused), read(2, 7)], (2, 7)));
+    assert!(holds(&[write(7, 1, Answer::Unknown), read(2, 7)], (2, 7)));
 }
 
 #[test]

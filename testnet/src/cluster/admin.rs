@@ -19,8 +19,8 @@ pub const PATIENCE: Duration = Duration::from_secs(8);
 pub enum Put {
     /// It is agreed, under this revision.
     Done(u64),
-    /// Another change came first: nothing changed.
-    Conflict,
+    /// Nothing changed: another revision than the expected one is in force, this one.
+    Stale(u64),
     /// Refused with this status: nothing changed.
     Refused(u16),
     /// No answer, or one that leaves it open: it may have taken effect.
@@ -65,19 +65,26 @@ pub async fn put(client: &Client, text: &str, expected: Option<u64>) -> Put {
     }
 }
 
-/// Reads the status as what it promises.
+/// Reads the status as what it promises. One of 500 and more promises nothing: the change may have
+/// reached the leader before contact was lost. Only a full disk is told before anything is sent.
 fn judge(reply: &Reply) -> Put {
     let answer = reply.json();
-    let open =
-        answer["error"]["maybe_applied"] == true || answer["error"]["code"] == "outcome_unknown";
     match (reply.status, answer["revision"].as_u64()) {
         (200, Some(revision)) => Put::Done(revision),
-        (409, _) => Put::Conflict,
-        // A gateway timeout promises nothing; a 503 that may have reached a leader says so.
-        (504, _) => Put::Unknown(reply.text()),
-        (503, _) if open => Put::Unknown(reply.text()),
+        (409, _) => {
+            let message = answer["error"]["message"].as_str().unwrap_or("");
+            in_force(message).map_or(Put::Refused(409), Put::Stale)
+        }
+        (507, _) => Put::Refused(507),
+        (500.., _) => Put::Unknown(reply.text()),
         (status, _) => Put::Refused(status),
     }
+}
+
+/// The revision in `made from 3, but 5 is in force`.
+fn in_force(message: &str) -> Option<u64> {
+    let (_, rest) = message.split_once("but ")?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// Reads revision and configuration.
@@ -103,7 +110,7 @@ impl Cluster {
     pub async fn put(&self, id: usize, text: &str) -> anyhow::Result<u64> {
         match put(self.http(id), text, None).await {
             Put::Done(revision) => Ok(revision),
-            other @ (Put::Conflict | Put::Refused(_) | Put::Unknown(_)) => {
+            other @ (Put::Stale(_) | Put::Refused(_) | Put::Unknown(_)) => {
                 bail!("n{id}: {other:?}")
             }
         }
