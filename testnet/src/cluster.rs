@@ -191,6 +191,14 @@ impl Cluster {
         &self.members[id - 1].http
     }
 
+    /// Where a node listens for others, past the proxies.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn cluster_address(&self, id: usize) -> anyhow::Result<std::net::SocketAddr> {
+        Ok(self.member(id)?.cluster_address())
+    }
+
     /// A node's data directory.
     ///
     /// # Panics

@@ -16,7 +16,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::cluster::Break;
 
-pub use act::{Carried, carry_out};
+pub use act::{Carried, carry_out, rebuild};
 pub use board::Board;
 
 /// One kind of fault.

@@ -27,6 +27,16 @@ pub enum Put {
     Unknown(String),
 }
 
+impl Put {
+    /// The revision, where it is agreed.
+    pub const fn agreed(&self) -> Option<u64> {
+        match self {
+            Put::Done(revision) => Some(*revision),
+            Put::Stale(_) | Put::Refused(_) | Put::Unknown(_) => None,
+        }
+    }
+}
+
 /// How fresh a read has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fresh {
@@ -108,12 +118,21 @@ impl Cluster {
     /// # Errors
     /// When it is not agreed.
     pub async fn put(&self, id: usize, text: &str) -> anyhow::Result<u64> {
-        match put(self.http(id), text, None).await {
-            Put::Done(revision) => Ok(revision),
-            other @ (Put::Stale(_) | Put::Refused(_) | Put::Unknown(_)) => {
-                bail!("n{id}: {other:?}")
-            }
-        }
+        let told = put(self.http(id), text, None).await;
+        told.agreed()
+            .with_context(|| format!("n{id} says {told:?}"))
+    }
+
+    /// Proposes a routing configuration through a node again and again until it is agreed; gives
+    /// the revision.
+    ///
+    /// # Errors
+    /// When it is not agreed in time.
+    pub async fn put_until(&self, id: usize, text: &str) -> anyhow::Result<u64> {
+        eventually("a change is agreed", LIMIT, async || {
+            put(self.http(id), text, None).await.agreed()
+        })
+        .await
     }
 
     /// The revision that is in service on a node.

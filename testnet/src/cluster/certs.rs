@@ -1,5 +1,7 @@
 //! Certificates of the nodes, made by the program itself.
 
+mod ended;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -19,10 +21,29 @@ impl Certs {
     /// # Errors
     /// When the program refuses.
     pub async fn create(root: &Path, n: usize) -> anyhow::Result<Self> {
-        let folder = root.join("certs");
+        let certs = Certs {
+            folder: root.join("certs"),
+        };
+        let ids: Vec<usize> = (1..=n).collect();
+        certs.run(&ids, &[]).await?;
+        Ok(certs)
+    }
+
+    /// Replaces the certificates of these nodes.
+    ///
+    /// # Errors
+    /// When the program refuses.
+    pub async fn renew(&self, ids: &[usize]) -> anyhow::Result<()> {
+        self.run(ids, &["--renew"]).await
+    }
+
+    async fn run(&self, ids: &[usize], further: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new(binary()?);
-        command.args(["certs", "create", "--dir"]).arg(&folder);
-        for id in 1..=n {
+        command
+            .args(["certs", "create", "--dir"])
+            .arg(&self.folder)
+            .args(further);
+        for id in ids {
             command.args(["--node", &format!("n{id}")]);
         }
         without_foreign(&mut command);
@@ -33,7 +54,7 @@ impl Certs {
                 String::from_utf8_lossy(&output.stderr).trim()
             );
         }
-        Ok(Certs { folder })
+        Ok(())
     }
 
     /// Where they are.

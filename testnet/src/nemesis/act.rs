@@ -206,7 +206,7 @@ async fn corrupt(
 ///
 /// # Errors
 /// When it does not come back.
-async fn rebuild(cluster: &mut Cluster, id: usize) -> anyhow::Result<()> {
+pub async fn rebuild(cluster: &mut Cluster, id: usize) -> anyhow::Result<()> {
     cluster.kill(id).await?;
     let through = *cluster.running().first().context("nobody is left to ask")?;
     let what = format!("n{id} is taken out");
