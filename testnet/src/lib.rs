@@ -23,6 +23,7 @@ pub mod node;
 pub mod proxy;
 pub mod raw;
 pub mod signal;
+pub mod spans;
 pub mod sse;
 pub mod table;
 pub mod upstream;

@@ -9,6 +9,7 @@ use super::{Options, Tally};
 use crate::check::Verdict;
 use crate::check::history::{Answer, Call, Operation};
 use crate::nemesis::Fault;
+use crate::spans::Spans;
 use crate::table::Table;
 
 /// What happened, and whether it was right.
@@ -34,7 +35,7 @@ impl Report {
 
     /// From each of these moments until the end of the first write that was called later and
     /// acknowledged.
-    fn recoveries(&self, began: &[Duration]) -> Vec<Duration> {
+    fn recoveries(&self, began: &[Duration]) -> Spans {
         let acknowledged: Vec<(Duration, Duration)> = self
             .seen
             .history
@@ -47,9 +48,7 @@ impl Report {
             let later = acknowledged.iter().filter(|(called, _)| *called >= moment);
             later.map(|(_, returned)| *returned - moment).min()
         };
-        let mut spans: Vec<Duration> = began.iter().filter_map(next).collect();
-        spans.sort_unstable();
-        spans
+        began.iter().filter_map(next).collect()
     }
 
     fn count(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
@@ -69,7 +68,7 @@ impl Report {
             "done",
             "void",
             "rebuilt",
-            "next write p50",
+            "next write p50 ms",
             "p99",
             "max",
         ];
@@ -88,20 +87,14 @@ impl Report {
 
     fn row(&self, name: &str, tally: &Tally) -> Vec<String> {
         let spans = self.recoveries(&tally.began);
-        let at = |percent: usize| {
-            let place = (spans.len() * percent / 100).min(spans.len().saturating_sub(1));
-            spans
-                .get(place)
-                .map_or_else(String::new, |span| format!("{} ms", span.as_millis()))
-        };
         vec![
             name.to_owned(),
             tally.done.to_string(),
             tally.void.to_string(),
             tally.rebuilt.to_string(),
-            at(50),
-            at(99),
-            at(100),
+            spans.ms(50),
+            spans.ms(99),
+            spans.ms(100),
         ]
     }
 }
