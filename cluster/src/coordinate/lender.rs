@@ -163,3 +163,6 @@ impl Lender {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

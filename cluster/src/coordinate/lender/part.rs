@@ -9,24 +9,15 @@ use crate::pulse::{Demand, Held};
 /// latest until it does, or is silent for so long that its shares have ended.
 const MAX_PENDING: usize = 16;
 
-/// What a node goes by before it takes over a share of this leader's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Before {
-    /// Its even part of the limit, for it heard of no leader.
-    Even,
-    /// What the last leader lent it.
-    Lent(u64),
-    /// Nothing else any more.
-    Nothing,
-}
-
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) boot: BootId,
     pub(super) demand: Demand,
     pub(super) draining: bool,
-    before: Before,
+    /// What the last leader lent it, until it takes over a share of this one's. What a node uses
+    /// on its own before it hears of any leader is beyond the limit, as the bound says.
+    before: u64,
     /// Numbers and amounts it may go by, the latest last.
     told: Vec<(u64, u64)>,
     /// When its amount last grew.
@@ -35,12 +26,11 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn new(boot: BootId, demand: Demand, held: Option<&Held>) -> Self {
-        let lent = held.and_then(|held| held.amount);
         Part {
             boot,
             demand,
             draining: false,
-            before: lent.map_or(Before::Even, Before::Lent),
+            before: held.and_then(|held| held.amount).unwrap_or(0),
             told: vec![],
             grown: Duration::ZERO,
         }
@@ -53,7 +43,7 @@ impl Part {
             return;
         };
         if demand.taken >= *first {
-            self.before = Before::Nothing;
+            self.before = 0;
         }
         // the latest stays, whatever a node says of numbers that were never told
         let taken = |(number, _): &(u64, u64)| *number >= demand.taken;
@@ -71,19 +61,14 @@ impl Part {
     }
 
     /// The most it may go by, whichever of what it was told has reached it.
-    pub(super) fn ceiling(&self, even: u64) -> u64 {
+    pub(super) fn ceiling(&self) -> u64 {
         let told = self.told.iter().map(|(_, amount)| *amount).max();
-        let before = match self.before {
-            Before::Even => even,
-            Before::Lent(amount) => amount,
-            Before::Nothing => 0,
-        };
-        told.unwrap_or(0).max(before)
+        told.unwrap_or(0).max(self.before)
     }
 
     /// Rates: what it may spend beyond what it has told of.
     pub(super) fn lent(&self) -> u64 {
-        self.ceiling(0).saturating_sub(self.demand.used)
+        self.ceiling().saturating_sub(self.demand.used)
     }
 
     /// Tells it another amount, unless too much is under way already.

@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(slots(10, &[0, 0, 0], 0), [4, 3, 3]);
         assert_eq!(slots(10, &[0, 9, 0], 0), [1, 8, 1]);
         assert_eq!(slots(10, &[20, 10, 0], 0), [6, 3, 1]);
-        assert_eq!(slots(10, &[3, 0, 0], 0), [6, 2, 2]);
+        assert_eq!(slots(10, &[3, 0, 0], 0), [5, 3, 2]);
     }
 
     #[test]
