@@ -4,9 +4,9 @@
 //! node-to-node door calls from outside. Whatever needs the leader is carried out here if this
 //! node leads, and otherwise carried to the one that does.
 
-mod addresses;
 mod ending;
 mod forward;
+mod addresses;
 mod leading;
 mod members;
 mod propose;
@@ -197,10 +197,26 @@ impl Inside {
             None => BTreeSet::new(),
         };
         alive.insert(self.me());
+        alive.extend(self.answering());
         if let Some(leader) = leader.filter(|_| self.is_connected()) {
             alive.insert(leader);
         }
         alive
+    }
+
+    /// Members that answered this node's heartbeats lately, while it leads.
+    fn answering(&self) -> Vec<MemberId> {
+        let Some(raft) = self.raft.get() else {
+            return Vec::new();
+        };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let patience = self.timing.election_max * 2;
+        let lately = metrics.heartbeat.iter().flatten().filter(|(_, at)| {
+            at.as_ref()
+                .is_some_and(|at| openraft::Instant::elapsed(&**at) < patience)
+        });
+        lately.map(|(member, _)| MemberId(*member)).collect()
     }
 
     /// A member's number by its name.
@@ -220,9 +236,6 @@ impl Inside {
         let states = tokio_stream::wrappers::WatchStream::new(self.store.states());
         let found = states.filter(|state| enough(state));
         tokio::pin!(found);
-        matches!(
-            tokio::time::timeout(patience, found.next()).await,
-            Ok(Some(_))
-        )
+        matches!(tokio::time::timeout(patience, found.next()).await, Ok(Some(_)))
     }
 }

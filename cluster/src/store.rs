@@ -19,6 +19,7 @@ mod disk;
 mod entry;
 mod faults;
 mod frame;
+mod framing;
 mod keeper;
 mod log;
 mod machine;
@@ -135,6 +136,7 @@ fn open_checked(
     *owner = named.map(|(_, name)| name.as_str().to_owned());
     let disk = Arc::new(Disk::open(dir, reserve)?);
     let path = dir.join("db");
+    framing::check(&path)?;
     let fresh = mark.is_none();
     let db = match Db::open(&path, fresh) {
         // recovery needs room; what it did not finish it does again
@@ -154,7 +156,13 @@ fn open_checked(
     verify::state(applied.last, &bounds, snapshot)?;
 
     let health = Health::new();
-    let keeper = Keeper::start(dir, mark, Arc::clone(&db), health.clone())?;
+    let keeper = Keeper::start(
+        dir,
+        mark,
+        Arc::clone(&db),
+        Arc::clone(&disk),
+        health.clone(),
+    )?;
     let keeper = Arc::new(keeper);
     let sync = Syncer::start(Tools {
         db: Arc::clone(&db),

@@ -141,6 +141,8 @@ impl Actor for BreakerActor {
             Message::Agreed(done) => {
                 let transition = state.adopt(now).or_else(|| state.machine.tick(now));
                 state.publish(now);
+                let shown = state.machine.state(now).as_str();
+                state.given.metrics.breaker_state(&state.given.model, shown);
                 if let Some(done) = done {
                     let _ = done.send(());
                 }

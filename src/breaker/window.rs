@@ -80,7 +80,8 @@ impl Window {
                 hard: bucket.hard,
                 slow: bucket.slow,
             };
-            (age < SECONDS).then_some((age, calls))
+            // a bucket never used stands at second 0 beside the one that is
+            (age < SECONDS && calls != Calls::default()).then_some((age, calls))
         })
     }
 

@@ -340,3 +340,6 @@ pub(super) fn unroutable(unroutable: Unroutable) -> Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

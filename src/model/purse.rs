@@ -43,6 +43,8 @@ pub(crate) struct Short {
 /// A budget. What is reserved must be released or settled.
 #[derive(Clone, Debug)]
 pub(crate) struct Purse {
+    /// The whole limit; an attempt that would cost more is taken to cost this.
+    limit: u64,
     terms: Terms,
     /// Spent since the node started.
     spent: u64,
@@ -55,8 +57,9 @@ pub(crate) struct Purse {
 }
 
 impl Purse {
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(limit: u64, terms: Terms) -> Self {
         Purse {
+            limit,
             terms,
             spent: 0,
             reserved: 0,
@@ -64,6 +67,11 @@ impl Purse {
             taken: 0,
             seconds: [(0, 0); SECONDS],
         }
+    }
+
+    /// Another limit; the terms stay as they are.
+    pub(crate) fn resize(&mut self, limit: u64) {
+        self.limit = limit;
     }
 
     /// Other terms. True when there may be more than before.
@@ -87,7 +95,7 @@ impl Purse {
             }
             Terms::Lent(amount) => {
                 let used = self.spent.saturating_add(self.reserved);
-                (amount.saturating_sub(used), cost)
+                (amount.saturating_sub(used), cost.min(self.limit))
             }
         };
         if cost <= room {
@@ -193,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_empty_purse_says_when_a_minute_is_over() {
-        let mut purse = Purse::new(Terms::Own(2));
+        let mut purse = Purse::new(2, Terms::Own(2));
         for millis in [0, 900] {
             let reserved = purse.reserve(1, at(millis)).unwrap();
             purse.settle(reserved, 1, at(millis));
@@ -209,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_runs_counts_until_it_is_settled_with_what_it_cost() {
-        let mut purse = Purse::new(Terms::Own(1_000));
+        let mut purse = Purse::new(1_000, Terms::Own(1_000));
         let first = purse.reserve(800, at(0)).unwrap();
         assert!(purse.reserve(300, at(0)).is_err());
         purse.settle(first, 100, at(5_000));
@@ -220,16 +228,21 @@ mod tests {
 
     #[test]
     fn an_attempt_larger_than_the_limit_goes_when_nothing_else_was_spent() {
-        let mut purse = Purse::new(Terms::Own(100));
+        let mut purse = Purse::new(100, Terms::Own(100));
         let reserved = purse.reserve(5_000, at(0)).unwrap();
         purse.settle(reserved, 5_000, at(0));
         assert!(purse.reserve(1, at(60_000)).is_err());
         assert!(purse.reserve(5_000, at(61_000)).is_ok());
+
+        let mut lent = Purse::new(100, Terms::Lent(99));
+        assert!(lent.reserve(5_000, at(0)).is_err());
+        lent.set(Terms::Lent(100));
+        assert!(lent.reserve(5_000, at(0)).is_ok());
     }
 
     #[test]
     fn a_loan_is_spent_once_and_more_may_come_at_any_moment() {
-        let mut purse = Purse::new(Terms::Lent(3));
+        let mut purse = Purse::new(10, Terms::Lent(3));
         for _ in 0..3 {
             let reserved = purse.reserve(1, at(0)).unwrap();
             purse.settle(reserved, 1, at(0));
@@ -249,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_was_spent_of_a_loan_counts_when_the_leader_is_gone() {
-        let mut purse = Purse::new(Terms::Lent(10));
+        let mut purse = Purse::new(10, Terms::Lent(10));
         let reserved = purse.reserve(10, at(0)).unwrap();
         purse.settle(reserved, 10, at(0));
         assert!(purse.set(Terms::Own(5)));
@@ -263,7 +276,7 @@ mod tests {
             limit in 1u64..50,
             steps in vec((0u64..4_000, 1u64..20, 0u64..20), 1..200),
         ) {
-            let mut purse = Purse::new(Terms::Own(limit));
+            let mut purse = Purse::new(limit, Terms::Own(limit));
             let (mut now, mut spent) = (0, Vec::new());
             for (wait, estimate, cost) in steps {
                 now += wait;

@@ -96,10 +96,14 @@ impl Wallet {
             (None, _) => *purse = None,
             (Some(limit), None) => {
                 let part = self.inner.bridge.part_of(limit);
-                *purse = Some(Purse::new(Terms::Own(part)));
+                *purse = Some(Purse::new(limit, Terms::Own(part)));
             }
-            (Some(limit), Some(purse)) if !clustered => drop(purse.set(Terms::Own(limit))),
-            (Some(_), Some(_)) => {}
+            (Some(limit), Some(purse)) => {
+                purse.resize(limit);
+                if !clustered {
+                    purse.set(Terms::Own(limit));
+                }
+            }
         };
         let mut purses = self.inner.purses.lock();
         change(&mut purses.requests, limits.rpm);
@@ -129,6 +133,9 @@ impl Wallet {
     /// Takes one request and so many tokens; waits a little where the leader may lend more.
     pub(crate) async fn draw(&self, tokens: u64, deadline: Moment) -> Result<Drawn, Limited> {
         let asked = Moment::now();
+        if let Ok(drawn) = self.take(tokens, asked) {
+            return Ok(drawn);
+        }
         let until = deadline.min(asked + MAX_WAIT);
         loop {
             let filled = self.inner.filled.notified();
@@ -186,6 +193,9 @@ impl Drawn {
     /// The attempt begins: the request is spent whatever comes of it.
     pub(crate) fn begin(&mut self) {
         self.begun = true;
+        if self.request == 0 {
+            return; // not limited
+        }
         let mut purses = self.wallet.inner.purses.lock();
         if let Some(purse) = &mut purses.requests {
             purse.settle(self.request, self.request, Moment::now());
@@ -201,7 +211,10 @@ impl Drawn {
 
     fn close(&mut self, cost: Option<u64>) {
         let (request, tokens) = (self.request, self.tokens);
-        (self.request, self.tokens) = (0, 0);
+        (self.request, self.tokens, self.begun) = (0, 0, false);
+        if request == 0 && tokens == 0 {
+            return; // not limited
+        }
         let mut purses = self.wallet.inner.purses.lock();
         if let Some(purse) = &mut purses.requests {
             purse.release(request);
@@ -213,7 +226,6 @@ impl Drawn {
             }
         }
         drop(purses);
-        self.begun = false;
         if cost.is_none_or(|cost| cost < tokens) {
             self.wallet.inner.filled.notify_waiters();
         }
@@ -222,10 +234,7 @@ impl Drawn {
 
 impl Drop for Drawn {
     fn drop(&mut self) {
-        let cost = self.begun.then_some(self.tokens);
-        if self.begun || self.tokens > 0 || self.request > 0 {
-            self.close(cost);
-        }
+        self.close(self.begun.then_some(self.tokens));
     }
 }
 

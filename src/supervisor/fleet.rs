@@ -100,6 +100,7 @@ impl Fleet {
         done.map_err(|_| unavailable())?
             .map_err(|_| unavailable())?;
         serving.clone_from(&handles);
+        self.bridge.urge(); // what the models may use is lent at once
         Ok(handles)
     }
 

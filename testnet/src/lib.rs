@@ -12,15 +12,33 @@
 //! # }
 //! ```
 
+pub mod chaos;
 pub mod check;
 pub mod client;
+pub mod cluster;
 pub mod eventually;
+pub mod load;
+pub mod nemesis;
 pub mod node;
+pub mod proxy;
 pub mod raw;
+pub mod signal;
+pub mod spans;
 pub mod sse;
+pub mod table;
 pub mod upstream;
+pub mod witness;
 
 pub use client::{Client, Reply, chat};
+pub use cluster::Cluster;
 pub use eventually::eventually;
 pub use node::{Node, Setup};
 pub use upstream::Upstream;
+pub use witness::Witness;
+
+/// Says one line aloud, where a captured test would hide it: what was skipped, and why.
+pub fn say(line: &str) {
+    use std::io::Write;
+    // Nobody is left to tell that stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

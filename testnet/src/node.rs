@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::eventually;
+use crate::signal::{self, Signal};
 
 /// How long a node may take until it answers `/ready`.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -151,14 +152,7 @@ impl Node {
         let Some(pid) = self.child.id() else {
             bail!("the node has already ended")
         };
-        let sent = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -TERM {pid}"))
-            .status()
-            .await?;
-        if !sent.success() {
-            bail!("SIGTERM could not be sent to {pid}");
-        }
+        signal::send(Signal::Term, pid).await?;
         let status = timeout(STOP_LIMIT, self.child.wait())
             .await
             .with_context(|| format!("still there after SIGTERM; stderr:\n{}", self.stderr()))??;
@@ -233,14 +227,19 @@ fn spawn(setup: &Setup, folder: &Path) -> anyhow::Result<Child> {
         .stdout(Stdio::null())
         .stderr(log)
         .kill_on_drop(true);
-    for name in FOREIGN {
-        command.env_remove(name);
-    }
+    without_foreign(&mut command);
     if !setup.weights {
         command.env("LLM_ROUTER_MODELS", folder.join("no-weights"));
     }
     command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
     command.spawn().context("the node's binary does not start")
+}
+
+/// Takes the developer's own settings away from a process.
+pub(crate) fn without_foreign(command: &mut Command) {
+    for name in FOREIGN {
+        command.env_remove(name);
+    }
 }
 
 /// The node's binary: beside the test executable, one folder up. `LLM_ROUTER_BIN` overrides it.

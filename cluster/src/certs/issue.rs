@@ -1,7 +1,7 @@
 //! The making of them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{
@@ -212,7 +212,7 @@ fn now() -> u64 {
     crate::clock::unix_ms() / 1000
 }
 
-fn save(path: &PathBuf, text: &str, readers: Readers) -> Result<(), Error> {
+fn save(path: &Path, text: &str, readers: Readers) -> Result<(), Error> {
     write(path, text, readers)
         .map_err(|error| refused(format!("{} cannot be written: {error}", path.display())))
 }

@@ -72,12 +72,23 @@ impl Disk {
     /// Looks at what went wrong; gives the ballast up when it was the lack of room.
     pub(super) fn relieve(&self, error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::StorageFull {
-            match fs::remove_file(self.ballast()) {
-                Ok(()) => tracing::error!("the disk is full; the reserve was given up"),
-                Err(_) => tracing::error!("the disk is full, and there is no reserve left"),
-            }
+            self.give_up();
         }
         error
+    }
+
+    /// Gives the ballast up where something went wrong, nobody knows what, and room is short.
+    pub(super) fn relieve_if_full(&self) {
+        if self.room().full {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&self) {
+        match fs::remove_file(self.ballast()) {
+            Ok(()) => tracing::error!("the disk is full; the reserve was given up"),
+            Err(_) => tracing::error!("the disk is full, and there is no reserve left"),
+        }
     }
 
     fn ballast(&self) -> PathBuf {

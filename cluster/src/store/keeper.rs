@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use super::db::{Db, Family};
+use super::disk::Disk;
 use super::entry::{self, Tail};
 use super::mark::Mark;
 use crate::identity::{MemberId, NodeId};
@@ -95,7 +96,13 @@ struct Seen {
 
 impl Keeper {
     /// Starts with the watermark as it is on disk.
-    pub(super) fn start(dir: &Path, mark: Mark, db: Arc<Db>, health: Health) -> io::Result<Self> {
+    pub(super) fn start(
+        dir: &Path,
+        mark: Mark,
+        db: Arc<Db>,
+        disk: Arc<Disk>,
+        health: Health,
+    ) -> io::Result<Self> {
         let seen = Seen {
             mark: mark.clone(),
             generation: 0,
@@ -114,7 +121,7 @@ impl Keeper {
         let run = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store-keeper".to_owned())
-            .spawn(move || run.run(&db, &health))?;
+            .spawn(move || run.run(&db, &disk, &health))?;
         Ok(Keeper {
             shared,
             thread: Some(thread),
@@ -197,15 +204,24 @@ impl Drop for Keeper {
 }
 
 impl Shared {
-    fn run(&self, db: &Db, health: &Health) {
+    fn run(&self, db: &Db, disk: &Disk, health: &Health) {
         loop {
             let (stop, compact_to) = self.wait();
-            if let Err(error) = self.write() {
+            let mut written = self.write();
+            if let Err(error) = written {
+                // a file that is made anew may be tried again, once there is room
+                disk.relieve(error);
+                written = self.write();
+            }
+            if let Err(error) = written {
                 health.fail(format!("the watermark cannot be written: {error}"));
             }
             match db.background_errors() {
                 Ok(0) => {}
-                Ok(count) => health.fail(format!("{count} errors in RocksDB's own threads")),
+                Ok(count) => {
+                    disk.relieve_if_full();
+                    health.fail(format!("{count} errors in RocksDB's own threads"));
+                }
                 Err(error) => health.fail(format!("RocksDB cannot be asked: {error}")),
             }
             if stop {

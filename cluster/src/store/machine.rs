@@ -113,9 +113,7 @@ impl Machine {
         batch.put_json(Family::SmMeta, MEMBERSHIP, &next.membership)?;
         // Not synced: in the log before it, its entries are. What is lost is applied again.
         self.shared.guarded(Point::Apply, || batch.write())?;
-        self.shared
-            .states
-            .send_replace(Arc::new(next.state.clone()));
+        self.shared.states.send_replace(Arc::new(next.state.clone()));
         *applied = next;
         drop(applied);
         for (responder, outcome) in answers {
@@ -238,8 +236,14 @@ impl RaftStateMachine<TypeConfig> for Machine {
         self.shared.health.check()?;
         let shared = Arc::clone(&self.shared);
         let meta = meta.clone();
-        let installed = tokio::task::spawn_blocking(move || install(&shared, &meta, &snapshot));
-        installed.await.map_err(io::Error::other)?
+        let installing = tokio::task::spawn_blocking(move || {
+            let installed = install(&shared, &meta, &snapshot);
+            if installed.is_err() {
+                shared.shelf.discard(&snapshot);
+            }
+            installed
+        });
+        installing.await.map_err(io::Error::other)?
     }
 
     async fn get_current_snapshot(

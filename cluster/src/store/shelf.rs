@@ -139,6 +139,13 @@ impl Shelf {
         self.publish(meta, &file).map(|_| ())
     }
 
+    /// A snapshot that came in could not be used.
+    pub(super) fn discard(&self, file: &SnapshotFile) {
+        if file.path.starts_with(&self.incoming) {
+            let _ = fs::remove_file(&file.path);
+        }
+    }
+
     fn fresh(&self, dir: &Path) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         dir.join(format!("{number:020}.part"))

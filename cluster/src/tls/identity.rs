@@ -52,9 +52,11 @@ pub(crate) fn certified(certificate: &CertificateDer<'_>) -> Result<Certified, S
     let mut found = names
         .iter()
         .flat_map(|names| &names.value.general_names)
-        .filter_map(|name| match name {
-            GeneralName::URI(uri) => uri.strip_prefix(PREFIX),
-            _ => None,
+        .filter_map(|name| {
+            let GeneralName::URI(uri) = name else {
+                return None;
+            };
+            uri.strip_prefix(PREFIX)
         });
     let rest = found
         .next()

@@ -139,10 +139,10 @@ fn server(
 }
 
 fn pair_words(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InconsistentKeys(_) => "the key is not the certificate's".to_owned(),
-        other => of_rustls(other),
+    if matches!(error, rustls::Error::InconsistentKeys(_)) {
+        return "the key is not the certificate's".to_owned();
     }
+    of_rustls(error)
 }
 
 fn roots(pem: &[u8]) -> Result<Arc<RootCertStore>, String> {

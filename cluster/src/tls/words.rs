@@ -16,6 +16,10 @@ pub(crate) fn words(error: &io::Error) -> String {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of all that can go wrong these have an operator who can mend them"
+)]
 pub(super) fn of_rustls(error: &Error) -> String {
     let text = match error {
         Error::InvalidCertificate(bad) => return of_certificate(bad),
@@ -39,6 +43,10 @@ pub(super) fn of_rustls(error: &Error) -> String {
     text.to_owned()
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of all that can go wrong these have an operator who can mend them"
+)]
 fn of_certificate(bad: &CertificateError) -> String {
     let text = match bad {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

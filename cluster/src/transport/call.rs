@@ -106,13 +106,17 @@ pub(crate) fn failure(status: &Status, peer: &str) -> Failure {
             reason: chain(status),
         });
     }
+    let code = status.code();
     let expired = caused::<TimeoutExpired>(status).is_some();
-    match status.code() {
-        Code::DeadlineExceeded => Failure::TimedOut,
-        Code::Cancelled if expired || status.message().contains("Timeout") => Failure::TimedOut,
-        Code::ResourceExhausted => Failure::Refused(Error::Busy),
-        _ => Failure::Broken(chain(status)),
+    // the word of tonic's server once a deadline is over
+    let given_up = code == Code::Cancelled && status.message().contains("Timeout");
+    if expired || given_up || code == Code::DeadlineExceeded {
+        return Failure::TimedOut;
     }
+    if code == Code::ResourceExhausted {
+        return Failure::Refused(Error::Busy);
+    }
+    Failure::Broken(chain(status))
 }
 
 fn caused<'a, E: StdError + 'static>(status: &'a Status) -> Option<&'a E> {
@@ -177,11 +181,14 @@ fn code(error: &Error) -> Code {
 
 /// A message that says nothing sensible, as a status.
 pub(crate) fn nonsense(bad: &BadWire) -> Status {
-    match bad {
-        BadWire::TooNew(theirs) => status(&Fault::Error(Error::Refused(Refused::TooOld {
+    if let BadWire::TooNew(theirs) = bad {
+        return status(&Fault::Error(Error::Refused(Refused::TooOld {
             ours: *theirs,
             theirs: crate::command::LEVEL,
-        }))),
-        other => Status::invalid_argument(other.to_string()),
+        })));
     }
+    let words = bad.to_string();
+    let fault = Fault::Error(Error::Refused(Refused::Unwise(words.clone())));
+    let details = fault_out(&fault).encode_to_vec();
+    Status::with_details(Code::InvalidArgument, words, details.into())
 }

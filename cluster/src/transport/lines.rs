@@ -137,6 +137,12 @@ impl Lines {
         })
     }
 
+    /// How many connections are kept.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
+        self.inner.open.lock().len()
+    }
+
     fn make(&self, whom: Whom) -> Channel {
         let _runtime = self.inner.runtime.enter();
         let keyring = self.inner.origin.keyring.clone();

@@ -18,11 +18,11 @@ use tonic::Status;
 use tonic::transport::Channel;
 use v1::raft_service_client::RaftServiceClient;
 
-use super::SnapshotFile;
 use super::call::{Failure, MAX_MESSAGE, TO, signed, within};
 use super::lines::{Lines, Purpose};
 use super::sending::{Sending, Unsent};
 use crate::raft::{Peer, TypeConfig};
+use crate::store::SnapshotFile;
 use crate::wire::raft::{BadWire, append, vote, vote_in};
 
 /// The least an append with entries is given. openraft allows it one heartbeat; but its answer
@@ -108,7 +108,7 @@ impl Link {
 
     /// One call: the request carries the soft deadline, the hard one ends it here.
     async fn call<T, F>(
-        &mut self,
+        &self,
         action: RPCTypes,
         hard: Duration,
         call: impl FnOnce(Client) -> F,
@@ -175,16 +175,16 @@ impl RaftNetworkV2<TypeConfig> for Link {
                 client.append(request).await
             })
             .await?;
-        match append::response_in(answer).map_err(|bad| self.nonsense(&bad))? {
-            AppendEntriesResponse::Success if cut.is_some() => {
-                Ok(AppendEntriesResponse::PartialSuccess(cut))
-            }
-            // openraft takes the entry before the first for granted here
-            AppendEntriesResponse::Conflict if rpc.prev_log_id.is_none() => {
-                Err(self.nonsense(&BadWire::bad("append.answer", "a conflict with nothing")))
-            }
-            answer => Ok(answer),
+        let answer = append::response_in(answer).map_err(|bad| self.nonsense(&bad))?;
+        if answer.is_success() && cut.is_some() {
+            return Ok(AppendEntriesResponse::PartialSuccess(cut));
         }
+        // openraft takes the entry before the first for granted here
+        if answer.is_conflict() && rpc.prev_log_id.is_none() {
+            let bad = BadWire::bad("append.answer", "a conflict with nothing");
+            return Err(self.nonsense(&bad));
+        }
+        Ok(answer)
     }
 
     async fn vote(

@@ -16,10 +16,10 @@ use tonic::transport::Channel;
 use v1::raft_service_client::RaftServiceClient;
 use v1::snapshot_chunk::Part;
 
-use super::SnapshotFile;
 use super::call::{Failure, TO, failure, signed};
 use super::lines::Lines;
 use crate::raft::TypeConfig;
+use crate::store::SnapshotFile;
 use crate::wire::raft::snapshot::{Head, MAX_CHUNK, MAX_SNAPSHOT, head_out};
 
 /// Why a snapshot was not taken over.

@@ -226,7 +226,7 @@ async fn a_hard_failure_is_told_at_once_with_everything_seen() {
             evidence.is_some_and(|evidence| !evidence.failure_ages_ms.is_empty())
         })
         .await;
-    assert!(node.stand.urgent() > before);
+    eventually("urgent", async || node.stand.urgent() > before).await;
     let evidence = &report.evidence[&target];
     assert_eq!(evidence.epoch, 0);
     assert_eq!(
@@ -255,7 +255,7 @@ async fn a_node_whose_share_is_used_up_asks_at_once_and_goes_on_when_lent_more()
         node.stand
             .reported(|report| report.demand.get(&limit).is_some_and(starved))
             .await;
-        assert!(node.stand.urgent() > before);
+        eventually("urgent", async || node.stand.urgent() > before).await;
         node.share(2, 1);
     };
     let (answered, ()) = tokio::join!(ask(&node.model), lending);

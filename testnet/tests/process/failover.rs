@@ -8,7 +8,7 @@ use llm_router_testnet::{Client, Node, Upstream, eventually};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::load::Load;
+use llm_router_testnet::load::Load;
 
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -39,7 +39,7 @@ async fn nothing_fails_when_the_primary_dies_under_load() -> anyhow::Result<()> 
         node.http().model_status("primary").await?["circuit_breaker"]["state"],
         "closed"
     );
-    let load = Load::start(&node, "pair", 4);
+    let load = Load::start(node.http(), "pair", 4);
     eventually("the primary works", LIMIT, async || {
         (load.answered() > 50).then_some(())
     })

@@ -7,7 +7,6 @@ mod connections;
 mod disconnect;
 mod failover;
 mod grpc;
-mod load;
 mod priority;
 mod reload;
 mod tracing;

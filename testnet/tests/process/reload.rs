@@ -6,7 +6,7 @@ use llm_router_testnet::client::chat;
 use llm_router_testnet::{Node, Upstream, eventually};
 use tokio::time::sleep;
 
-use crate::load::Load;
+use llm_router_testnet::load::Load;
 
 const LIVE: Duration = Duration::from_secs(2);
 
@@ -23,7 +23,7 @@ async fn a_valid_change_is_live_within_two_seconds_and_fails_nothing() -> anyhow
     let (first, second) = (Upstream::start().await?, Upstream::start().await?);
     let mut node = Node::start(&config(&first, &second, "first")).await?;
     let revision = node.http().get("/admin/v1/config").await?.json()["revision"].clone();
-    let load = Load::start(&node, "main", 4);
+    let load = Load::start(node.http(), "main", 4);
     eventually("traffic", LIVE, async || {
         (load.answered() > 10).then_some(())
     })

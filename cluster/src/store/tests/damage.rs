@@ -105,7 +105,6 @@ async fn damage(part: &str, ending: &str, tries: usize) -> Count {
         for at in (0..bytes.len()).step_by(step) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << (at % 8);
-            eprintln!("{} {at}", file.display());
             try_with(&node, &file, &flipped, &good, &mut count).await;
             if at % 2 == 0 {
                 try_with(&node, &file, &bytes[..at], &good, &mut count).await;
@@ -137,6 +136,26 @@ async fn the_last_records_of_a_write_ahead_log_are_not_lost_silently() {
     }
     println!("tail: {count:?}");
     assert!(count.refused > 100, "{count:?}");
+}
+
+/// RocksDB alone would read such a file for ever.
+#[tokio::test]
+async fn a_record_of_any_other_type_is_refused() {
+    let (node, good) = closed().await;
+    let mut count = Count::default();
+    for file in [files(&node, "db", ".log"), files(&node, "db", "MANIFEST")].concat() {
+        let bytes = std::fs::read(node.data().join(&file)).unwrap();
+        let second = 7 + usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+        for at in [6, second + 6] {
+            for kind in (2..13).chain(128..132) {
+                let mut other = bytes.clone();
+                other[at] = kind;
+                try_with(&node, &file, &other, &good, &mut count).await;
+            }
+        }
+    }
+    println!("types: {count:?}");
+    assert_eq!(count.harmless, 0);
 }
 
 #[tokio::test]

@@ -163,7 +163,9 @@ async fn a_snapshot_that_is_not_what_was_announced_changes_nothing() {
     for (what, change) in cases {
         let mut taken = received(&store, &snapshot);
         change(&mut taken);
+        let path = taken.snapshot.path.clone();
         install(&store, taken).await.expect_err(what);
+        assert!(!path.exists(), "{what}");
         assert_eq!(digest(&store), before, "{what}");
         assert_eq!(current(&store).await, None, "{what}");
     }

@@ -117,3 +117,6 @@ impl Log {
         tracing::warn!(%address, reason, unsaid, "a caller is refused at the node-to-node door");
     }
 }
+
+#[cfg(test)]
+mod tests;

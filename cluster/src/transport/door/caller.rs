@@ -107,10 +107,9 @@ pub(super) fn judge(claims: Claims, known: &Known, door: Door) -> Result<Caller,
     let not_member = |name: &NodeId| Refused::NotMember {
         name: name.to_string(),
     };
-    let ours = match (&known.cluster, door) {
-        (Some(ours), _) => ours,
-        // this node asks to be let in itself
-        (None, _) => return Err(not_member(&known.node)),
+    // without one this node asks to be let in itself
+    let Some(ours) = &known.cluster else {
+        return Err(not_member(&known.node));
     };
     match cluster {
         Some(theirs) if theirs != ours.as_str() => {

@@ -54,12 +54,13 @@ pub(crate) fn request_in(
         .into_iter()
         .map(entry_in)
         .collect::<Result<_, _>>()?;
-    let mut next = previous.map_or(0, |id| id.index + 1);
-    for entry in &entries {
-        if entry.log_id.index != next {
-            return Err(BadWire::bad("append.entries", "the entries have a gap"));
-        }
-        next += 1;
+    let first = previous.map_or(0, |id| id.index + 1);
+    if entries
+        .iter()
+        .zip(first..)
+        .any(|(entry, index)| entry.log_id.index != index)
+    {
+        return Err(BadWire::bad("append.entries", "the entries have a gap"));
     }
     Ok(AppendEntriesRequest {
         vote: vote_in(request.vote, "append.vote")?,

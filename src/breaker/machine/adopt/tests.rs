@@ -320,6 +320,14 @@ fn evidence(machine: &Machine, now: u64) -> llm_router_cluster::pulse::Evidence 
 }
 
 #[test]
+fn a_failure_in_the_first_second_of_the_clock_is_told() {
+    let mut machine = node();
+    attempt(&mut machine, Outcome::Hard, 0);
+    assert_eq!(evidence(&machine, 0).buckets[0].hard, 1);
+    assert_eq!(evidence(&machine, 9_999).buckets[9].hard, 1);
+}
+
+#[test]
 fn evidence_tells_calls_by_age_and_what_the_upstream_asked_for() {
     let mut machine = node();
     attempt(&mut machine, Outcome::Ok, 1_500);

@@ -7,8 +7,8 @@ use llm_router_testnet::Node;
 use crate::client::{Question, drive};
 use crate::nginx::Nginx;
 use crate::series::Series;
-use crate::table::Table;
 use crate::upstream::Upstream;
+use llm_router_testnet::table::Table;
 
 struct Side {
     name: &'static str,

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use crate::client::{Connection, Question, drive};
 use crate::compare::node_config;
-use crate::table::{Table, mebibytes};
 use crate::upstream::Upstream;
+use llm_router_testnet::table::{Table, mebibytes};
 
 const IDLE: usize = 5_000;
 const ACTIVE: usize = 500;

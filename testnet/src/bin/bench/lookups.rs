@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
-use crate::table::Table;
+use llm_router_testnet::table::Table;
 
 const DIMENSIONS: usize = 384;
 const QUERIES: usize = 300;

@@ -8,10 +8,11 @@
 mod client;
 mod compare;
 mod connections;
+mod consensus;
 mod lookups;
 mod nginx;
 mod series;
-mod table;
+
 mod upstream;
 
 use std::time::Duration;
@@ -33,6 +34,15 @@ struct Arguments {
     /// Turns the sides take within that time.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..1000))]
     turns: u32,
+    /// Leaders killed, for the failover.
+    #[arg(long, default_value_t = 50)]
+    kills: usize,
+    /// Rounds of breakers, partitions and transfers.
+    #[arg(long, default_value_t = 50)]
+    rounds: usize,
+    /// Measure only these of the consensus.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    consensus: Vec<consensus::Chapter>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +59,8 @@ enum Part {
     Connections,
     /// The embedder and the index.
     Lookups,
+    /// What nodes agree on: commits, failover, breakers, partitions.
+    Consensus,
 }
 
 #[tokio::main]
@@ -58,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
         return upstream::serve().await;
     }
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    println!("{}", table::machine());
+    println!("{}", llm_router_testnet::table::machine());
     println!(
         "command: {}",
         std::env::args().collect::<Vec<_>>().join(" ")
@@ -72,6 +84,15 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Part::Lookups) {
         lookups::run().await?;
+    }
+    if wanted(Part::Consensus) {
+        consensus::run(&consensus::Extent {
+            seconds: Duration::try_from_secs_f64(arguments.seconds)?,
+            kills: arguments.kills,
+            rounds: arguments.rounds,
+            only: arguments.consensus,
+        })
+        .await?;
     }
     Ok(())
 }

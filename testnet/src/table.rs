@@ -2,20 +2,20 @@
 
 /// Rows under a head; the first column is text, the others are figures.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with a head.
-    pub(crate) fn new(head: &[&str]) -> Self {
+    pub fn new(head: &[&str]) -> Self {
         Table {
             rows: vec![head.iter().map(|&cell| cell.to_owned()).collect()],
         }
     }
 
     /// Adds a row.
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
+    pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 }
@@ -51,7 +51,7 @@ impl std::fmt::Display for Table {
 }
 
 /// What this machine is, in one line.
-pub(crate) fn machine() -> String {
+pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let name = std::fs::read_to_string("/proc/cpuinfo")
         .ok()
@@ -68,6 +68,6 @@ pub(crate) fn machine() -> String {
     clippy::cast_precision_loss,
     reason = "memory sizes are far below 2^53"
 )]
-pub(crate) fn mebibytes(bytes: u64) -> String {
+pub fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }

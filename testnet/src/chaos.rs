@@ -1,0 +1,150 @@
+//! Faults without pause over nodes under load, and what the checkers say of it.
+//!
+//! The schedule of faults follows from the seed; how real processes meet it does not, so that a
+//! seed is run several times before a finding counts as gone.
+
+pub mod clients;
+mod last;
+pub mod report;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::{Instant, sleep};
+
+use crate::check::Verdict;
+use crate::check::history::Recorder;
+use crate::cluster::{Cluster, LIMIT};
+use crate::nemesis::{Board, Carried, Fault, Schedule, carry_out};
+use crate::witness::Witness;
+use clients::Clients;
+
+pub use report::Report;
+
+/// How a run is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many nodes.
+    pub nodes: usize,
+    /// How long faults go on.
+    pub lasting: Duration,
+    /// What they follow from.
+    pub seed: u64,
+}
+
+impl Options {
+    /// The command that runs the same again.
+    pub fn command(&self) -> String {
+        format!(
+            "cargo run -p llm-router-testnet -- chaos --seconds {} --seed {} --nodes {}",
+            self.lasting.as_secs(),
+            self.seed,
+            self.nodes
+        )
+    }
+}
+
+/// What happened of one kind of fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How often it was carried out.
+    pub done: usize,
+    /// How often there was nothing to do it to.
+    pub void: usize,
+    /// How often a node refused damaged data and was rebuilt.
+    pub rebuilt: usize,
+    /// When each began, from the start of the run.
+    pub began: Vec<Duration>,
+}
+
+/// Runs it. What is wrong with the nodes is in the report; an error is what kept the run from its
+/// end, a node that does not come back among it.
+///
+/// # Errors
+/// When a node does not come back or does not agree with the others in the end.
+pub async fn run(options: Options) -> anyhow::Result<Report> {
+    let upstream = Witness::start().await?;
+    let base = format!("models:\n{}", upstream.model("gpt", ""));
+    let mut cluster = Cluster::of(options.nodes, "").await?;
+    let board = Board::new(options.nodes);
+    let started = Instant::now();
+    let record = (Recorder::default(), started);
+    let first = (None, 1);
+    clients::write(cluster.http(1), &base, first, (&record.0, started)).await;
+    cluster.in_step().await?;
+    let clients = Clients::start(&cluster, &board, &base, record);
+    let mut tallies = BTreeMap::new();
+    let harmed = harm(&mut cluster, &board, options, started, &mut tallies).await;
+    cluster.heal();
+    let healed = Instant::now();
+    harmed.with_context(|| format!("run it again: {}", options.command()))?;
+    let revision = cluster.in_step_within(LIMIT).await?;
+    let healing = healed.elapsed();
+    let seen = clients.finish().await?;
+    let mut verdicts: Vec<Verdict> = last::settle(&cluster, &upstream, &base, revision).await?;
+    verdicts.extend(last::judge(&cluster, &seen.history).await?);
+    cluster.end().await?;
+    Ok(Report {
+        options,
+        tallies,
+        seen,
+        healing,
+        verdicts,
+    })
+}
+
+async fn harm(
+    cluster: &mut Cluster,
+    board: &Board,
+    options: Options,
+    started: Instant,
+    tallies: &mut BTreeMap<Fault, Tally>,
+) -> anyhow::Result<()> {
+    let mut held = 0_usize;
+    for (step, number) in Schedule::new(options.seed).zip(1_usize..) {
+        if started.elapsed() + step.quiet + step.lasts > options.lasting {
+            return Ok(());
+        }
+        // A fault of the network lasts on into the next step now and then, so that faults overlap;
+        // what lives on a minority's word meanwhile cannot be rebuilt.
+        let overlaps = held > 0 && step.fault != Fault::Corrupt && step.fault != Fault::KillAll;
+        if held == 0 || !overlaps {
+            cluster.heal();
+            held = 0;
+            sleep(step.quiet).await;
+        }
+        if step.fault == Fault::Corrupt {
+            // A node is rebuilt from the others: they have to be there.
+            cluster.in_step_within(LIMIT).await?;
+        }
+        let began = started.elapsed();
+        let carried = carry_out(cluster, &step, board)
+            .await
+            .with_context(|| format!("fault {number}: {}", step.fault.as_str()))?;
+        let tally = tallies.entry(step.fault).or_default();
+        match carried {
+            Carried::Void => tally.void += 1,
+            Carried::Done | Carried::Rebuilt => {
+                tally.done += 1;
+                tally.rebuilt += usize::from(carried == Carried::Rebuilt);
+                tally.began.push(began);
+            }
+        }
+        let stays = step.fault.is_of_the_network() && step.pick % 3 == 0 && held == 0;
+        match stays {
+            true => held = 1,
+            false => {
+                held = 0;
+                cluster.heal();
+            }
+        }
+        for id in cluster.ids() {
+            // A node may end of a fault meant for another: it counts as one of its own.
+            if cluster.has_ended(id)? {
+                anyhow::bail!("n{id} ended by itself after {}", step.fault.as_str());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Who uses the nodes meanwhile: writers that compare and set, readers, and inference.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::check::history::{Answer, Call, History, Recorder};
+use crate::client::{Client, chat};
+use crate::cluster::Cluster;
+use crate::cluster::admin::{Fresh, Put, put, read};
+use crate::nemesis::Board;
+
+const WRITERS: u64 = 4;
+const READERS: u64 = 2;
+/// Serial numbers a writer has for itself; a run of hours needs fewer.
+const PER_WRITER: u64 = 10_000_000;
+/// Clients of inference on each node.
+const ASKERS: usize = 2;
+/// A breath between two operations, so that two cores have some left for the nodes.
+const BREATH: Duration = Duration::from_millis(25);
+/// Failed requests that are kept in full.
+const MOST_TOLD: usize = 20;
+
+/// What all clients did and saw.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Every operation on the configuration.
+    pub history: History,
+    /// Inference requests that were answered as they should.
+    pub good: u64,
+    /// Those that failed on a node that was whole all the while; the first few in full.
+    pub failed: Vec<String>,
+    /// How many those were.
+    pub failures: u64,
+    /// Those that failed on a node that was down, or stood still, at some time meanwhile.
+    pub excused: u64,
+}
+
+/// The clients.
+#[derive(Debug)]
+pub struct Clients {
+    stop: Arc<AtomicBool>,
+    recorder: Recorder,
+    tasks: JoinSet<Seen>,
+}
+
+/// What one client has.
+#[derive(Clone)]
+struct Seat {
+    /// From 1; serial numbers of different writers differ by it.
+    number: u64,
+    nodes: Vec<Client>,
+    board: Board,
+    recorder: Recorder,
+    stop: Arc<AtomicBool>,
+    started: Instant,
+    base: String,
+}
+
+impl Clients {
+    /// Starts them all. `recorder` has what was done before, and `started` is when its time began.
+    pub fn start(
+        cluster: &Cluster,
+        board: &Board,
+        base: &str,
+        (recorder, started): (Recorder, Instant),
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut seat = Seat {
+            number: 0,
+            nodes: cluster.ids().map(|id| cluster.http(id).clone()).collect(),
+            board: board.clone(),
+            recorder: recorder.clone(),
+            stop: Arc::clone(&stop),
+            started,
+            base: base.to_owned(),
+        };
+        let mut tasks = JoinSet::new();
+        for number in 1..=WRITERS + READERS {
+            seat.number = number;
+            let seat = seat.clone();
+            match number <= WRITERS {
+                true => tasks.spawn(seat.write()),
+                false => tasks.spawn(seat.read()),
+            };
+        }
+        for node in cluster.ids() {
+            for _ in 0..ASKERS {
+                tasks.spawn(seat.clone().ask(node));
+            }
+        }
+        Clients {
+            stop,
+            recorder,
+            tasks,
+        }
+    }
+
+    /// Lets each finish what it is at, and gives what they saw, in the order of the calls.
+    ///
+    /// # Errors
+    /// When one of them has panicked.
+    pub async fn finish(mut self) -> anyhow::Result<Seen> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Seen::default();
+        while let Some(seen) = self.tasks.join_next().await {
+            let seen = seen?;
+            all.good += seen.good;
+            all.failures += seen.failures;
+            all.excused += seen.excused;
+            all.failed.extend(seen.failed);
+        }
+        all.failed.truncate(MOST_TOLD);
+        all.history = self.recorder.history();
+        Ok(all)
+    }
+}
+
+/// A configuration that carries this serial number.
+pub fn with_serial(base: &str, serial: u64) -> String {
+    format!(
+        "{base}routes:\n  - {{ name: s-{serial}, match: {{ model: s-{serial} }}, targets: [gpt] }}\n"
+    )
+}
+
+/// The serial number in a configuration; 0 for one without.
+pub fn serial(config: &Value) -> u64 {
+    let name = config.pointer("/routes/0/name").and_then(Value::as_str);
+    name.and_then(|name| name.strip_prefix("s-")?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Writes a serial number and records it.
+pub async fn write(
+    client: &Client,
+    base: &str,
+    (expected, serial): (Option<u64>, u64),
+    (recorder, started): (&Recorder, Instant),
+) -> Answer {
+    let call = Call::Set {
+        expected,
+        value: serial,
+    };
+    let writer = serial / PER_WRITER;
+    let ticket = recorder.call(writer, call, started.elapsed());
+    let answer = match put(client, &with_serial(base, serial), expected).await {
+        Put::Done(revision) => Answer::Set { revision },
+        Put::Stale(current) => Answer::Stale { current },
+        Put::Refused(_) => Answer::Refused,
+        Put::Unknown(_) => Answer::Unknown,
+    };
+    recorder.answer(ticket, answer.clone(), started.elapsed());
+    answer
+}
+
+impl Seat {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn random(&self) -> StdRng {
+        StdRng::seed_from_u64(self.number)
+    }
+
+    async fn write(self) -> Seen {
+        let mut random = self.random();
+        let (mut known, mut count) = (None, 0);
+        while self.goes_on() {
+            let node = random.random_range(1..=self.nodes.len());
+            let Some(expected) = known else {
+                known = self.look(node, Fresh::Linearizable).await;
+                sleep(BREATH).await;
+                continue;
+            };
+            count += 1;
+            let serial = self.number * PER_WRITER + count;
+            let client = &self.nodes[node - 1];
+            let what = (Some(expected), serial);
+            let told = write(client, &self.base, what, (&self.recorder, self.started)).await;
+            known = match told {
+                Answer::Set { revision } => Some(revision),
+                Answer::Stale { current } => Some(current),
+                Answer::Refused => Some(expected),
+                Answer::Read { .. } | Answer::Unknown => None,
+            };
+            sleep(BREATH).await;
+        }
+        Seen::default()
+    }
+
+    async fn read(self) -> Seen {
+        let mut random = self.random();
+        while self.goes_on() {
+            let node = random.random_range(1..=self.nodes.len());
+            let fresh = match random.random_range(0..2) {
+                0 => Fresh::Local,
+                _ => Fresh::Linearizable,
+            };
+            self.look(node, fresh).await;
+            sleep(BREATH).await;
+        }
+        Seen::default()
+    }
+
+    /// Reads, records it, and gives the revision.
+    async fn look(&self, node: usize, fresh: Fresh) -> Option<u64> {
+        let call = match fresh {
+            Fresh::Local => Call::ReadLocal {
+                run: format!("n{node}/{}", self.board.boot(node)),
+            },
+            Fresh::Lease | Fresh::Linearizable => Call::Read,
+        };
+        let ticket = self
+            .recorder
+            .call(self.number, call, self.started.elapsed());
+        let seen = read(&self.nodes[node - 1], fresh).await.ok();
+        let answer = match &seen {
+            Some((revision, config)) => Answer::Read {
+                revision: *revision,
+                value: serial(config),
+            },
+            None => Answer::Unknown,
+        };
+        self.recorder.answer(ticket, answer, self.started.elapsed());
+        seen.map(|(revision, _)| revision)
+    }
+
+    async fn ask(self, node: usize) -> Seen {
+        let mut seen = Seen::default();
+        let client = &self.nodes[node - 1];
+        let question = chat("gpt", "are you there?");
+        while self.goes_on() {
+            let mark = self.board.mark(node);
+            let asked = client.chat_with(&[("cache", "off")], &question).await;
+            let problem = match asked {
+                Ok(reply) if reply.status == 200 => None,
+                Ok(reply) => Some(format!("n{node}: {} {}", reply.status, reply.text())),
+                Err(error) => Some(format!("n{node}: {error:#}")),
+            };
+            match problem {
+                None => seen.good += 1,
+                Some(problem) if self.board.was_whole(mark) => {
+                    seen.failures += 1;
+                    if seen.failed.len() < MOST_TOLD {
+                        seen.failed.push(problem);
+                    }
+                }
+                Some(_) => seen.excused += 1,
+            }
+            sleep(BREATH).await;
+        }
+        seen
+    }
+}

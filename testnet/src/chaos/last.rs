@@ -1,0 +1,129 @@
+//! After the faults: is everything alive, equal, and all there?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::clients::{serial, with_serial};
+use crate::check::history::{Answer, Call, History, Operation};
+use crate::check::{Verdict, durable, equal};
+use crate::client::chat;
+use crate::cluster::Cluster;
+use crate::cluster::admin::{Fresh, read};
+use crate::eventually;
+use crate::witness::Witness;
+
+/// How long the healed nodes may take until everything works. (reliability: within 10 s)
+const LIVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Above every serial number of the clients.
+const LAST: u64 = 1 << 40;
+
+/// Liveness: one leader, a fresh write that everybody serves, inference everywhere, breakers of
+/// healthy upstreams closed.
+pub(super) async fn settle(
+    cluster: &Cluster,
+    upstream: &Witness,
+    base: &str,
+    revision: u64,
+) -> anyhow::Result<Vec<Verdict>> {
+    let mut wrong = Vec::new();
+    for id in cluster.ids() {
+        let text = with_serial(base, last_serial(id));
+        if let Err(error) = cluster.put(id, &text).await {
+            wrong.push(format!("{error:#}"));
+        }
+    }
+    let after = cluster.in_step_within(LIVE_LIMIT).await;
+    match after {
+        Ok(after) if after >= revision + cluster.size() as u64 => {}
+        Ok(after) => wrong.push(format!(
+            "{after} is the last revision, {revision} was before"
+        )),
+        Err(error) => wrong.push(format!("{error:#}")),
+    }
+    let before = upstream.total();
+    for id in cluster.ids() {
+        let closed = eventually("its breaker is closed", LIVE_LIMIT, async || {
+            let (state, _) = cluster.breaker(id, "gpt").await?;
+            (state == "closed").then_some(())
+        });
+        if let Err(error) = closed.await {
+            wrong.push(format!("n{id}: {error:#}"));
+        }
+        let asked = cluster
+            .http(id)
+            .chat_with(&[("cache", "off")], &chat("gpt", "and now?"))
+            .await?;
+        if asked.status != 200 {
+            wrong.push(format!("n{id}: {} {}", asked.status, asked.text()));
+        }
+    }
+    let checked = cluster.size() * 3;
+    if upstream.total() < before + cluster.size() as u64 {
+        wrong.push("an answer did not come from the upstream".to_owned());
+    }
+    Ok(vec![Verdict::new("healed nodes live", checked, wrong)])
+}
+
+/// Safety, over everything that was seen.
+pub(super) async fn judge(cluster: &Cluster, history: &History) -> anyhow::Result<Vec<Verdict>> {
+    let mut shown = BTreeMap::new();
+    let mut last = (0, 0);
+    for id in cluster.ids() {
+        let (revision, config) = read(cluster.http(id), Fresh::Linearizable).await?;
+        last = (revision, serial(&config));
+        let past = cluster.http(id).get("/admin/v1/config/history").await?;
+        let keys = cluster.http(id).get("/admin/v1/keys").await?;
+        let breaker = cluster.breaker(id, "gpt").await.context("no breaker")?;
+        let status = cluster.status(id).await.context("no status")?;
+        let members: Value = status["nodes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|node| json!([node["id"], node["member"], node["address"]]))
+            .collect();
+        shown.insert(
+            id,
+            json!({
+                "revision": revision, "config": config, "history": past.json(),
+                "keys": keys.json(), "breaker": breaker, "members": members,
+                "cluster": status["cluster"],
+            }),
+        );
+    }
+    let count = history.operations.len();
+    let mut all = history.clone();
+    all.operations.extend(cluster.ids().map(last_write));
+    Ok(vec![
+        durable::check(&all, last),
+        Verdict::of(
+            "reads and writes are linearizable",
+            count,
+            history.linearizable(),
+        ),
+        Verdict::of("a node never goes back", count, history.monotonic()),
+        equal::check(&shown),
+    ])
+}
+
+/// The serial number of a node's last write.
+fn last_serial(node: usize) -> u64 {
+    LAST + node as u64
+}
+
+/// The writes of [`settle`], whose ends nobody recorded.
+fn last_write(node: usize) -> Operation {
+    Operation {
+        client: u64::MAX,
+        call: Call::Set {
+            expected: None,
+            value: last_serial(node),
+        },
+        called: Duration::MAX,
+        returned: None,
+        answer: Answer::Unknown,
+    }
+}

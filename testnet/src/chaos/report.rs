@@ -1,0 +1,148 @@
+//! What a run says in the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::clients::Seen;
+use super::{Options, Tally};
+use crate::check::Verdict;
+use crate::check::history::{Answer, Call, Operation};
+use crate::nemesis::Fault;
+use crate::spans::Spans;
+use crate::table::Table;
+
+/// What happened, and whether it was right.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How the run was made.
+    pub options: Options,
+    /// Faults by kind.
+    pub tallies: BTreeMap<Fault, Tally>,
+    /// What the clients saw.
+    pub seen: Seen,
+    /// From the last repair until all nodes were in step.
+    pub healing: Duration,
+    /// What the checkers say.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Report {
+    /// Nothing is wrong.
+    pub fn holds(&self) -> bool {
+        self.seen.failures == 0 && self.verdicts.iter().all(Verdict::holds)
+    }
+
+    /// From each of these moments until the end of the first write that was called later and
+    /// acknowledged.
+    fn recoveries(&self, began: &[Duration]) -> Spans {
+        let acknowledged: Vec<(Duration, Duration)> = self
+            .seen
+            .history
+            .operations
+            .iter()
+            .filter(|operation| matches!(operation.answer, Answer::Set { .. }))
+            .filter_map(|operation| Some((operation.called, operation.returned?)))
+            .collect();
+        let next = |&moment: &Duration| {
+            let later = acknowledged.iter().filter(|(called, _)| *called >= moment);
+            later.map(|(_, returned)| *returned - moment).min()
+        };
+        began.iter().filter_map(next).collect()
+    }
+
+    fn count(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
+        let operations = self.seen.history.operations.iter();
+        operations.filter(|operation| wanted(operation)).count()
+    }
+
+    fn writes(&self, wanted: impl Fn(&Answer) -> bool) -> usize {
+        self.count(|operation| {
+            matches!(operation.call, Call::Set { .. }) && wanted(&operation.answer)
+        })
+    }
+
+    fn faults(&self) -> Table {
+        let head = [
+            "fault",
+            "done",
+            "void",
+            "rebuilt",
+            "next write p50 ms",
+            "p99",
+            "max",
+        ];
+        let mut table = Table::new(&head);
+        let mut all = Tally::default();
+        for (fault, tally) in &self.tallies {
+            all.done += tally.done;
+            all.void += tally.void;
+            all.rebuilt += tally.rebuilt;
+            all.began.extend(&tally.began);
+            table.row(self.row(fault.as_str(), tally));
+        }
+        table.row(self.row("all", &all));
+        table
+    }
+
+    fn row(&self, name: &str, tally: &Tally) -> Vec<String> {
+        let spans = self.recoveries(&tally.began);
+        vec![
+            name.to_owned(),
+            tally.done.to_string(),
+            tally.void.to_string(),
+            tally.rebuilt.to_string(),
+            spans.ms(50),
+            spans.ms(99),
+            spans.ms(100),
+        ]
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options {
+            nodes,
+            lasting,
+            seed,
+        } = self.options;
+        writeln!(f, "{nodes} nodes, {lasting:?} of faults, seed {seed}\n")?;
+        writeln!(f, "{}", self.faults())?;
+        writeln!(
+            f,
+            "writes: {} acknowledged, {} lost the race, {} refused, {} unknown; reads: {}",
+            self.writes(|answer| matches!(answer, Answer::Set { .. })),
+            self.writes(|answer| matches!(answer, Answer::Stale { .. })),
+            self.writes(|answer| *answer == Answer::Refused),
+            self.writes(|answer| *answer == Answer::Unknown),
+            self.count(|operation| matches!(operation.answer, Answer::Read { .. })),
+        )?;
+        writeln!(
+            f,
+            "requests: {} good, {} failed on nodes that were whole, {} on nodes that were down",
+            self.seen.good, self.seen.failures, self.seen.excused
+        )?;
+        writeln!(
+            f,
+            "in step {} ms after the last repair\n",
+            self.healing.as_millis()
+        )?;
+        let mut table = Table::new(&["promise", "checked", "broken"]);
+        for verdict in &self.verdicts {
+            table.row(vec![
+                verdict.promise.to_owned(),
+                verdict.checked.to_string(),
+                verdict.violations.len().to_string(),
+            ]);
+        }
+        writeln!(f, "{table}")?;
+        let told = self.verdicts.iter().flat_map(|verdict| &verdict.violations);
+        for violation in told.chain(&self.seen.failed) {
+            writeln!(f, "  {violation}")?;
+        }
+        if !self.holds() {
+            writeln!(f, "run it again: {}", self.options.command())?;
+        }
+        Ok(())
+    }
+}

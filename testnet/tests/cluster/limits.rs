@@ -1,0 +1,78 @@
+//! Limits of the whole cluster, counted where they matter: at the upstream.
+
+use std::time::Duration;
+
+use llm_router_testnet::cluster::Break;
+use llm_router_testnet::load::Load;
+use llm_router_testnet::{Cluster, Witness, eventually};
+use tokio::time::sleep;
+
+const SOON: Duration = Duration::from_secs(6);
+const LIMIT: u64 = 6;
+
+async fn finish(loads: Vec<Load>) -> anyhow::Result<u64> {
+    let mut good = 0;
+    for load in loads {
+        good += load.finish().await?.good;
+    }
+    Ok(good)
+}
+
+#[tokio::test]
+async fn max_concurrency_is_one_limit_that_follows_demand() -> anyhow::Result<()> {
+    let upstream = Witness::start().await?;
+    upstream.take(Duration::from_millis(40));
+    let keys = format!("max_concurrency: {LIMIT}, max_queue_depth: 200");
+    let config = format!("models:\n{}", upstream.model("gpt", &keys));
+    let cluster = Cluster::of(3, &config).await?;
+
+    // All the demand is on one node: it is lent all the shares.
+    let mut loads = vec![Load::start(cluster.http(1), "gpt", 12)];
+    eventually("one node uses all of it", SOON, async || {
+        (upstream.in_flight() == LIMIT).then_some(())
+    })
+    .await?;
+    // Demand everywhere: shares move, and the sum stays.
+    for id in [2, 3] {
+        loads.push(Load::start(cluster.http(id), "gpt", 12));
+    }
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(upstream.most_in_flight(), LIMIT);
+    for (load, id) in loads.iter().zip(1..) {
+        assert!(load.answered() > 0, "n{id} starves");
+    }
+
+    // Alone, a node uses its even part, and the others at most the whole.
+    let alone = cluster.followers().await?[0];
+    cluster.isolate(alone, Break::Drop);
+    sleep(Duration::from_secs(4)).await;
+    upstream.forget();
+    sleep(Duration::from_secs(2)).await;
+    let most = upstream.most_in_flight();
+    assert!(most <= LIMIT + LIMIT / 3, "{most}");
+    cluster.heal();
+    assert!(finish(loads).await? > 0);
+    cluster.end().await
+}
+
+#[tokio::test]
+async fn requests_per_minute_are_counted_over_all_nodes() -> anyhow::Result<()> {
+    const RPM: usize = 30;
+    let upstream = Witness::start().await?;
+    let keys = format!("limits: {{ rpm: {RPM} }}");
+    let config = format!(
+        "models:\n{}retry: {{ max_attempts: 1 }}\n",
+        upstream.model("gpt", &keys)
+    );
+    let cluster = Cluster::of(3, &config).await?;
+    let loads: Vec<Load> = cluster
+        .ids()
+        .map(|id| Load::start(cluster.http(id), "gpt", 2))
+        .collect();
+    sleep(Duration::from_secs(8)).await;
+    let sent = upstream.count();
+    assert!(sent <= RPM, "{sent} requests of at most {RPM} a minute");
+    assert!(sent >= RPM / 2, "only {sent} of {RPM} were let through");
+    drop(loads);
+    cluster.end().await
+}

@@ -1,0 +1,14 @@
+//! Stories about several real nodes that agree, with a proxy on each link between them.
+//!
+//! Bounds here are generous, for a busy machine; `make bench ARGS="--only consensus"` prints the
+//! figures.
+
+mod agreement;
+mod breaker;
+mod chaos;
+mod damage;
+mod leader;
+mod limits;
+mod partition;
+mod refusal;
+mod secure;

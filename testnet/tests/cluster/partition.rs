@@ -1,0 +1,127 @@
+//! Links break.
+
+use std::time::Duration;
+
+use llm_router_testnet::client::{chat, whole};
+use llm_router_testnet::cluster::Break;
+use llm_router_testnet::cluster::admin::{Put, put};
+use llm_router_testnet::{Cluster, Witness, eventually};
+use tokio::time::Instant;
+
+const SOON: Duration = Duration::from_secs(6);
+/// A node without a quorum says so within half a second; a busy machine gets as much again.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// Healed nodes are equal within two seconds; a busy machine gets more.
+const HEALED: Duration = Duration::from_secs(5);
+
+fn config(upstream: &Witness, mark: &str) -> String {
+    format!(
+        "models:\n{}routes:\n  - {{ name: {mark}, targets: [gpt] }}\n",
+        upstream.model("gpt", "")
+    )
+}
+
+#[tokio::test]
+async fn a_minority_serves_refuses_changes_at_once_and_is_equal_once_healed() -> anyhow::Result<()>
+{
+    let upstream = Witness::start().await?;
+    let cluster = Cluster::of(3, &config(&upstream, "start")).await?;
+    for how in [Break::Drop, Break::Reset, Break::Swallow] {
+        let alone = cluster.leader().await?;
+        let others = cluster.followers().await?;
+        cluster.isolate(alone, how);
+        let refused = Instant::now();
+        let lost = put(cluster.http(alone), &config(&upstream, "never"), None).await;
+        let spent = refused.elapsed();
+        assert!(matches!(lost, Put::Unknown(_)), "{lost:?}");
+        assert!(spent < AT_ONCE + AT_ONCE, "{how:?}: {spent:?}");
+
+        let text = config(&upstream, "without-it");
+        let revision = cluster.put_until(others[0], &text).await?;
+        alone_it_serves_and_says_so(&cluster, &upstream, alone).await?;
+
+        cluster.heal();
+        let healed = cluster.in_step_within(HEALED).await?;
+        assert!(healed >= revision, "{healed} and {revision}");
+        let seen = cluster.http(alone).get("/admin/v1/config").await?.text();
+        assert!(!seen.contains("never"), "{seen}");
+    }
+    cluster.end().await
+}
+
+async fn alone_it_serves_and_says_so(
+    cluster: &Cluster,
+    upstream: &Witness,
+    alone: usize,
+) -> anyhow::Result<()> {
+    let client = cluster.http(alone);
+    let reply = client
+        .chat_with(&[("cache", "off")], &chat("gpt", "still there?"))
+        .await?;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+
+    let started = Instant::now();
+    let text = config(upstream, "never");
+    let request = client
+        .request(http::Method::PUT, "/admin/v1/config")
+        .body(text);
+    let refused = whole(request).await?;
+    let spent = started.elapsed();
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(spent < AT_ONCE, "{spent:?}");
+    assert!(!refused.header("retry-after").is_empty());
+
+    let path = "/admin/v1/config?consistency=linearizable";
+    assert_eq!(client.get(path).await?.status, 503);
+    let path = "/admin/v1/config?consistency=local";
+    assert_eq!(client.get(path).await?.status, 200);
+    let status = cluster.status(alone).await.unwrap_or_default();
+    assert_eq!(status["connected"], false, "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_heard_does_not_disturb_the_others() -> anyhow::Result<()> {
+    let upstream = Witness::start().await?;
+    let cluster = Cluster::of(3, &config(&upstream, "start")).await?;
+    let leader = cluster.leader().await?;
+    let follower = cluster.followers().await?[0];
+    let term = cluster.status(leader).await.unwrap_or_default()["term"].clone();
+
+    // It hears nobody, and would be heard: pre-vote keeps its elections from the others.
+    for other in cluster.ids().filter(|&id| id != follower) {
+        cluster.one_way(other, follower, Break::Drop);
+    }
+    eventually("it knows that it is alone", SOON, async || {
+        (cluster.status(follower).await?["connected"] == false).then_some(())
+    })
+    .await?;
+    for round in 0..5 {
+        let text = config(&upstream, &format!("round-{round}"));
+        cluster.put(leader, &text).await?;
+    }
+    cluster.heal();
+    cluster.in_step_within(HEALED).await?;
+    let status = cluster.status(leader).await.unwrap_or_default();
+    assert_eq!(status["term"], term, "the term grew: {status}");
+    cluster.end().await
+}
+
+#[tokio::test]
+async fn all_of_five_nodes_stay_one_cluster_with_two_of_them_away() -> anyhow::Result<()> {
+    let upstream = Witness::start().await?;
+    let mut cluster = Cluster::of(5, &config(&upstream, "start")).await?;
+    let away = cluster.followers().await?[0];
+    let dead = cluster.followers().await?[1];
+    let rest: Vec<usize> = cluster
+        .ids()
+        .filter(|&id| id != away && id != dead)
+        .collect();
+    cluster.kill(dead).await?;
+    cluster.partition(&[&rest, &[away]], Break::Drop);
+    cluster.put(rest[0], &config(&upstream, "by-three")).await?;
+    cluster.heal();
+    cluster.restart(dead).await?;
+    cluster.in_step_within(HEALED).await?;
+    cluster.end().await
+}
