@@ -1,11 +1,15 @@
 //! The guide: how a node behaves and why it was built so.
 //!
 //! - [`figures`]: what was measured, with the commands that measure it again.
+//! - [`consensus`]: what the nodes agree on, what they do when they cannot, how to mend them.
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
 //! - [`decisions`]: choices that could have gone another way.
 
 #[doc = include_str!("guide/figures.md")]
 pub mod figures {}
+
+#[doc = include_str!("guide/consensus.md")]
+pub mod consensus {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}
@@ -23,4 +27,19 @@ pub mod decisions {
 
     #[doc = include_str!("guide/decisions/0004-no-rule-matches.md")]
     pub mod d0004_no_rule_matches {}
+
+    #[doc = include_str!("guide/decisions/0005-what-is-in-the-log.md")]
+    pub mod d0005_what_is_in_the_log {}
+
+    #[doc = include_str!("guide/decisions/0006-the-file-and-what-is-agreed.md")]
+    pub mod d0006_the_file_and_what_is_agreed {}
+
+    #[doc = include_str!("guide/decisions/0007-shares-of-a-limit.md")]
+    pub mod d0007_shares_of_a_limit {}
+
+    #[doc = include_str!("guide/decisions/0008-sealed-literals.md")]
+    pub mod d0008_sealed_literals {}
+
+    #[doc = include_str!("guide/decisions/0009-a-node-in-doubt-ends.md")]
+    pub mod d0009_a_node_in_doubt_ends {}
 }

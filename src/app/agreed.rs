@@ -196,8 +196,8 @@ impl Agreed {
         }
     }
 
-    /// Agrees on another config, YAML or JSON; a node part in it is left aside. Returns its
-    /// revision once it is in service here, or cannot be.
+    /// Agrees on another config, YAML or JSON; a node part in it is left aside. `note` says why,
+    /// for the history. Returns its revision once it is in service here, or cannot be.
     ///
     /// # Errors
     /// [`Kind::InvalidConfig`] whose source is [`Problems`], [`Kind::TooLarge`],
@@ -207,6 +207,7 @@ impl Agreed {
         &self,
         text: &str,
         expected: Option<Revision>,
+        note: Option<&str>,
         author: Author,
     ) -> Result<Revision, Error> {
         if text.len() > MAX_FILE_BYTES {
@@ -220,7 +221,7 @@ impl Agreed {
         let in_force = state.config().current().and_then(|now| read(now).ok());
         let sealed = canonical::text(&parsed.routing, in_force.as_ref(), &self.inner.seal);
         let text = sealed.map_err(|found| invalid(parsed.problems("config", found)))?;
-        let note = "applied".to_owned();
+        let note = note.unwrap_or("applied").to_owned();
         let change = Change::Config {
             expected,
             text,

@@ -99,7 +99,7 @@ fn summary(made: &Made, dir: &Path) -> String {
             lines.push(format!("{:10} {what}; in its config:", node.as_str()));
             let [cert, key] = ["pem", "key"].map(|end| dir.join(format!("{node}.{end}")));
             lines.push(format!(
-                "  cluster: {{ tls: {{ ca: {ca}, cert: {}, key: {} }} }}",
+                "  node: {{ id: {node} }}\n  cluster: {{ tls: {{ ca: {ca}, cert: {}, key: {} }} }}",
                 cert.display(),
                 key.display()
             ));

@@ -82,10 +82,15 @@ impl AdminDoor {
     }
 
     async fn apply(&self, call: Call<v1::ApplyConfigRequest>) -> Result<Revision, Error> {
-        let expected = call.message.expected_revision.map(Revision);
+        let v1::ApplyConfigRequest {
+            config,
+            expected_revision,
+            note,
+        } = call.message;
+        let expected = expected_revision.map(Revision);
         let agreed = self.node.agreed()?;
         agreed
-            .apply(&call.message.config, expected, call.author)
+            .apply(&config, expected, note.as_deref(), call.author)
             .await
     }
 

@@ -37,7 +37,7 @@ pub(super) async fn run(verb: &Diff, context: &Context) -> anyhow::Result<Code> 
 }
 
 fn lines(value: &Value) -> String {
-    let found = value["differences"].as_array().cloned().unwrap_or_default();
+    let found = value["changes"].as_array().cloned().unwrap_or_default();
     if found.is_empty() {
         return "no difference".to_owned();
     }

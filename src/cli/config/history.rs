@@ -26,7 +26,7 @@ pub struct Rollback {
 pub(super) async fn list(context: &Context) -> anyhow::Result<Code> {
     let answer = context.client()?.get("/admin/v1/config/history").await?;
     let value = read(&answer)?;
-    let revisions = value["revisions"].as_array().cloned().unwrap_or_default();
+    let revisions = value["history"].as_array().cloned().unwrap_or_default();
     context.out.answer(&answer, || {
         let rows = revisions.iter().map(|past| {
             [

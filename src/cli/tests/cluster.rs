@@ -190,7 +190,7 @@ async fn a_config_is_checked_here_before_it_is_sent() {
 
 #[tokio::test]
 async fn history_export_rollback_and_differences_are_shown() {
-    let past = r#"{"revisions":[{"revision":2,"at_ms":1764000000000,"by":"key a","note":"more"}]}"#;
+    let past = r#"{"revision":2,"history":[{"revision":2,"at_ms":1764000000000,"by":"key a","note":"more"}]}"#;
     let (_, out, _, _) = asked(&["config", "history"], ok(past)).await;
     assert!(
         out.contains("key a") && out.contains("2025-11-24T"),
@@ -210,7 +210,7 @@ async fn history_export_rollback_and_differences_are_shown() {
         "{out}"
     );
     assert!(heard.ends_with(r#"{"revision":1}"#), "{heard}");
-    let found = r#"{"differences":[{"path":"models.a.max_concurrency","old":"2","new":"4"},{"path":"models.b","new":"{}"},{"path":"retry.budget","old":"0.2"}]}"#;
+    let found = r#"{"changes":[{"path":"models.a.max_concurrency","old":"2","new":"4"},{"path":"models.b","new":"{}"},{"path":"retry.budget","old":"0.2"}]}"#;
     let (_, out, _, heard) = asked(&["config", "diff", "1", "2"], ok(found)).await;
     assert!(
         heard.starts_with("GET /admin/v1/config/diff?from=1&to=2 "),

@@ -67,6 +67,7 @@ pub(in crate::api::http) async fn show(
 #[serde(deny_unknown_fields)]
 struct ApplyQuery {
     expected_revision: Option<u64>,
+    note: Option<String>,
 }
 
 /// Another config, YAML or JSON; `{"revision"}` once it is agreed on.
@@ -75,12 +76,16 @@ pub(in crate::api::http) async fn apply(
     request: Request<Body>,
 ) -> Response {
     let applied = async {
-        let ApplyQuery { expected_revision } = query(&request)?;
+        let ApplyQuery {
+            expected_revision,
+            note,
+        } = query(&request)?;
         let (bytes, author) = order(request, "apply").await?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| Error::new(Kind::InvalidRequest, "the config is not UTF-8"))?;
         let expected = expected_revision.map(Revision);
-        let revision = node.agreed()?.apply(text, expected, author).await?;
+        let (agreed, note) = (node.agreed()?, note.as_deref());
+        let revision = agreed.apply(text, expected, note, author).await?;
         Ok(json!({"revision": revision}))
     };
     respond(applied.await)

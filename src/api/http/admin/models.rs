@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{read, respond};
-use crate::api::http::body;
 use crate::api::http::chat::assemble;
+use crate::api::http::{auth, body};
 use crate::api::options::Options;
 use crate::app::Node;
 use crate::config::routing::RouteConfig;
@@ -53,7 +53,10 @@ pub(in crate::api::http) async fn explain(
     request: Request<Body>,
 ) -> Response {
     let explained = async {
-        let options = Options::read(request.headers(), Moment::now())?;
+        let options = Options {
+            tenant: auth::tenant(request.extensions()),
+            ..Options::read(request.headers(), Moment::now())?
+        };
         let (_, bytes) = body::read(request).await?;
         let chat = assemble(options, ChatBody::parse(&bytes)?);
         node.engine.explain(&chat)
