@@ -2,7 +2,6 @@
 //! leader, equal states on all nodes, and a fresh write succeeds.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use llm_router_testnet::check::history::Answer;
@@ -17,9 +16,8 @@ use crate::world::{World, metrics};
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Ends the storm and waits until all is well; accuses where it is not.
+/// Takes every fault away and waits until all is well; accuses where it is not.
 pub(crate) async fn heal(world: &Arc<World>) {
-    world.storm.store(false, Ordering::Relaxed);
     world.net.heal();
     for node in &world.nodes {
         node.heal();
@@ -67,8 +65,13 @@ fn unlike(world: &World) -> Option<String> {
         .filter(|process| process.recovered)
         .collect();
     if processes.len() != world.nodes.len() {
+        let all = world.net.processes();
+        let all: Vec<_> = all
+            .iter()
+            .map(|process| metrics(process).to_string())
+            .collect();
         return Some(format!(
-            "{} of {} nodes run",
+            "{} of {} nodes run: {all:?}",
             processes.len(),
             world.nodes.len()
         ));

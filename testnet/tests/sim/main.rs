@@ -23,6 +23,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::AsyncRuntime;
@@ -64,11 +65,12 @@ async fn story(seed: u64) -> Run {
     while now() < STORM && world.witness.broken().is_none() {
         pause(ms(100)).await;
     }
-    heal::heal(&world).await;
+    world.storm.store(false, Ordering::Relaxed);
     let faults = nemesis.await.unwrap();
     for client in clients {
         client.await.unwrap();
     }
+    heal::heal(&world).await;
     let history = world.recorder.history();
     let finally = record(&world);
     for checked in [

@@ -33,9 +33,11 @@ impl Invariant for Order {
             .snapshot
             .as_ref()
             .and_then(|kept| kept.meta.last_log_id);
-        let stored = [image.purged, kept, image.last()];
+        let stored = [image.purged, kept, image.applied.last];
         if !stored.is_sorted() {
-            return Err(format!("n{node} stored purged, snapshot, last: {stored:?}"));
+            return Err(format!(
+                "n{node} stored purged, snapshot, applied: {stored:?}"
+            ));
         }
         Ok(())
     }
