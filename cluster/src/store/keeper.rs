@@ -239,12 +239,10 @@ impl Shared {
 
     fn wait(&self) -> (bool, Option<u64>) {
         let mut seen = self.seen.lock();
-        if !seen.stop {
-            self.wake.wait_for(&mut seen, MARK_PAUSE);
-        }
-        if !seen.stop && !seen.urgent {
-            self.wake.wait_for(&mut seen, MARK_EVERY);
-        }
+        let wake = &self.wake;
+        wake.wait_while_for(&mut seen, |seen| !seen.stop, MARK_PAUSE);
+        let idle = |seen: &mut Seen| !seen.stop && !seen.urgent && seen.compact_to.is_none();
+        wake.wait_while_for(&mut seen, idle, MARK_EVERY);
         (seen.stop, seen.compact_to.take())
     }
 

@@ -64,9 +64,11 @@ impl Node {
         std::fs::write(self.dir.path().join("faults"), rules).unwrap();
     }
 
-    /// A node that has this one's directory as it is now: what a crash would leave.
+    /// A node that has this one's directory as it is now: what a crash would leave. In memory
+    /// where that can be, for there are hundreds of them and none is to last.
     fn copy(&self) -> Node {
-        let copy = Node::new();
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let copy = Node { dir: dir.unwrap() };
         copy_dir(&self.data(), &copy.data());
         copy
     }

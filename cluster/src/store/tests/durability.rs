@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openraft::storage::{RaftLogReader, RaftLogStorage, RaftStateMachine};
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::time::timeout;
 
 use super::*;
@@ -235,6 +235,32 @@ async fn reading_for_a_peer_is_bounded_in_bytes_but_gives_one_entry() {
     let stream = log.entries_stream(..).await;
     let all: Vec<_> = futures::StreamExt::collect(stream).await;
     assert_eq!(all.len(), 3);
+}
+
+#[tokio::test]
+async fn a_log_that_was_purged_and_compacted_goes_on() {
+    let node = Node::new();
+    let store = node.open();
+    let all: Vec<Entry> = (0..5000).map(|index| blank(1, index)).collect();
+    for chunk in all.chunks(500) {
+        acknowledge(&store, chunk.to_vec()).await;
+    }
+    apply(&store, all).await.unwrap();
+    let builder = store.machine().try_create_snapshot_builder(true).await;
+    builder.unwrap().build_snapshot().await.unwrap();
+    store.log().purge(id(1, 4899)).await.unwrap();
+    for _ in 0..2 {
+        let state = store.log().get_log_state().await.unwrap();
+        assert_eq!(state.last_purged_log_id, Some(id(1, 4899)));
+        assert_eq!(entries(&store).await.len(), 100);
+        wait_for_mark(&node, 4999).await;
+    }
+    drop(store);
+    let store = node.open();
+    assert_eq!(entries(&store).await.len(), 100);
+    acknowledge(&store, [blank(2, 5000)]).await;
+    drop(store);
+    assert_eq!(last(&node.open()).await, Some(id(2, 5000)));
 }
 
 /// Waits until the watermark has reached an entry.
