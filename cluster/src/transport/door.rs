@@ -30,6 +30,9 @@ use crate::tls::{Keyring, loopback_only};
 /// Requests at once on a connection. A peer has one append, one heartbeat, one snapshot and some
 /// proposals under way.
 const MAX_STREAMS: u32 = 256;
+/// Bytes of one request under way before they are taken: a piece of a snapshot, or a link with
+/// some delay would carry but little of one at a time.
+const WINDOW: u32 = 1 << 20;
 /// Connections that have passed the handshake and wait to be served.
 const WAITING: usize = 16;
 /// Requests a peer may open and reset before the connection ends, against floods of them.
@@ -114,6 +117,8 @@ fn server() -> Server {
     // itself, and each is given up when its caller's deadline is over
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(2 * WINDOW)
         .concurrency_limit_per_connection(MAX_STREAMS as usize)
         .load_shed(true)
         .http2_keepalive_interval(Some(KEEP_ALIVE))

@@ -3,6 +3,7 @@
 mod asking;
 mod certificates;
 mod deadlines;
+mod members;
 mod refusals;
 mod snapshots;
 
