@@ -197,7 +197,12 @@ impl Batch<'_> {
     }
 
     /// Deletes rows from a key on, the other one excluded.
-    pub(super) fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) -> io::Result<()> {
+    pub(super) fn delete_range(
+        &mut self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+    ) -> io::Result<()> {
         self.raw.delete_range_cf(self.db.family(family)?, from, to);
         Ok(())
     }
@@ -218,12 +223,16 @@ impl Batch<'_> {
 /// RocksDB's word as ours. It keeps no error code, so a full disk and the like are known by text.
 fn error(error: rocksdb::Error) -> io::Error {
     let says = |text: &str| error.as_ref().contains(text);
-    let kind = match error.kind() {
-        _ if says("No space left on device") => io::ErrorKind::StorageFull,
-        _ if says("Permission denied") => io::ErrorKind::PermissionDenied,
-        _ if says("lock") && says("LOCK") => io::ErrorKind::ResourceBusy,
-        rocksdb::ErrorKind::Corruption => io::ErrorKind::InvalidData,
-        _ => io::ErrorKind::Other,
+    let kind = if says("No space left on device") {
+        io::ErrorKind::StorageFull
+    } else if says("Permission denied") {
+        io::ErrorKind::PermissionDenied
+    } else if says("/LOCK: ") {
+        io::ErrorKind::ResourceBusy
+    } else if error.kind() == rocksdb::ErrorKind::Corruption {
+        io::ErrorKind::InvalidData
+    } else {
+        io::ErrorKind::Other
     };
     io::Error::new(kind, error)
 }

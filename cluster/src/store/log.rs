@@ -5,7 +5,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::type_config::alias::VoteOf;
 
@@ -74,11 +74,7 @@ impl Log {
             return Ok(entries);
         }
         let (mut bytes, mut next) = (0_usize, None);
-        for row in self
-            .shared
-            .db
-            .rows_from(Family::Logs, &entry::key(start))?
-        {
+        for row in self.shared.db.rows_from(Family::Logs, &entry::key(start))? {
             let (key, row) = row?;
             let index = index_of(&key)?;
             if index >= end || (bytes >= max_bytes && !entries.is_empty()) {
@@ -123,7 +119,9 @@ impl Log {
             let index = entry.log_id.index;
             if tail.id.is_some() && index != tail.next_index() {
                 let expected = tail.next_index();
-                return Err(bad(format!("entry {index} would leave a hole at {expected}")));
+                return Err(bad(format!(
+                    "entry {index} would leave a hole at {expected}"
+                )));
             }
             let (value, next) = entry::encode(&entry, &tail)?;
             batch.put(Family::Logs, &entry::key(index), &value)?;
@@ -144,7 +142,10 @@ pub(super) fn index_of(key: &[u8]) -> io::Result<u64> {
 }
 
 impl RaftLogReader<TypeConfig> for Log {
-    async fn entries_stream<RB>(&mut self, range: RB) -> BoxStream<'static, io::Result<Entry>>
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<Entry>> + Send
     where
         RB: RangeBounds<u64> + Clone + Debug + Send,
     {
@@ -244,10 +245,11 @@ impl RaftLogStorage<TypeConfig> for Log {
     async fn truncate_after(&mut self, last: Option<EntryId>) -> io::Result<()> {
         self.shared.health.check()?;
         let mut bounds = self.shared.bounds.lock();
-        let left = self.tail_at(&bounds, last)?;
-        if left.next_index() >= bounds.tail.next_index() {
+        let next = last.map_or(0, |last| last.index.saturating_add(1));
+        if next >= bounds.tail.next_index() {
             return Ok(());
         }
+        let left = self.tail_at(&bounds, last)?;
         let written = self.shared.keeper.truncating(left);
         self.shared.written(written)?;
         let mut batch = self.shared.db.batch();
