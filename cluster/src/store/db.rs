@@ -197,7 +197,12 @@ impl Batch<'_> {
     }
 
     /// Deletes rows from a key on, the other one excluded.
-    pub(super) fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) -> io::Result<()> {
+    pub(super) fn delete_range(
+        &mut self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+    ) -> io::Result<()> {
         self.raw.delete_range_cf(self.db.family(family)?, from, to);
         Ok(())
     }

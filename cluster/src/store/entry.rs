@@ -103,7 +103,11 @@ impl<'a> Stored<'a> {
         if own != index {
             return Err(bad(format!("log entry {index} says it is entry {own}")));
         }
-        let id = entry_id(u64::from_le_bytes(*term), u64::from_le_bytes(*leader), index);
+        let id = entry_id(
+            u64::from_le_bytes(*term),
+            u64::from_le_bytes(*leader),
+            index,
+        );
         Ok(Stored {
             tail: Tail {
                 id: Some(id),

@@ -74,11 +74,7 @@ impl Log {
             return Ok(entries);
         }
         let (mut bytes, mut next) = (0_usize, None);
-        for row in self
-            .shared
-            .db
-            .rows_from(Family::Logs, &entry::key(start))?
-        {
+        for row in self.shared.db.rows_from(Family::Logs, &entry::key(start))? {
             let (key, row) = row?;
             let index = index_of(&key)?;
             if index >= end || (bytes >= max_bytes && !entries.is_empty()) {
@@ -123,7 +119,9 @@ impl Log {
             let index = entry.log_id.index;
             if tail.id.is_some() && index != tail.next_index() {
                 let expected = tail.next_index();
-                return Err(bad(format!("entry {index} would leave a hole at {expected}")));
+                return Err(bad(format!(
+                    "entry {index} would leave a hole at {expected}"
+                )));
             }
             let (value, next) = entry::encode(&entry, &tail)?;
             batch.put(Family::Logs, &entry::key(index), &value)?;

@@ -113,7 +113,9 @@ impl Machine {
         batch.put_json(Family::SmMeta, MEMBERSHIP, &next.membership)?;
         // Not synced: in the log before it, its entries are. What is lost is applied again.
         self.shared.guarded(Point::Apply, || batch.write())?;
-        self.shared.states.send_replace(Arc::new(next.state.clone()));
+        self.shared
+            .states
+            .send_replace(Arc::new(next.state.clone()));
         *applied = next;
         drop(applied);
         for (responder, outcome) in answers {

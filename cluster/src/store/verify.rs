@@ -42,7 +42,9 @@ pub(super) fn log(db: &Db, at: Option<u64>) -> io::Result<(Bounds, Option<Tail>)
         let stored = frame::unwrap(&key, &row)?;
         let stored = Stored::read(index, stored)?;
         if !stored.follows(&tail) || leader(&stored.tail) < leader(&tail) {
-            return Err(bad(format!("log entry {index} does not follow the one before it")));
+            return Err(bad(format!(
+                "log entry {index} does not follow the one before it"
+            )));
         }
         stored.entry()?;
         tail = stored.tail;
@@ -56,7 +58,9 @@ pub(super) fn against_mark(mark: &Mark, found: &Found<'_>) -> io::Result<()> {
     if let Some((member, name)) = &mark.owner {
         let ours = found.identity;
         if !ours.is_some_and(|ours| ours.member == *member && ours.node == *name) {
-            return Err(bad(format!("it has forgotten that it is member {member}, {name}")));
+            return Err(bad(format!(
+                "it has forgotten that it is member {member}, {name}"
+            )));
         }
     }
     if let Some(vote) = mark.vote
@@ -69,7 +73,9 @@ pub(super) fn against_mark(mark: &Mark, found: &Found<'_>) -> io::Result<()> {
     };
     let last = found.bounds.tail;
     if last.next_index() <= id.index {
-        let last = last.id.map_or_else(|| "no".to_owned(), |last| last.index.to_string());
+        let last = last
+            .id
+            .map_or_else(|| "no".to_owned(), |last| last.index.to_string());
         return Err(bad(format!(
             "its log ends at {last} entry, but it has acknowledged up to entry {}",
             id.index
@@ -78,7 +84,9 @@ pub(super) fn against_mark(mark: &Mark, found: &Found<'_>) -> io::Result<()> {
     let purged = id.index < found.bounds.first();
     if !purged && found.at_mark != Some(mark.tail) {
         let index = id.index;
-        return Err(bad(format!("its log up to entry {index} is not the one it acknowledged")));
+        return Err(bad(format!(
+            "its log up to entry {index} is not the one it acknowledged"
+        )));
     }
     Ok(())
 }
@@ -92,7 +100,9 @@ pub(super) fn state(
 ) -> io::Result<()> {
     let purged = bounds.purged.and_then(|purged| purged.id);
     if purged > applied && purged > snapshot {
-        return Err(bad("entries were purged from its log that are not in its state"));
+        return Err(bad(
+            "entries were purged from its log that are not in its state",
+        ));
     }
     if purged.is_some() && snapshot.is_none() {
         return Err(bad("its log was purged, but there is no snapshot"));

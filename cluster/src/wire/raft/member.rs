@@ -3,8 +3,8 @@
 use llm_router_proto::llm_router::cluster::v1;
 
 use super::{BadWire, MAX_ADDRESS, MAX_INDEX, at_most, count};
-use crate::handle::Order;
 use crate::command::RequestId;
+use crate::handle::Order;
 use crate::identity::{ClusterId, MemberId, NodeId};
 use crate::raft::Peer;
 use crate::transport::{JoinRequest, Joined};
