@@ -4,9 +4,9 @@
 //! node-to-node door calls from outside. Whatever needs the leader is carried out here if this
 //! node leads, and otherwise carried to the one that does.
 
+mod addresses;
 mod ending;
 mod forward;
-mod addresses;
 mod leading;
 mod members;
 mod propose;
@@ -236,6 +236,9 @@ impl Inside {
         let states = tokio_stream::wrappers::WatchStream::new(self.store.states());
         let found = states.filter(|state| enough(state));
         tokio::pin!(found);
-        matches!(tokio::time::timeout(patience, found.next()).await, Ok(Some(_)))
+        matches!(
+            tokio::time::timeout(patience, found.next()).await,
+            Ok(Some(_))
+        )
     }
 }

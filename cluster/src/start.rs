@@ -182,14 +182,22 @@ async fn enter(
         link: Arc::new(inside.peers.clone()),
     };
     let fresh = inside.raft.set(raft.clone()).is_ok()
-        && inside.coordinator.set(Coordinator::start(surroundings)).is_ok();
+        && inside
+            .coordinator
+            .set(Coordinator::start(surroundings))
+            .is_ok();
     debug_assert!(fresh, "a node is put together once");
     inside.run(follow_leadership(Arc::clone(inside), raft.clone()));
     inside.run(keep_membership(Arc::clone(inside), raft.clone()));
     inside.run(keep_addresses(Arc::clone(inside)));
     let seat = Arc::clone(inside);
     inside.run(async move {
-        let served = Door::serve(listener, Arc::clone(&seat) as Arc<dyn Seat>, keyring, pending());
+        let served = Door::serve(
+            listener,
+            Arc::clone(&seat) as Arc<dyn Seat>,
+            keyring,
+            pending(),
+        );
         if let Err(error) = served.await {
             seat.fail(70, format!("the node-to-node door has closed: {error}"));
         }
@@ -217,7 +225,10 @@ async fn begin(inside: &Arc<Inside>) -> Result<(), Error> {
     if inside.state().cluster().is_some() {
         return Ok(());
     }
-    let leads = raft.wait(Some(BEGIN)).current_leader(inside.me().0, "the cluster begins").await;
+    let leads = raft
+        .wait(Some(BEGIN))
+        .current_leader(inside.me().0, "the cluster begins")
+        .await;
     leads.map_err(|_| Error::Timeout)?;
     let begin = Change::Begin {
         cluster: inside.identity.cluster.to_string(),
@@ -225,7 +236,10 @@ async fn begin(inside: &Arc<Inside>) -> Result<(), Error> {
         address: inside.address.clone(),
         level: LEVEL,
     };
-    inside.agree(begin, Author::new("start"), BEGIN).await.map(drop)
+    inside
+        .agree(begin, Author::new("start"), BEGIN)
+        .await
+        .map(drop)
 }
 
 /// A node on its way to an identity.

@@ -310,13 +310,14 @@ async fn overrule(cluster: &dyn Link, target: &TargetId, mode: BreakerMode) -> R
     let author = Author::new("operator");
     let agreed = cluster.propose(change, author, AGREEMENT_PATIENCE).await;
     agreed.map(drop).map_err(|source| {
-        let retry = match &source {
-            llm_router_cluster::Error::NoQuorum { retry_after, .. } => Retry::After(*retry_after),
-            _ => Retry::After(AGREEMENT_RETRY),
+        let wait = if let llm_router_cluster::Error::NoQuorum { retry_after, .. } = &source {
+            *retry_after
+        } else {
+            AGREEMENT_RETRY
         };
         let text = format!("the breaker could not be overruled: {source}");
         Error::new(Kind::Unavailable, text)
-            .with_retry(retry)
+            .with_retry(Retry::After(wait))
             .with_source(source)
     })
 }

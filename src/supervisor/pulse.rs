@@ -171,7 +171,7 @@ impl State {
     }
 
     /// Hands a model its parts of its limits.
-    fn lend(&mut self, model: &ModelHandle, connected: bool, now: Instant) {
+    fn lend(&self, model: &ModelHandle, connected: bool, now: Instant) {
         let (config, metrics) = (&model.spec.config, self.given.recorder.metrics());
         let limits = [
             (

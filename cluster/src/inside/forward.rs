@@ -22,7 +22,9 @@ impl Inside {
             let leader = self.leadership().leader;
             let asked = async {
                 match &leader {
-                    Some((member, _)) if *member == self.me() => self.carry_out(order.clone()).await,
+                    Some((member, _)) if *member == self.me() => {
+                        self.carry_out(order.clone()).await
+                    }
                     Some((_, peer)) => {
                         let left = deadline.saturating_duration_since(Instant::now());
                         self.peers.order(peer, &order, left).await
@@ -34,7 +36,10 @@ impl Inside {
                 answer = timeout_at(deadline, asked) => answer.unwrap_or(Err(Error::Timeout)),
                 () = self.silence() => Err(no_quorum(true)),
             };
-            let retry = matches!(answer, Err(Error::NoQuorum { .. } | Error::Unreachable { .. }));
+            let retry = matches!(
+                answer,
+                Err(Error::NoQuorum { .. } | Error::Unreachable { .. })
+            );
             if self.is_connected() && leader.is_some() {
                 hope = Instant::now() + HOPE;
             }

@@ -150,8 +150,10 @@ impl Inside {
         if voters.contains(&member.0) {
             let alive = self.alive(Some(self.me()));
             let left = voters.iter().filter(|voter| **voter != member.0);
-            let (left, up): (Vec<_>, Vec<_>) =
-                (left.clone().collect(), left.filter(|v| alive.contains(&MemberId(**v))).collect());
+            let (left, up): (Vec<_>, Vec<_>) = (
+                left.clone().collect(),
+                left.filter(|v| alive.contains(&MemberId(**v))).collect(),
+            );
             if up.len() * 2 <= left.len() {
                 return Err(Refused::Unwise(format!(
                     "without {name} only {} of {} voters can be reached: no quorum",
@@ -161,7 +163,10 @@ impl Inside {
                 .into());
             }
             let mut steps = vec![ChangeMembers::RemoveVoters(BTreeSet::from([member.0]))];
-            let heir = self.ready(&metrics).into_iter().find(|heir| *heir != member.0);
+            let heir = self
+                .ready(&metrics)
+                .into_iter()
+                .find(|heir| *heir != member.0);
             if let Some(heir) = heir.filter(|_| left.len().is_multiple_of(2)) {
                 steps.insert(0, ChangeMembers::AddVoterIds(BTreeSet::from([heir])));
             }
@@ -175,7 +180,10 @@ impl Inside {
             }
         }
         let dismiss = Change::Dismiss { member };
-        match self.order_change(RequestId(rand::random()), dismiss).await? {
+        match self
+            .order_change(RequestId(rand::random()), dismiss)
+            .await?
+        {
             Outcome::Done(_) | Outcome::Rejected(Rejected::NotFound { .. }) => Ok(()),
             Outcome::Rejected(why) => Err(why.into()),
         }
@@ -234,15 +242,22 @@ impl Inside {
     fn ready(&self, metrics: &Metrics) -> Vec<u64> {
         let alive = self.alive(Some(self.me()));
         let newest = metrics.last_log_index.unwrap_or(0);
-        let matched: BTreeMap<u64, u64> = metrics.replication.iter().flatten().map(|(member, at)| {
-            (*member, at.as_ref().map_or(0, |at| at.index))
-        }).collect();
+        let matched: BTreeMap<u64, u64> = metrics
+            .replication
+            .iter()
+            .flatten()
+            .map(|(member, at)| (*member, at.as_ref().map_or(0, |at| at.index)))
+            .collect();
         metrics
             .membership_config
             .membership()
             .learner_ids()
             .filter(|member| alive.contains(&MemberId(*member)))
-            .filter(|member| matched.get(member).is_some_and(|at| at + CAUGHT_UP >= newest))
+            .filter(|member| {
+                matched
+                    .get(member)
+                    .is_some_and(|at| at + CAUGHT_UP >= newest)
+            })
             .collect()
     }
 }
@@ -298,10 +313,16 @@ fn heir(metrics: &Metrics, me: MemberId, alive: &BTreeSet<MemberId>) -> Option<M
 
 async fn snapshot(raft: &Raft) -> Result<(), Error> {
     let upto = metrics(raft).last_applied.map_or(0, |id| id.index);
-    raft.trigger().snapshot().await.map_err(|_| Error::Stopped)?;
+    raft.trigger()
+        .snapshot()
+        .await
+        .map_err(|_| Error::Stopped)?;
     let written = |metrics: &Metrics| metrics.snapshot.is_some_and(|id| id.index >= upto);
     eventually(raft, written).await?;
-    raft.trigger().purge_log(upto).await.map_err(|_| Error::Stopped)
+    raft.trigger()
+        .purge_log(upto)
+        .await
+        .map_err(|_| Error::Stopped)
 }
 
 async fn change(raft: &Raft, members: ChangeMembers<u64, Peer>) -> Result<(), Error> {

@@ -25,7 +25,8 @@ const CALLS: u64 = 1_024;
 /// # Errors
 /// [`Error::Store`] in openraft's words where the timing makes no sense.
 pub(crate) fn settings(cluster: &str, timing: Timing) -> Result<Arc<Config>, Error> {
-    let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let ms =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let election_max = ms(timing.election_max);
     let config = Config {
         cluster_name: cluster.to_owned(),

@@ -51,7 +51,8 @@ fn config(text: &str) -> Change {
 }
 
 async fn put(node: &Handle, text: &str) -> Result<Done, Error> {
-    node.propose(config(text), Author::new("test"), PATIENCE).await
+    node.propose(config(text), Author::new("test"), PATIENCE)
+        .await
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -68,7 +69,10 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 async fn a_node_alone_is_a_cluster_and_remembers_what_it_agreed_on() {
     let dir = TempDir::new().unwrap();
     let alone = node("n1", dir.path(), &[]).await.unwrap();
-    assert!(matches!(put(&alone, "{\"a\":1}").await, Ok(Done::Config { .. })));
+    assert!(matches!(
+        put(&alone, "{\"a\":1}").await,
+        Ok(Done::Config { .. })
+    ));
     let cluster = alone.cluster().clone();
     alone.shutdown().await;
     drop(alone);
@@ -77,7 +81,10 @@ async fn a_node_alone_is_a_cluster_and_remembers_what_it_agreed_on() {
     assert_eq!(again.cluster(), &cluster);
     assert_eq!(again.state().revision(), Revision(1));
     assert!(put(&again, "{\"a\":2}").await.is_ok());
-    let read = again.read(Consistency::Linearizable, PATIENCE).await.unwrap();
+    let read = again
+        .read(Consistency::Linearizable, PATIENCE)
+        .await
+        .unwrap();
     assert_eq!(read.config().current().unwrap().text, "{\"a\":2}");
     again.shutdown().await;
 }
@@ -105,7 +112,10 @@ async fn three_nodes_agree_and_outlive_their_leader() {
     let n3 = node("n3", dirs[2].path(), &[&seed]).await.unwrap();
     let voters = |node: &Handle| {
         let nodes = node.status().nodes;
-        nodes.iter().filter(|member| member.role != Role::Learner).count()
+        nodes
+            .iter()
+            .filter(|member| member.role != Role::Learner)
+            .count()
     };
     eventually("three voters everywhere", || {
         [&n1, &n2, &n3].iter().all(|node| voters(node) == 3)
@@ -121,8 +131,17 @@ async fn three_nodes_agree_and_outlive_their_leader() {
     );
 
     let done = put(&n2, "{\"a\":2}").await.unwrap();
-    assert_eq!(done, Done::Config { revision: Revision(2) });
-    assert_eq!(n2.state().revision(), Revision(2), "applied where it was asked");
+    assert_eq!(
+        done,
+        Done::Config {
+            revision: Revision(2)
+        }
+    );
+    assert_eq!(
+        n2.state().revision(),
+        Revision(2),
+        "applied where it was asked"
+    );
     n3.at_least(Revision(2), PATIENCE).await.unwrap();
     let read = n3.read(Consistency::Linearizable, PATIENCE).await.unwrap();
     assert_eq!(read.digest(), n1.state().digest());
@@ -130,7 +149,10 @@ async fn three_nodes_agree_and_outlive_their_leader() {
     n2.order(Order::TransferLeader(Some(n3.node().clone())), PATIENCE)
         .await
         .unwrap();
-    eventually("n3 leads", || n1.status().leader.as_ref() == Some(n3.node())).await;
+    eventually("n3 leads", || {
+        n1.status().leader.as_ref() == Some(n3.node())
+    })
+    .await;
     n3.shutdown().await;
     drop(n3);
     eventually("another leads", || {
@@ -154,11 +176,16 @@ async fn data_of_one_cluster_does_not_join_another() {
     let theirs = node("n2", dirs[1].path(), &[]).await.unwrap();
     theirs.shutdown().await;
     drop(theirs);
-    let refused = node("n2", dirs[1].path(), &[&address(&ours)]).await.unwrap_err();
+    let refused = node("n2", dirs[1].path(), &[&address(&ours)])
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused, Error::Refused(Refused::OtherData { .. })),
         "{refused}"
     );
     assert_eq!(ours.status().nodes.len(), 1);
-    assert!(node("n2", dirs[1].path(), &[]).await.is_ok(), "nothing changed");
+    assert!(
+        node("n2", dirs[1].path(), &[]).await.is_ok(),
+        "nothing changed"
+    );
 }
