@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +95,15 @@ const JOIN_PAUSE: Duration = Duration::from_millis(300);
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a cluster may take to begin.
 const BEGIN: Duration = Duration::from_secs(10);
+
+/// The member whose data a directory holds and its name; a running node is not disturbed. `None`
+/// where there is no store, or none that belongs to anybody yet.
+///
+/// # Errors
+/// [`Error::Store`] when the watermark cannot be read.
+pub fn owner(dir: &Path) -> Result<Option<(MemberId, NodeId)>, Error> {
+    store::owner(dir)
+}
 
 /// Opens the data, joins or begins, and returns once the state is recovered. Needs no quorum: a
 /// node that comes back serves what it last knew.

@@ -118,6 +118,16 @@ pub(crate) fn open(dir: &Path, faults: Faults) -> Result<Store, Error> {
     open_with(dir, faults, Reserve::default())
 }
 
+/// The member a directory is of and its name, while another process may have it open; `None` where
+/// there is no store, or none that belongs to anybody yet.
+///
+/// # Errors
+/// [`Error::Store`] when that cannot be read.
+pub(crate) fn owner(dir: &Path) -> Result<Option<(MemberId, NodeId)>, Error> {
+    let mark = Mark::read(dir).map_err(|problem| Error::Store(problem.to_string()))?;
+    Ok(mark.and_then(|mark| mark.owner))
+}
+
 fn open_with(dir: &Path, faults: Faults, reserve: Reserve) -> Result<Store, Error> {
     let mut owner = None;
     open_checked(dir, faults, reserve, &mut owner)

@@ -1,5 +1,6 @@
 //! `doctor`: what on this machine would keep a node from working, each with a hint.
 
+mod cluster;
 mod machine;
 mod network;
 
@@ -107,10 +108,32 @@ async fn look(verb: &Doctor, context: &Context) -> Vec<Check> {
     loaded.fill(&found);
     checks.extend(network::ports(&loaded.node.listen).await);
     checks.extend(loaded.node.data_dir.as_deref().map(machine::data_dir));
+    checks.extend(among_others(&loaded, context).await);
     checks.extend(loaded.node.embedder.dir.as_deref().map(machine::weights));
     checks.extend(network::upstreams(&loaded.routing).await);
     checks.push(machine::clock());
     checks.push(machine::open_files());
+    checks
+}
+
+async fn among_others(loaded: &Loaded, context: &Context) -> Vec<Check> {
+    let node = &loaded.node;
+    let data_dir = node.data_dir.as_deref();
+    let mut checks = Vec::new();
+    checks.extend(data_dir.and_then(|dir| cluster::owner(node, dir)));
+    if let Some(tls) = &node.cluster.tls {
+        checks.push(cluster::certificates(tls, node.node.id.as_deref()));
+    }
+    let here = Context {
+        addr: context
+            .addr
+            .clone()
+            .or_else(|| Some(node.listen.http.clone())),
+        ..context.clone()
+    };
+    if let Ok(client) = here.client() {
+        checks.extend(cluster::running(&client).await);
+    }
     checks
 }
 
