@@ -14,9 +14,6 @@ const FLAPPING_OPENS: usize = 5;
 /// See [`FLAPPING_OPENS`].
 const FLAPPING_TIME: Duration = Duration::from_secs(600);
 
-/// A proposal that nobody has said the end of by then is lost: longer than a leader waits for one.
-const LOST: Duration = Duration::from_secs(10);
-
 /// A transition that was proposed.
 #[derive(Clone, Copy, Debug)]
 struct Proposed {
