@@ -12,6 +12,7 @@
 //! Decisions are made by [`Judge`] and [`Lender`], which know no clock and no network. Nothing here
 //! is kept: a new leader knows everything after one report of each node.
 
+mod board;
 mod holdings;
 pub mod judge;
 mod latest;
@@ -20,7 +21,6 @@ pub mod lender;
 mod node;
 mod outbox;
 mod server;
-mod shared;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,8 +32,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::board::Board;
 use self::leader::Leader;
-use self::shared::Shared;
 use crate::command::{Change, Outcome};
 use crate::error::Error;
 use crate::handle::Heard;
@@ -101,7 +101,7 @@ pub(crate) struct Surroundings {
 /// See the module. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]
 pub(crate) struct Coordinator {
-    shared: Arc<Shared>,
+    board: Arc<Board>,
     tasks: Arc<Mutex<JoinSet<()>>>,
     contact: Duration,
 }
@@ -109,7 +109,7 @@ pub(crate) struct Coordinator {
 impl fmt::Debug for Coordinator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Coordinator")
-            .field("me", &self.shared.me)
+            .field("me", &self.board.me)
             .finish_non_exhaustive()
     }
 }
@@ -128,14 +128,14 @@ impl Coordinator {
             propose,
             link,
         } = surroundings;
-        let (shared, inbox) = Shared::new(me, boot, leading.clone());
+        let (board, inbox) = Board::new(me, boot, leading.clone());
         let mut tasks = JoinSet::new();
-        let leader = Leader::new(Arc::clone(&shared), states, policy, propose);
+        let leader = Leader::new(Arc::clone(&board), states, policy, propose);
         tasks.spawn(leader.run(leading.clone(), inbox));
-        tasks.spawn(node::run(Arc::clone(&shared), leading, link));
+        tasks.spawn(node::run(Arc::clone(&board), leading, link));
         tracing::debug!(node = %node, member = %me, "coordinator started");
         Coordinator {
-            shared,
+            board,
             tasks: Arc::new(Mutex::new(tasks)),
             contact: timing.election_max.saturating_mul(2),
         }
@@ -144,12 +144,12 @@ impl Coordinator {
     /// Tells the leader this node's evidence, demand and usage; the latest report wins. Boot,
     /// sequence and what is held are filled in here.
     pub(crate) fn report(&self, report: Report, urgent: bool) {
-        self.shared.put(report, urgent);
+        self.board.put(report, urgent);
     }
 
     /// What the leader says to this node.
     pub(crate) fn heard(&self) -> watch::Receiver<Arc<Heard>> {
-        self.shared.heard.subscribe()
+        self.board.heard.subscribe()
     }
 
     /// A node's exchange. Only while this node leads; another of the same node ends the first.
@@ -162,21 +162,21 @@ impl Coordinator {
         from: MemberId,
         reports: BoxStream<'static, Report>,
     ) -> Result<BoxStream<'static, Directive>, Error> {
-        server::accept(&self.shared, &self.tasks, from, reports)
+        server::accept(&self.board, &self.tasks, from, reports)
     }
 
     /// Members heard of lately: by the leader's word, and this node itself.
     pub(crate) fn alive(&self) -> BTreeSet<MemberId> {
-        let heard = self.shared.heard.borrow();
+        let heard = self.board.heard.borrow();
         let fresh = heard.at.is_some_and(|at| at.elapsed() < self.contact);
         let told = fresh.then_some(&heard.directive.figures.alive);
         let told = told.into_iter().flatten().copied();
-        told.chain([self.shared.me]).collect()
+        told.chain([self.board.me]).collect()
     }
 
     /// This node wants no probes and no shares from now on.
     pub(crate) fn drain(&self) {
-        self.shared.drain();
+        self.board.drain();
     }
 }
 

@@ -95,6 +95,8 @@ const JOIN_PAUSE: Duration = Duration::from_millis(300);
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a cluster may take to begin.
 const BEGIN: Duration = Duration::from_secs(10);
+/// Pause between two tries of it.
+const BEGIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The member whose data a directory holds and its name; a running node is not disturbed. `None`
 /// where there is no store, or none that belongs to anybody yet.
@@ -245,10 +247,16 @@ async fn begin(inside: &Arc<Inside>) -> Result<(), Error> {
         address: inside.address.clone(),
         level: LEVEL,
     };
-    inside
-        .agree(begin, Author::new("start"), BEGIN)
-        .await
-        .map(drop)
+    // on a machine that is busy starting, a moment without a leader is no reason to give up
+    let (author, deadline) = (Author::new("start"), Instant::now() + BEGIN);
+    loop {
+        match inside.agree(begin.clone(), author.clone(), BEGIN).await {
+            Err(Error::NoQuorum { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(BEGIN_PAUSE).await;
+            }
+            agreed => return agreed.map(drop),
+        }
+    }
 }
 
 /// A node on its way to an identity.

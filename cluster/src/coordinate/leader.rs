@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::shared::{Shared, Told};
+use super::board::{Board, Told};
 use super::{Judge, Leadership, Lender, Propose};
 use crate::command::{BreakerChange, BreakerStep, Change, Outcome};
 use crate::error::Error;
@@ -28,7 +28,7 @@ const LEADER: &str = "leader";
 
 /// See the module.
 pub(super) struct Leader {
-    shared: Arc<Shared>,
+    board: Arc<Board>,
     states: watch::Receiver<Arc<State>>,
     policy: watch::Receiver<Arc<Policy>>,
     propose: Arc<dyn Propose>,
@@ -44,7 +44,7 @@ pub(super) struct Leader {
 
 impl Leader {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        board: Arc<Board>,
         states: watch::Receiver<Arc<State>>,
         policy: watch::Receiver<Arc<Policy>>,
         propose: Arc<dyn Propose>,
@@ -57,7 +57,7 @@ impl Leader {
             figures: Figures::default(),
             news: false,
             beat: Duration::ZERO,
-            shared,
+            board,
             states,
             policy,
             propose,
@@ -104,20 +104,20 @@ impl Leader {
         let before = std::mem::replace(&mut self.leadership, leadership);
         let same = before.term == self.leadership.term && before.leading;
         if self.leadership.leading && !same {
-            let now = self.shared.now();
-            let prior = self.shared.heard.borrow().directive.figures.spent.clone();
+            let now = self.board.now();
+            let prior = self.board.heard.borrow().directive.figures.spent.clone();
             self.judge.begin(now);
             self.lender.begin(self.leadership.term, prior, now);
             self.figures = Figures::default();
         }
         if !self.leadership.leading {
-            self.shared.streams.lock().end();
+            self.board.streams.lock().end();
         }
     }
 
     /// The agreed state changed.
     fn see(&mut self) {
-        let now = self.shared.now();
+        let now = self.board.now();
         let state = Arc::clone(&self.states.borrow_and_update());
         self.judge.see(state.breakers(), now);
     }
@@ -126,7 +126,7 @@ impl Leader {
         if !self.leadership.leading {
             return;
         }
-        let (report, now) = (Arc::new(report), self.shared.now());
+        let (report, now) = (Arc::new(report), self.board.now());
         if self.judge.hear(from, &report, now) {
             self.lender.hear(from, &report, now);
             self.news = true;
@@ -140,7 +140,7 @@ impl Leader {
         if !self.leadership.leading {
             return;
         }
-        let now = self.shared.now();
+        let now = self.board.now();
         self.decide(now);
         let beat = now.saturating_sub(self.beat) >= BEAT;
         if !beat && !self.news {
@@ -155,8 +155,8 @@ impl Leader {
             self.beat = now;
             self.figures = self.judge.figures(now);
             self.figures.spent = self.lender.spent(now);
-            let connected = self.shared.streams.lock().members();
-            self.say(self.shared.me);
+            let connected = self.board.streams.lock().members();
+            self.say(self.board.me);
             connected.into_iter().for_each(|member| self.say(member));
         } else {
             changed.into_iter().for_each(|member| self.say(member));
@@ -194,15 +194,15 @@ impl Leader {
     fn say(&self, member: MemberId) {
         let directive = Directive {
             term: self.leadership.term,
-            leader: self.shared.me,
+            leader: self.board.me,
             sequence: self.judge.heard(member),
             shares: self.lender.shares(member),
             figures: self.figures.clone(),
         };
-        if member == self.shared.me {
-            self.shared.hear(directive);
+        if member == self.board.me {
+            self.board.hear(directive);
         } else {
-            self.shared.streams.lock().say(member, directive);
+            self.board.streams.lock().say(member, directive);
         }
     }
 }

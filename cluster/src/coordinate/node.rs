@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::shared::Shared;
+use super::board::Board;
 use super::{Leadership, Link};
 use crate::error::Error;
 use crate::pulse::{Directive, Report};
@@ -25,7 +25,7 @@ const MAX_UNSENT: usize = 2;
 
 /// Runs for as long as the coordinator.
 pub(super) async fn run(
-    shared: Arc<Shared>,
+    board: Arc<Board>,
     mut leading: watch::Receiver<Leadership>,
     link: Arc<dyn Link>,
 ) {
@@ -33,9 +33,9 @@ pub(super) async fn run(
         let leadership = leading.borrow_and_update().clone();
         let follow = async {
             match &leadership.leader {
-                _ if leadership.leading => tell_myself(&shared).await,
-                Some((member, peer)) if *member != shared.me => {
-                    follow(&shared, peer, &*link).await;
+                _ if leadership.leading => tell_myself(&board).await,
+                Some((member, peer)) if *member != board.me => {
+                    follow(&board, peer, &*link).await;
                 }
                 Some(_) | None => std::future::pending().await,
             }
@@ -50,21 +50,21 @@ pub(super) async fn run(
 }
 
 /// This node leads: its reports go to its own leader part.
-async fn tell_myself(shared: &Shared) {
-    shared.begin_stream();
+async fn tell_myself(board: &Board) {
+    board.begin_stream();
     loop {
-        wait_for_report(shared).await;
-        let report = shared.next_report();
-        if shared.inbox.send((shared.me, report)).await.is_err() {
+        wait_for_report(board).await;
+        let report = board.next_report();
+        if board.inbox.send((board.me, report)).await.is_err() {
             return;
         }
     }
 }
 
 /// Another node leads: one exchange after the other.
-async fn follow(shared: &Shared, peer: &Peer, link: &dyn Link) {
+async fn follow(board: &Board, peer: &Peer, link: &dyn Link) {
     loop {
-        if let Err(error) = exchange(shared, peer, link).await {
+        if let Err(error) = exchange(board, peer, link).await {
             tracing::debug!(leader = %peer, error = %error, "no exchange with the leader");
         }
         sleep(BACK_OFF).await;
@@ -72,51 +72,51 @@ async fn follow(shared: &Shared, peer: &Peer, link: &dyn Link) {
 }
 
 /// One exchange, until it ends.
-async fn exchange(shared: &Shared, peer: &Peer, link: &dyn Link) -> Result<(), Error> {
+async fn exchange(board: &Board, peer: &Peer, link: &dyn Link) -> Result<(), Error> {
     let (reports, waiting) = mpsc::channel(MAX_UNSENT);
     let waiting = ReceiverStream::new(waiting).boxed();
     // the first report goes with the call: some transports answer only once there is one
-    shared.begin_stream();
-    let _ = reports.try_send(shared.next_report());
+    board.begin_stream();
+    let _ = reports.try_send(board.next_report());
     let opened = timeout(SILENCE, link.exchange(peer, waiting)).await;
     let mut directives = opened.map_err(|_| Error::Timeout)??;
     tokio::select! {
-        end = listen(shared, &mut directives) => end,
-        () = send(shared, &reports) => Ok(()),
+        end = listen(board, &mut directives) => end,
+        () = send(board, &reports) => Ok(()),
     }
 }
 
 async fn listen(
-    shared: &Shared,
+    board: &Board,
     directives: &mut BoxStream<'static, Result<Directive, Error>>,
 ) -> Result<(), Error> {
     loop {
         let next = timeout(SILENCE, directives.next()).await;
         match next.map_err(|_| Error::Timeout)? {
-            Some(directive) => shared.hear(directive?),
+            Some(directive) => board.hear(directive?),
             None => return Ok(()),
         }
     }
 }
 
 /// Sends what is due until nobody takes it any more.
-async fn send(shared: &Shared, reports: &mpsc::Sender<Report>) {
+async fn send(board: &Board, reports: &mpsc::Sender<Report>) {
     loop {
-        wait_for_report(shared).await;
+        wait_for_report(board).await;
         let Ok(place) = reports.reserve().await else {
             return;
         };
-        place.send(shared.next_report());
+        place.send(board.next_report());
     }
 }
 
 /// Until a report is due; news may bring it forward.
-async fn wait_for_report(shared: &Shared) {
+async fn wait_for_report(board: &Board) {
     loop {
-        let due = sleep_until(shared.due()).fuse();
+        let due = sleep_until(board.due()).fuse();
         tokio::select! {
             () = due => return,
-            () = shared.wake.notified() => {}
+            () = board.wake.notified() => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::wrappers::WatchStream;
 
-use super::shared::Shared;
+use super::board::Board;
 use crate::error::Error;
 use crate::identity::MemberId;
 use crate::pulse::{Directive, Report};
@@ -76,14 +76,14 @@ impl Streams {
 
 /// See [`super::Coordinator::accept`].
 pub(super) fn accept(
-    shared: &Arc<Shared>,
+    board: &Arc<Board>,
     tasks: &Mutex<JoinSet<()>>,
     from: MemberId,
     reports: BoxStream<'static, Report>,
 ) -> Result<BoxStream<'static, Directive>, Error> {
-    let mut streams = shared.streams.lock();
+    let mut streams = board.streams.lock();
     // asked under the lock: the leader part ends all streams under it once this has changed
-    if !shared.leading.borrow().leading {
+    if !board.leading.borrow().leading {
         return Err(Error::NoQuorum {
             retry_after: RETRY,
             maybe_applied: false,
@@ -100,7 +100,7 @@ pub(super) fn accept(
     let said = said.filter_map(|said| async move { said.map(Arc::unwrap_or_clone) });
     let mut tasks = tasks.lock();
     while tasks.try_join_next().is_some() {}
-    let pump = tasks.spawn(pump(Arc::clone(shared), from, id, reports));
+    let pump = tasks.spawn(pump(Arc::clone(board), from, id, reports));
     let exchange = Exchange {
         id,
         directives,
@@ -111,16 +111,11 @@ pub(super) fn accept(
 }
 
 /// Carries a node's reports to the leader part.
-async fn pump(
-    shared: Arc<Shared>,
-    from: MemberId,
-    id: u64,
-    mut reports: BoxStream<'static, Report>,
-) {
+async fn pump(board: Arc<Board>, from: MemberId, id: u64, mut reports: BoxStream<'static, Report>) {
     while let Some(report) = reports.next().await {
-        if shared.inbox.send((from, report)).await.is_err() {
+        if board.inbox.send((from, report)).await.is_err() {
             break;
         }
     }
-    shared.streams.lock().remove(from, id);
+    board.streams.lock().remove(from, id);
 }

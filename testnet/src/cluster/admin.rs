@@ -137,7 +137,7 @@ impl Cluster {
 
     /// The revision that is in service on a node.
     pub async fn revision(&self, id: usize) -> Option<u64> {
-        self.status(id).await?["service"]["revision"].as_u64()
+        self.status(id).await?["in_service"].as_u64()
     }
 
     /// Waits until all running nodes serve at least this revision.

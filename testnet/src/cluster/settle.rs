@@ -102,7 +102,7 @@ impl Cluster {
             for id in self.running() {
                 let status = self.status(id).await?;
                 (status["connected"] == true).then_some(())?;
-                let served = status["service"]["revision"].as_u64()?;
+                let served = status["in_service"].as_u64()?;
                 let agreed = status["revision"].as_u64()?;
                 (served == agreed).then_some(())?;
                 seen.insert((status["leader"].as_str()?.to_owned(), agreed));

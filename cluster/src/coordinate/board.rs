@@ -22,7 +22,7 @@ const MAX_WAITING: usize = 256;
 pub(super) type Told = (MemberId, Report);
 
 /// See the module.
-pub(super) struct Shared {
+pub(super) struct Board {
     pub(super) me: MemberId,
     pub(super) heard: watch::Sender<Arc<Heard>>,
     pub(super) streams: Mutex<Streams>,
@@ -35,14 +35,14 @@ pub(super) struct Shared {
     start: Instant,
 }
 
-impl Shared {
+impl Board {
     pub(super) fn new(
         me: MemberId,
         boot: BootId,
         leading: watch::Receiver<Leadership>,
     ) -> (Arc<Self>, mpsc::Receiver<Told>) {
         let (inbox, told) = mpsc::channel(MAX_WAITING);
-        let shared = Shared {
+        let board = Board {
             me,
             heard: watch::Sender::default(),
             streams: Mutex::default(),
@@ -52,7 +52,7 @@ impl Shared {
             outbox: Mutex::new(Outbox::new(boot)),
             start: Instant::now(),
         };
-        (Arc::new(shared), told)
+        (Arc::new(board), told)
     }
 
     /// Time since the coordinator started.
