@@ -27,39 +27,41 @@ pub(super) fn portions(amount: u64, needs: &[u64], turn: u64) -> Vec<u64> {
     given
 }
 
-/// Slots that can run at once: one for each where there are enough, more by what is wanted, and
-/// what is left evenly, so that a node that idles can start at once.
+/// Of so many slots, one for each node that idles is nothing that the others miss.
+const SPARE: u64 = 8;
+
+/// Slots that can run at once: one for each that wants some, more by what is wanted, and what is
+/// left evenly, to those that idle first, so that they can start at once. Of many, each that idles
+/// keeps one in any case; of few it does not: one that begins asks at once, and the others are cut.
 pub(super) fn slots(limit: u64, wanted: &[u64], turn: u64) -> Vec<u64> {
-    let count = wanted.len() as u64;
-    if count == 0 {
-        return vec![];
-    }
-    if limit < count {
-        // there are too few to go round: those that want one take turns, then come the others
-        let mut eager: Vec<usize> = (0..wanted.len()).filter(|&n| wanted[n] > 0).collect();
-        if eager.len() as u64 > limit {
-            let first = turn.wrapping_mul(limit) % (eager.len() as u64);
-            eager.rotate_left(usize::try_from(first).unwrap_or(0));
-        }
-        eager.extend((0..wanted.len()).filter(|&n| wanted[n] == 0));
-        let mut given = vec![0; wanted.len()];
+    let mut eager: Vec<usize> = (0..wanted.len()).filter(|&n| wanted[n] > 0).collect();
+    let needy = eager.len() as u64;
+    let mut given = vec![0; wanted.len()];
+    if limit < needy {
+        // there are too few to go round: they take turns
+        let first = turn.wrapping_mul(limit) % needy;
+        eager.rotate_left(usize::try_from(first).unwrap_or(0));
         for index in eager.into_iter().take(usize::try_from(limit).unwrap_or(0)) {
             given[index] = 1;
         }
         return given;
     }
-    let beyond: Vec<u64> = wanted
-        .iter()
-        .map(|wanted| wanted.saturating_sub(1))
-        .collect();
-    let more = portions(limit - count, &beyond, 0);
-    let left = limit - count - more.iter().sum::<u64>();
-    let (even, odd) = (left / count, left % count);
-    let head_room = (0..count).map(|index| even + u64::from(index < odd));
-    more.iter()
-        .zip(head_room)
-        .map(|(more, room)| 1 + more + room)
-        .collect()
+    let beyond: Vec<u64> = wanted.iter().map(|need| need.saturating_sub(1)).collect();
+    let idlers = wanted.len() as u64 - needy;
+    let spare = u64::from(limit >= (idlers * SPARE).max(needy + idlers));
+    let more = portions(limit - needy - idlers * spare, &beyond, 0);
+    for index in 0..wanted.len() {
+        let one = if wanted[index] > 0 { 1 } else { spare };
+        given[index] = more[index] + one;
+    }
+    let left = limit - given.iter().sum::<u64>();
+    let idle = (0..wanted.len()).filter(|&n| wanted[n] == 0);
+    let order: Vec<usize> = idle.chain(eager).collect();
+    let count = (order.len() as u64).max(1);
+    for (index, place) in order.into_iter().zip(0..) {
+        given[index] += left / count + u64::from(place < left % count);
+    }
+    given
 }
 
 #[cfg(test)]
@@ -70,17 +72,24 @@ mod tests {
     use super::{portions, slots};
 
     #[test]
-    fn everybody_has_one_and_the_rest_follows_demand() {
+    fn demand_comes_first_and_what_is_left_goes_to_those_that_idle() {
         assert_eq!(slots(10, &[0, 0, 0], 0), [4, 3, 3]);
-        assert_eq!(slots(10, &[0, 9, 0], 0), [1, 8, 1]);
+        assert_eq!(slots(6, &[12, 0, 0], 0), [6, 0, 0]);
+        assert_eq!(slots(10, &[0, 9, 0], 0), [1, 9, 0]);
         assert_eq!(slots(10, &[20, 10, 0], 0), [6, 3, 1]);
+        assert_eq!(
+            slots(8, &[1, 1, 1, 1, 1, 1, 1, 1, 0], 0),
+            [1, 1, 1, 1, 1, 1, 1, 1, 0]
+        );
         assert_eq!(slots(10, &[3, 0, 0], 0), [5, 3, 2]);
+        assert_eq!(slots(6, &[100, 1, 0], 0), [5, 1, 0]);
+        assert_eq!(slots(64, &[100, 0, 0], 0), [62, 1, 1]);
     }
 
     #[test]
     fn where_there_are_too_few_those_that_want_take_turns() {
         assert_eq!(slots(1, &[0, 0, 5], 0), [0, 0, 1]);
-        assert_eq!(slots(2, &[0, 0, 5], 3), [1, 0, 1]);
+        assert_eq!(slots(2, &[0, 0, 5], 3), [0, 0, 2]);
         let turns = [0, 1, 2].map(|turn| slots(1, &[1, 1, 1], turn));
         assert_eq!(turns, [[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
         assert_eq!(slots(0, &[1, 1], 0), [0, 0]);

@@ -106,8 +106,8 @@ fn idle_nodes_share_evenly_and_demand_moves_it_within_two_rounds() {
     let mut bank = Bank::new(LimitKind::Concurrency, 9, 3);
     assert_eq!(bank.all(&[(0, 0), (0, 0), (0, 0)]), [3, 3, 3]);
     // the others are cut first
-    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [3, 1, 1]);
-    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [7, 1, 1]);
+    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [3, 0, 0]);
+    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [9, 0, 0]);
 }
 
 #[test]
