@@ -174,7 +174,7 @@ impl Coordinator {
         told.chain([self.board.me]).collect()
     }
 
-    /// This node wants no probes and no shares from now on.
+    /// This node wants no probes from now on, and of the limits only what it still needs.
     pub(crate) fn drain(&self) {
         self.board.drain();
     }

@@ -247,7 +247,7 @@ impl Handle {
     }
 
     /// Hands leadership over if it is here, and tells the leader that this node drains: it gets no
-    /// more probes and no more shares. The node stays a member that hears and serves.
+    /// more probes, and of the limits what it still needs. The node stays a member that hears and serves.
     pub async fn drain(&self) {
         self.inside().drain().await;
     }

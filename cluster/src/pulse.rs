@@ -29,7 +29,7 @@ pub struct Report {
     pub demand: BTreeMap<LimitId, Demand>,
     /// Counters since the node started, for the cluster's figures: requests, tokens, cents, hits.
     pub usage: BTreeMap<String, u64>,
-    /// It drains: it wants no probes and no shares.
+    /// It drains: it wants no probes, and of the limits only what it still needs.
     pub draining: bool,
     /// What it goes by, for a leader that did not lend it. Filled in with boot and sequence.
     pub held: BTreeMap<LimitId, Held>,

@@ -27,39 +27,59 @@ pub(super) fn portions(amount: u64, needs: &[u64], turn: u64) -> Vec<u64> {
     given
 }
 
+/// What one node wants of the slots.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    /// Attempts that run or wait.
+    pub(super) slots: u64,
+    /// It stays, so it gets room for what has not come yet; one that leaves gets what it wants.
+    pub(super) stays: bool,
+}
+
 /// Slots that can run at once: one for each where there are enough, more by what is wanted, and
-/// what is left evenly, so that a node that idles can start at once.
-pub(super) fn slots(limit: u64, wanted: &[u64], turn: u64) -> Vec<u64> {
-    let count = wanted.len() as u64;
-    if count == 0 {
-        return vec![];
+/// what is left evenly between those that stay, so that a node that idles can start at once.
+pub(super) fn slots(limit: u64, wants: &[Want], turn: u64) -> Vec<u64> {
+    let first = |want: &Want| u64::from(want.stays || want.slots > 0);
+    let firsts: u64 = wants.iter().map(first).sum();
+    if limit < firsts {
+        return turns(limit, wants, turn);
     }
-    if limit < count {
-        // there are too few to go round: those that want one take turns, then come the others
-        let mut eager: Vec<usize> = (0..wanted.len()).filter(|&n| wanted[n] > 0).collect();
-        if eager.len() as u64 > limit {
-            let first = turn.wrapping_mul(limit) % (eager.len() as u64);
-            eager.rotate_left(usize::try_from(first).unwrap_or(0));
+    let beyond = wants.iter().map(|want| want.slots.saturating_sub(1));
+    let beyond: Vec<u64> = beyond.collect();
+    let more = portions(limit - firsts, &beyond, 0);
+    let left = limit - firsts - more.iter().sum::<u64>();
+    let staying = wants.iter().filter(|want| want.stays).count() as u64;
+    let (even, odd) = (
+        left.checked_div(staying).unwrap_or(0),
+        left.checked_rem(staying).unwrap_or(0),
+    );
+    let mut index = 0;
+    let head_room = wants.iter().map(|want| {
+        if !want.stays {
+            return 0;
         }
-        eager.extend((0..wanted.len()).filter(|&n| wanted[n] == 0));
-        let mut given = vec![0; wanted.len()];
-        for index in eager.into_iter().take(usize::try_from(limit).unwrap_or(0)) {
-            given[index] = 1;
-        }
-        return given;
-    }
-    let beyond: Vec<u64> = wanted
-        .iter()
-        .map(|wanted| wanted.saturating_sub(1))
-        .collect();
-    let more = portions(limit - count, &beyond, 0);
-    let left = limit - count - more.iter().sum::<u64>();
-    let (even, odd) = (left / count, left % count);
-    let head_room = (0..count).map(|index| even + u64::from(index < odd));
-    more.iter()
-        .zip(head_room)
-        .map(|(more, room)| 1 + more + room)
+        index += 1;
+        even + u64::from(index <= odd)
+    });
+    let given = wants.iter().zip(more).zip(head_room);
+    given
+        .map(|((want, more), room)| first(want) + more + room)
         .collect()
+}
+
+/// There are too few to go round: those that want one take turns, then come the others.
+fn turns(limit: u64, wants: &[Want], turn: u64) -> Vec<u64> {
+    let mut eager: Vec<usize> = (0..wants.len()).filter(|&n| wants[n].slots > 0).collect();
+    if eager.len() as u64 > limit {
+        let first = turn.wrapping_mul(limit) % (eager.len() as u64);
+        eager.rotate_left(usize::try_from(first).unwrap_or(0));
+    }
+    eager.extend((0..wants.len()).filter(|&n| wants[n].slots == 0 && wants[n].stays));
+    let mut given = vec![0; wants.len()];
+    for index in eager.into_iter().take(usize::try_from(limit).unwrap_or(0)) {
+        given[index] = 1;
+    }
+    given
 }
 
 #[cfg(test)]
@@ -67,7 +87,17 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::{portions, slots};
+    use super::{Want, portions};
+
+    /// Of nodes that stay.
+    fn slots(limit: u64, wanted: &[u64], turn: u64) -> Vec<u64> {
+        let stays = |slots: &u64| Want {
+            slots: *slots,
+            stays: true,
+        };
+        let wants: Vec<_> = wanted.iter().map(stays).collect();
+        super::slots(limit, &wants, turn)
+    }
 
     #[test]
     fn everybody_has_one_and_the_rest_follows_demand() {
@@ -75,6 +105,21 @@ mod tests {
         assert_eq!(slots(10, &[0, 9, 0], 0), [1, 8, 1]);
         assert_eq!(slots(10, &[20, 10, 0], 0), [6, 3, 1]);
         assert_eq!(slots(10, &[3, 0, 0], 0), [5, 3, 2]);
+    }
+
+    #[test]
+    fn a_node_that_leaves_gets_what_it_wants_and_no_more() {
+        let leaves = |slots| Want {
+            slots,
+            stays: false,
+        };
+        let stays = |slots| Want { slots, stays: true };
+        let given = |limit, wants: &[Want]| super::slots(limit, wants, 0);
+        assert_eq!(given(10, &[leaves(0), stays(0)]), [0, 10]);
+        assert_eq!(given(10, &[leaves(4), stays(2)]), [4, 6]);
+        assert_eq!(given(10, &[leaves(9), stays(9)]), [5, 5]);
+        assert_eq!(given(1, &[leaves(0), stays(0)]), [0, 1]);
+        assert_eq!(given(1, &[leaves(2), stays(0)]), [1, 0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::command::BreakerStep;
 use crate::policy::{BreakerPolicy, LimitId, LimitKind};
-use crate::pulse::{Calls, Evidence};
+use crate::pulse::{Calls, Demand, Evidence};
 use crate::state::{Cause, TargetId};
 
 fn gpu() -> TargetId {
@@ -152,7 +152,7 @@ async fn an_isolated_follower_hears_nothing_until_it_is_healed() {
 }
 
 #[tokio::test]
-async fn a_draining_node_gets_no_probe_and_no_share() {
+async fn a_draining_node_gets_no_probe_and_only_the_slots_it_wants() {
     let mut net = Net::new(2);
     net.policy.send_replace(Arc::new(policy()));
     net.lead(1, 1);
@@ -164,6 +164,24 @@ async fn a_draining_node_gets_no_probe_and_no_share() {
     net.node(2).coordinator.drain();
     net.node(2).hears(|told| slots(told) == Some(0)).await;
     net.node(1).hears(|told| slots(told) == Some(9)).await;
+    let waiting = Demand {
+        wanted: 2,
+        ..Demand::default()
+    };
+    let limit = policy().limits.into_keys().next().expect("a limit");
+    let demands = |demand| Report {
+        demand: BTreeMap::from([(limit.clone(), demand)]),
+        ..Report::default()
+    };
+    net.node(2).coordinator.report(demands(waiting), true);
+    let heard = net.node(1).hears(|told| slots(told) == Some(7)).await;
+    let number = heard.directive.shares[&limit].number;
+    let taken = Demand {
+        taken: number,
+        ..Demand::default()
+    };
+    net.node(1).coordinator.report(demands(taken), true);
+    net.node(2).hears(|told| slots(told) == Some(2)).await;
     // the turn would be node 2's
     net.agreed.apply(Change::Breaker(BreakerChange {
         target: gpu().0,
