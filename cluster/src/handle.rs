@@ -156,7 +156,8 @@ impl Handle {
         self.inside().status()
     }
 
-    /// A leader with a quorum was heard of within twice the longest election timeout.
+    /// A leader with a quorum was heard of within twice the longest election timeout, and this node
+    /// has applied what was committed then.
     pub fn is_connected(&self) -> bool {
         self.inside().is_connected()
     }

@@ -24,7 +24,7 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 
-use crate::coordinate::{Coordinator, Leadership};
+use crate::coordinate::{Coordinator, Leadership, Progress};
 use crate::handle::{Failure, Heard};
 use crate::identity::{MemberId, NodeId};
 use crate::policy::Policy;
@@ -123,10 +123,24 @@ impl Inside {
         self.heard().borrow().at
     }
 
-    /// A leader with a quorum was heard of within twice the longest election timeout.
+    /// A leader with a quorum was heard of within twice the longest election timeout, and this node
+    /// has applied what was committed then.
     pub(crate) fn is_connected(&self) -> bool {
-        let patience = self.timing.election_max * 2;
-        self.contact().is_some_and(|at| at.elapsed() < patience)
+        let keeps_up = |coordinator: &Coordinator| coordinator.keeps_up(self.progress().applied);
+        self.leadership().leading || self.coordinator.get().is_some_and(keeps_up)
+    }
+
+    /// How far the log has come here.
+    pub(crate) fn progress(&self) -> Progress {
+        let Some(raft) = self.raft.get() else {
+            return Progress::default();
+        };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Progress {
+            applied: index(metrics.last_applied),
+            committed: index(metrics.cluster_committed.max(metrics.local_committed)),
+        }
     }
 
     /// What the leader says.
@@ -156,11 +170,10 @@ impl Inside {
             .raft
             .get()
             .map(|raft| raft.metrics().borrow_watched().clone());
-        let (voters, applied, committed) = metrics.map_or_else(Default::default, |metrics| {
-            let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-            let committed = metrics.cluster_committed.max(metrics.local_committed);
-            (voters, index(metrics.last_applied), index(committed))
+        let voters = metrics.map_or_else(BTreeSet::new, |metrics| {
+            metrics.membership_config.voter_ids().collect()
         });
+        let progress = self.progress();
         let leader = leadership.leader.as_ref().map(|(member, _)| *member);
         let alive = self.alive(leader);
         let nodes = state.members().values().map(|record| Member {
@@ -183,8 +196,8 @@ impl Inside {
             leader: leadership.leader.map(|(_, peer)| peer.name),
             term: leadership.term,
             revision: state.revision(),
-            applied,
-            committed,
+            applied: progress.applied,
+            committed: progress.committed,
             connected: self.is_connected(),
             leader_contact_ms: contact.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
             nodes: nodes.collect(),

@@ -113,6 +113,8 @@ pub struct Directive {
     pub leader: MemberId,
     /// The latest report it answers.
     pub sequence: u64,
+    /// The last entry the leader knows to be committed: a node that hears of it should have it soon.
+    pub committed: u64,
     /// The node's shares, all of them.
     pub shares: BTreeMap<LimitId, Share>,
     /// Figures of the whole cluster.

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::Leadership;
+use super::contact::Contact;
 use super::outbox::Outbox;
 use super::server::Streams;
 use crate::handle::Heard;
@@ -31,15 +32,17 @@ pub(super) struct Board {
     pub(super) leading: watch::Receiver<Leadership>,
     /// There is something new to send.
     pub(super) wake: Notify,
+    /// Whether what is agreed arrives here too.
+    pub(super) contact: Mutex<Contact>,
     outbox: Mutex<Outbox>,
     start: Instant,
 }
 
 impl Board {
     pub(super) fn new(
-        me: MemberId,
-        boot: BootId,
+        (me, boot): (MemberId, BootId),
         leading: watch::Receiver<Leadership>,
+        patience: Duration,
     ) -> (Arc<Self>, mpsc::Receiver<Told>) {
         let (inbox, told) = mpsc::channel(MAX_WAITING);
         let board = Board {
@@ -49,6 +52,7 @@ impl Board {
             inbox,
             leading,
             wake: Notify::new(),
+            contact: Mutex::new(Contact::new(patience)),
             outbox: Mutex::new(Outbox::new(boot)),
             start: Instant::now(),
         };
@@ -88,14 +92,18 @@ impl Board {
         self.outbox.lock().next(self.now())
     }
 
-    /// Publishes what a leader says, unless it is of an earlier term than one heard of.
-    pub(super) fn hear(&self, mut directive: Directive) {
+    /// Publishes what a leader says, unless it is of an earlier term than one heard of. So much is
+    /// applied here.
+    pub(super) fn hear(&self, mut directive: Directive, applied: u64) {
         let newest = self.heard.borrow().directive.term;
         if directive.term < newest.max(self.leading.borrow().term) {
             return;
         }
         self.outbox.lock().take(&mut directive, self.now());
-        let at = Some(Instant::now());
+        let now = Instant::now();
+        let committed = directive.committed;
+        self.contact.lock().hear(committed, applied, now);
+        let at = Some(now);
         self.heard.send_replace(Arc::new(Heard { directive, at }));
     }
 }

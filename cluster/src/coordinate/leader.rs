@@ -192,15 +192,17 @@ impl Leader {
     }
 
     fn say(&self, member: MemberId) {
+        let progress = self.propose.progress();
         let directive = Directive {
             term: self.leadership.term,
             leader: self.board.me,
             sequence: self.judge.heard(member),
+            committed: progress.committed,
             shares: self.lender.shares(member),
             figures: self.figures.clone(),
         };
         if member == self.board.me {
-            self.board.hear(directive);
+            self.board.hear(directive, progress.applied);
         } else {
             self.board.streams.lock().say(member, directive);
         }

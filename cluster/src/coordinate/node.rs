@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::board::Board;
-use super::{Leadership, Link};
+use super::{Leadership, Link, Propose};
 use crate::error::Error;
 use crate::pulse::{Directive, Report};
 use crate::raft::Peer;
@@ -27,7 +27,7 @@ const MAX_UNSENT: usize = 2;
 pub(super) async fn run(
     board: Arc<Board>,
     mut leading: watch::Receiver<Leadership>,
-    link: Arc<dyn Link>,
+    (home, link): (Arc<dyn Propose>, Arc<dyn Link>),
 ) {
     loop {
         let leadership = leading.borrow_and_update().clone();
@@ -35,7 +35,7 @@ pub(super) async fn run(
             match &leadership.leader {
                 _ if leadership.leading => tell_myself(&board).await,
                 Some((member, peer)) if *member != board.me => {
-                    follow(&board, peer, &*link).await;
+                    follow(&board, peer, (&*home, &*link)).await;
                 }
                 Some(_) | None => std::future::pending().await,
             }
@@ -62,9 +62,9 @@ async fn tell_myself(board: &Board) {
 }
 
 /// Another node leads: one exchange after the other.
-async fn follow(board: &Board, peer: &Peer, link: &dyn Link) {
+async fn follow(board: &Board, peer: &Peer, ways: (&dyn Propose, &dyn Link)) {
     loop {
-        if let Err(error) = exchange(board, peer, link).await {
+        if let Err(error) = exchange(board, peer, ways).await {
             tracing::debug!(leader = %peer, error = %error, "no exchange with the leader");
         }
         sleep(BACK_OFF).await;
@@ -72,7 +72,11 @@ async fn follow(board: &Board, peer: &Peer, link: &dyn Link) {
 }
 
 /// One exchange, until it ends.
-async fn exchange(board: &Board, peer: &Peer, link: &dyn Link) -> Result<(), Error> {
+async fn exchange(
+    board: &Board,
+    peer: &Peer,
+    (home, link): (&dyn Propose, &dyn Link),
+) -> Result<(), Error> {
     let (reports, waiting) = mpsc::channel(MAX_UNSENT);
     let waiting = ReceiverStream::new(waiting).boxed();
     // the first report goes with the call: some transports answer only once there is one
@@ -81,19 +85,20 @@ async fn exchange(board: &Board, peer: &Peer, link: &dyn Link) -> Result<(), Err
     let opened = timeout(SILENCE, link.exchange(peer, waiting)).await;
     let mut directives = opened.map_err(|_| Error::Timeout)??;
     tokio::select! {
-        end = listen(board, &mut directives) => end,
+        end = listen(board, home, &mut directives) => end,
         () = send(board, &reports) => Ok(()),
     }
 }
 
 async fn listen(
     board: &Board,
+    home: &dyn Propose,
     directives: &mut BoxStream<'static, Result<Directive, Error>>,
 ) -> Result<(), Error> {
     loop {
         let next = timeout(SILENCE, directives.next()).await;
         match next.map_err(|_| Error::Timeout)? {
-            Some(directive) => board.hear(directive?),
+            Some(directive) => board.hear(directive?, home.progress().applied),
             None => return Ok(()),
         }
     }

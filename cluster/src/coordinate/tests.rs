@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Coordinator, Leadership, Link, Propose, Surroundings};
+use super::{Coordinator, Leadership, Link, Progress, Propose, Surroundings};
 use crate::command::{BreakerChange, Change, Command, Outcome, RequestId};
 use crate::error::Error;
 use crate::handle::Heard;
@@ -57,6 +57,14 @@ impl Propose for Agreed {
             let _ = self.proposed.send(changes.clone());
         }
         Ok(self.apply(change))
+    }
+
+    fn progress(&self) -> Progress {
+        let committed = self.state.lock().1;
+        Progress {
+            applied: committed,
+            committed,
+        }
     }
 }
 

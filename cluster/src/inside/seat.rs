@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 
 use super::Inside;
 use crate::command::{Change, Command, Outcome, RequestId};
-use crate::coordinate::{Link, Propose};
+use crate::coordinate::{Link, Progress, Propose};
 use crate::error::Error;
 use crate::handle::{Consistency, Order};
 use crate::identity::{ClusterId, MemberId, NodeId};
@@ -87,7 +87,7 @@ impl Link for Peers {
     }
 }
 
-/// What the leader's judge proposes goes straight into the log.
+/// What the coordinator asks: what the leader's judge proposes goes straight into the log.
 #[tonic::async_trait]
 impl Propose for Inside {
     async fn propose(&self, change: Change, by: &str) -> Result<Outcome, Error> {
@@ -98,5 +98,9 @@ impl Propose for Inside {
             change,
         };
         self.append(command).await.map(|proposed| proposed.outcome)
+    }
+
+    fn progress(&self) -> Progress {
+        Inside::progress(self)
     }
 }

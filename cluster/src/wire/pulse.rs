@@ -208,6 +208,7 @@ impl From<Directive> for v1::Directive {
             term: directive.term,
             leader: directive.leader.0,
             sequence: directive.sequence,
+            committed: directive.committed,
             shares: directive.shares.into_iter().map(share_out).collect(),
             figures: Some(directive.figures.into()),
         }
@@ -223,6 +224,7 @@ impl TryFrom<v1::Directive> for Directive {
             term: directive.term,
             leader: MemberId(directive.leader),
             sequence: directive.sequence,
+            committed: directive.committed,
             shares: keyed(directive.shares, share_in, "shares", MAX_LIMITS)?,
             figures: figures.try_into()?,
         })

@@ -211,3 +211,18 @@ async fn a_leader_that_lost_its_quorum_falls_silent() {
     assert_eq!(net.node(2).hears_in(Duration::from_millis(500)).await, 0);
     assert_eq!(net.node(1).hears_in(Duration::from_millis(500)).await, 0);
 }
+
+#[tokio::test]
+async fn a_node_is_in_contact_while_it_hears_the_leader_and_has_its_log() {
+    let net = Net::new(2);
+    net.lead(1, 1);
+    let heard = net.node(2).hears(|told| told.figures.nodes == 2).await;
+    let committed = heard.directive.committed;
+    assert_eq!(committed, 2, "two members were let in");
+    let door = &net.node(2).coordinator;
+    assert!(door.keeps_up(committed));
+    assert!(!door.keeps_up(committed - 1), "it has to catch up first");
+    net.node(2).wires.cut.send_replace(true);
+    net.node(2).hears_in(door.contact * 2).await;
+    assert!(!door.keeps_up(committed), "nothing is heard any more");
+}

@@ -201,15 +201,18 @@ fn directive() -> impl Strategy<Value = Directive> {
         spent,
     });
     (
-        any::<(u64, u64, u64)>(),
+        any::<(u64, u64, u64, u64)>(),
         btree_map(limit(), share, 0..5),
         figures,
     )
-        .prop_map(|((term, leader, sequence), shares, figures)| Directive {
-            term,
-            leader: MemberId(leader),
-            sequence,
-            shares,
-            figures,
-        })
+        .prop_map(
+            |((term, leader, sequence, committed), shares, figures)| Directive {
+                term,
+                leader: MemberId(leader),
+                sequence,
+                committed,
+                shares,
+                figures,
+            },
+        )
 }
