@@ -77,6 +77,8 @@ pub(crate) trait Propose: Send + Sync + 'static {
     async fn propose(&self, change: Change, by: &str) -> Result<Outcome, Error>;
     /// How far the log has come.
     fn progress(&self) -> Progress;
+    /// Another member said no.
+    fn heed(&self, error: &Error);
 }
 
 /// Reaches the leader.

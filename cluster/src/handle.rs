@@ -84,7 +84,8 @@ pub enum Order {
 /// Why the node must end. Crash-only: nothing of it is tried again in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The process's exit code: 70 consensus stopped, 74 the disk failed.
+    /// The process's exit code: 70 consensus stopped, 74 the disk failed, 78 the node was removed
+    /// from its cluster.
     pub code: u8,
     /// What happened, for the operator.
     pub reason: String,

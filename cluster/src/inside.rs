@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 
 use crate::coordinate::{Coordinator, Leadership, Progress};
+use crate::error::{Error, Refused};
 use crate::handle::{Failure, Heard};
 use crate::identity::{MemberId, NodeId};
 use crate::policy::Policy;
@@ -44,6 +45,9 @@ pub(crate) use settings::settings;
 pub(crate) const MAX_WAITING: usize = 1024;
 /// How long a node without a leader hopes for one before it says no.
 pub(crate) const HOPE: Duration = Duration::from_millis(450);
+
+/// The exit code of a node that was removed: `EX_CONFIG`, for starting it again does not help.
+const DISMISSED: u8 = 78;
 
 /// Who the node is and where it is reached.
 pub(crate) struct Place {
@@ -150,6 +154,26 @@ impl Inside {
             // before the first moment of its life nothing was heard
             None => watch::channel(Arc::default()).1,
         }
+    }
+
+    /// Another member said no. One that says that this node is no member any more ends it: what it
+    /// knows grows old, and nothing will ever tell it.
+    pub(crate) fn heed(&self, error: &Error) {
+        match error {
+            Error::Refused(Refused::NotMember { name })
+                if *name == *self.identity.node.as_str() =>
+            {
+                self.dismissed();
+            }
+            _ => {}
+        }
+    }
+
+    /// This node was taken out of the cluster.
+    pub(crate) fn dismissed(&self) {
+        let reason = "this node was removed from the cluster: start it with an empty data directory \
+                      to join again";
+        self.fail(DISMISSED, reason.to_owned());
     }
 
     /// Ends the node; the first reason stands.

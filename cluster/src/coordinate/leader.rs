@@ -120,10 +120,19 @@ impl Leader {
         let now = self.board.now();
         let state = Arc::clone(&self.states.borrow_and_update());
         self.judge.see(state.breakers(), now);
+        self.board
+            .streams
+            .lock()
+            .retain(|member| !state.is_retired(member));
     }
 
     fn hear(&mut self, (from, report): Told) {
         if !self.leadership.leading {
+            return;
+        }
+        if self.states.borrow().is_retired(from) {
+            // what it is lent ends by its silence
+            self.board.streams.lock().retain(|member| member != from);
             return;
         }
         let (report, now) = (Arc::new(report), self.board.now());

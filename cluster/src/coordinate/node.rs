@@ -66,6 +66,7 @@ async fn follow(board: &Board, peer: &Peer, ways: (&dyn Propose, &dyn Link)) {
     loop {
         if let Err(error) = exchange(board, peer, ways).await {
             tracing::debug!(leader = %peer, error = %error, "no exchange with the leader");
+            ways.0.heed(&error);
         }
         sleep(BACK_OFF).await;
     }

@@ -66,6 +66,8 @@ impl Propose for Agreed {
             committed,
         }
     }
+
+    fn heed(&self, _: &Error) {}
 }
 
 /// Reaches the nodes of the net by name, unless it is cut.

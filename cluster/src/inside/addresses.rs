@@ -23,6 +23,9 @@ pub(crate) async fn keep_addresses(inside: Arc<Inside>) {
     loop {
         let state = Arc::clone(&states.borrow_and_update());
         inside.lines.addresses(book(&state));
+        if state.is_retired(inside.me()) {
+            return inside.dismissed();
+        }
         if outdated(&inside, &state) {
             let change = Change::Update {
                 member: inside.me(),

@@ -83,10 +83,11 @@ impl Inside {
                 None => Err(no_quorum(false)),
             }
         };
-        tokio::select! {
+        let settled = tokio::select! {
             settled = timeout_at(deadline, attempt) => settled.unwrap_or(Err(Error::Timeout)),
             () = self.silence() => Err(no_quorum(true)),
-        }
+        };
+        settled.inspect_err(|error| self.heed(error))
     }
 
     /// Resolves when nobody with a quorum has been heard of for a while.

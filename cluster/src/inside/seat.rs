@@ -45,6 +45,10 @@ impl Seat for Inside {
         record.map(|record| record.name.clone())
     }
 
+    fn has_retired(&self, member: MemberId) -> bool {
+        self.state().is_retired(member)
+    }
+
     fn receiving(&self) -> io::Result<PathBuf> {
         self.store.receiving()
     }
@@ -102,5 +106,9 @@ impl Propose for Inside {
 
     fn progress(&self) -> Progress {
         Inside::progress(self)
+    }
+
+    fn heed(&self, error: &Error) {
+        Inside::heed(self, error);
     }
 }
