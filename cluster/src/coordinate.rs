@@ -23,7 +23,7 @@ mod node;
 mod outbox;
 mod server;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,8 @@ pub(crate) trait Propose: Send + Sync + 'static {
     /// Takes a proposal while this node leads; forwards nothing. Resolves once the change is
     /// applied here.
     async fn propose(&self, change: Change, by: &str) -> Result<Outcome, Error>;
+    /// What is left on this node's disk, in MiB, if that is too little for changes.
+    fn full(&self) -> Option<u64>;
     /// How far the log has come.
     fn progress(&self) -> Progress;
     /// Another member said no.
@@ -195,6 +197,11 @@ impl Coordinator {
         let told = fresh.then_some(&heard.directive.figures.alive);
         let told = told.into_iter().flatten().copied();
         told.chain([self.board.me]).collect()
+    }
+
+    /// Nodes that told this leader of a full disk, and what is left on it in MiB.
+    pub(crate) fn full(&self) -> BTreeMap<MemberId, u64> {
+        self.board.full.lock().clone()
     }
 
     /// This node wants no probes from now on, and of the limits only what it still needs.

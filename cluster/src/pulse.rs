@@ -31,6 +31,9 @@ pub struct Report {
     pub usage: BTreeMap<String, u64>,
     /// It drains: it wants no probes, and of the limits only what it still needs.
     pub draining: bool,
+    /// What is left on its disk in MiB, if that is too little for changes. Filled in with boot and
+    /// sequence.
+    pub full: Option<u64>,
     /// What it goes by, for a leader that did not lend it. Filled in with boot and sequence.
     pub held: BTreeMap<LimitId, Held>,
 }

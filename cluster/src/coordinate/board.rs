@@ -1,5 +1,6 @@
 //! What the parts of a coordinator share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(super) struct Board {
     pub(super) leading: watch::Receiver<Leadership>,
     /// There is something new to send.
     pub(super) wake: Notify,
+    /// Nodes without room on their disks, as this leader was told.
+    pub(super) full: Mutex<BTreeMap<MemberId, u64>>,
     /// Whether what is agreed arrives here too.
     pub(super) contact: Mutex<Contact>,
     outbox: Mutex<Outbox>,
@@ -52,6 +55,7 @@ impl Board {
             inbox,
             leading,
             wake: Notify::new(),
+            full: Mutex::default(),
             contact: Mutex::new(Contact::new(patience)),
             outbox: Mutex::new(Outbox::new(boot)),
             start: Instant::now(),
@@ -88,8 +92,10 @@ impl Board {
         self.instant(self.outbox.lock().due())
     }
 
-    pub(super) fn next_report(&self) -> Report {
-        self.outbox.lock().next(self.now())
+    /// The report to send now, with what is left on the disk if that is too little.
+    pub(super) fn next_report(&self, full: Option<u64>) -> Report {
+        let report = self.outbox.lock().next(self.now());
+        Report { full, ..report }
     }
 
     /// Publishes what a leader says, unless it is of an earlier term than one heard of. So much is

@@ -33,7 +33,7 @@ pub(super) async fn run(
         let leadership = leading.borrow_and_update().clone();
         let follow = async {
             match &leadership.leader {
-                _ if leadership.leading => tell_myself(&board).await,
+                _ if leadership.leading => tell_myself(&board, &*home).await,
                 Some((member, peer)) if *member != board.me => {
                     follow(&board, peer, (&*home, &*link)).await;
                 }
@@ -50,11 +50,11 @@ pub(super) async fn run(
 }
 
 /// This node leads: its reports go to its own leader part.
-async fn tell_myself(board: &Board) {
+async fn tell_myself(board: &Board, home: &dyn Propose) {
     board.begin_stream();
     loop {
         wait_for_report(board).await;
-        let report = board.next_report();
+        let report = board.next_report(home.full());
         if board.inbox.send((board.me, report)).await.is_err() {
             return;
         }
@@ -82,12 +82,12 @@ async fn exchange(
     let waiting = ReceiverStream::new(waiting).boxed();
     // the first report goes with the call: some transports answer only once there is one
     board.begin_stream();
-    let _ = reports.try_send(board.next_report());
+    let _ = reports.try_send(board.next_report(home.full()));
     let opened = timeout(SILENCE, link.exchange(peer, waiting)).await;
     let mut directives = opened.map_err(|_| Error::Timeout)??;
     tokio::select! {
         end = listen(board, home, &mut directives) => end,
-        () = send(board, &reports) => Ok(()),
+        () = send(board, home, &reports) => Ok(()),
     }
 }
 
@@ -106,13 +106,13 @@ async fn listen(
 }
 
 /// Sends what is due until nobody takes it any more.
-async fn send(board: &Board, reports: &mpsc::Sender<Report>) {
+async fn send(board: &Board, home: &dyn Propose, reports: &mpsc::Sender<Report>) {
     loop {
         wait_for_report(board).await;
         let Ok(place) = reports.reserve().await else {
             return;
         };
-        place.send(board.next_report());
+        place.send(board.next_report(home.full()));
     }
 }
 

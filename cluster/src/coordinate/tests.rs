@@ -31,6 +31,8 @@ struct Agreed {
     state: Mutex<(State, u64)>,
     states: watch::Sender<Arc<State>>,
     proposed: mpsc::UnboundedSender<Vec<BreakerChange>>,
+    /// What all nodes have left on their disks, if it is too little.
+    full: Mutex<Option<u64>>,
 }
 
 impl Agreed {
@@ -57,6 +59,10 @@ impl Propose for Agreed {
             let _ = self.proposed.send(changes.clone());
         }
         Ok(self.apply(change))
+    }
+
+    fn full(&self) -> Option<u64> {
+        *self.full.lock()
     }
 
     fn progress(&self) -> Progress {
@@ -126,6 +132,7 @@ impl Net {
             state: Mutex::default(),
             states: watch::Sender::default(),
             proposed,
+            full: Mutex::default(),
         });
         agreed.apply(Change::Begin {
             cluster: "test".to_owned(),

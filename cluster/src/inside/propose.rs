@@ -1,5 +1,6 @@
 //! From a change somebody wants to a change everybody has.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, RaftError};
@@ -10,6 +11,7 @@ use crate::clock::unix_ms;
 use crate::command::{Change, Command, Done, Outcome};
 use crate::error::Error;
 use crate::handle::Author;
+use crate::identity::MemberId;
 use crate::transport::Proposed;
 
 /// How long a leader that says nothing may stay silent before a change sent to it counts as lost.
@@ -102,15 +104,37 @@ impl Inside {
         }
     }
 
-    /// Puts a command in the log; only a leader can.
+    /// Puts somebody's command in the log, if this node and every voter in reach has room for it;
+    /// only a leader can. A follower that finds none could not go on.
     pub(crate) async fn append(&self, command: Command) -> Result<Proposed, Error> {
         let room = self.store.room();
         if room.full {
-            return Err(Error::DiskFull {
-                free_mib: room.free_mib,
-                place: "leader",
-            });
+            return Err(self.disk_full(self.me(), room.free_mib));
         }
+        if let Some((member, free_mib)) = self.full_voter() {
+            return Err(self.disk_full(member, free_mib));
+        }
+        self.write(command).await
+    }
+
+    /// A voter that told this leader of too little room.
+    fn full_voter(&self) -> Option<(MemberId, u64)> {
+        let full = self.coordinator.get()?.full();
+        let voters: BTreeSet<u64> = self.raft.get()?.voter_ids().collect();
+        full.into_iter()
+            .find(|(member, _)| voters.contains(&member.0))
+    }
+
+    fn disk_full(&self, member: MemberId, free_mib: u64) -> Error {
+        let state = self.state();
+        let record = state.members().get(&member);
+        let place = record.map_or_else(|| member.to_string(), |record| record.name.to_string());
+        Error::DiskFull { free_mib, place }
+    }
+
+    /// Puts a command in the log, however little room there is: for the leader's own, which are
+    /// small and few and protect upstreams. The reserve is for them.
+    pub(crate) async fn write(&self, command: Command) -> Result<Proposed, Error> {
         let raft = self.raft.get().ok_or(Error::Stopped)?;
         let written = raft.client_write(command).await;
         match written {

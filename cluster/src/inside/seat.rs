@@ -101,7 +101,12 @@ impl Propose for Inside {
             by: by.to_owned(),
             change,
         };
-        self.append(command).await.map(|proposed| proposed.outcome)
+        self.write(command).await.map(|proposed| proposed.outcome)
+    }
+
+    fn full(&self) -> Option<u64> {
+        let room = self.store.room();
+        room.full.then_some(room.free_mib)
     }
 
     fn progress(&self) -> Progress {

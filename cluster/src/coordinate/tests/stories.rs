@@ -226,3 +226,24 @@ async fn a_node_is_in_contact_while_it_hears_the_leader_and_has_its_log() {
     net.node(2).hears_in(door.contact * 2).await;
     assert!(!door.keeps_up(committed), "nothing is heard any more");
 }
+
+#[tokio::test]
+async fn a_leader_knows_whose_disk_is_full() {
+    let net = Net::new(2);
+    net.lead(1, 1);
+    net.node(2).hears(|told| told.figures.nodes == 2).await;
+    assert!(net.node(1).coordinator.full().is_empty());
+    *net.agreed.full.lock() = Some(12);
+    let told = |count: u64| {
+        net.node(2).coordinator.report(served(count), true);
+        net.node(1).coordinator.full().get(&MemberId(2)).copied()
+    };
+    let known = async {
+        let mut count = 0;
+        while told(count) != Some(12) {
+            count += 1;
+            net.node(2).hears_in(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LONG, known).await.expect("it is told");
+}

@@ -165,7 +165,8 @@ fn report() -> impl Strategy<Value = Report> {
         btree_map("[a-z/]{1,12}", any::<u64>(), 0..5),
         btree_map(limit(), held, 0..5),
     );
-    (any::<(u64, u64, bool)>(), parts).prop_map(|((boot, sequence, draining), parts)| {
+    let told = any::<(u64, u64, bool, Option<u64>)>();
+    (told, parts).prop_map(|((boot, sequence, draining, full), parts)| {
         let (evidence, demand, usage, held) = parts;
         Report {
             boot: BootId(boot),
@@ -174,6 +175,7 @@ fn report() -> impl Strategy<Value = Report> {
             demand,
             usage,
             draining,
+            full,
             held,
         }
     })
