@@ -13,6 +13,7 @@
 //! is kept: a new leader knows everything after one report of each node.
 
 mod board;
+mod contact;
 mod holdings;
 pub mod judge;
 mod latest;
@@ -22,7 +23,7 @@ mod node;
 mod outbox;
 mod server;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::board::Board;
 use self::leader::Leader;
@@ -58,11 +60,27 @@ pub(crate) struct Leadership {
     pub(crate) leading: bool,
 }
 
-/// Takes proposals while this node leads; forwards nothing.
+/// How far the log has come on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The last entry applied here.
+    pub(crate) applied: u64,
+    /// The last entry known to be committed.
+    pub(crate) committed: u64,
+}
+
+/// What a coordinator asks of its own node.
 #[tonic::async_trait]
 pub(crate) trait Propose: Send + Sync + 'static {
-    /// Resolves once the change is applied here.
+    /// Takes a proposal while this node leads; forwards nothing. Resolves once the change is
+    /// applied here.
     async fn propose(&self, change: Change, by: &str) -> Result<Outcome, Error>;
+    /// What is left on this node's disk, in MiB, if that is too little for changes.
+    fn full(&self) -> Option<u64>;
+    /// How far the log has come.
+    fn progress(&self) -> Progress;
+    /// Another member said no.
+    fn heed(&self, error: &Error);
 }
 
 /// Reaches the leader.
@@ -128,16 +146,17 @@ impl Coordinator {
             propose,
             link,
         } = surroundings;
-        let (board, inbox) = Board::new(me, boot, leading.clone());
+        let contact = timing.election_max.saturating_mul(2);
+        let (board, inbox) = Board::new((me, boot), leading.clone(), contact);
         let mut tasks = JoinSet::new();
-        let leader = Leader::new(Arc::clone(&board), states, policy, propose);
+        let leader = Leader::new(Arc::clone(&board), states, policy, Arc::clone(&propose));
         tasks.spawn(leader.run(leading.clone(), inbox));
-        tasks.spawn(node::run(Arc::clone(&board), leading, link));
+        tasks.spawn(node::run(Arc::clone(&board), leading, (propose, link)));
         tracing::debug!(node = %node, member = %me, "coordinator started");
         Coordinator {
             board,
             tasks: Arc::new(Mutex::new(tasks)),
-            contact: timing.election_max.saturating_mul(2),
+            contact,
         }
     }
 
@@ -150,6 +169,12 @@ impl Coordinator {
     /// What the leader says to this node.
     pub(crate) fn heard(&self) -> watch::Receiver<Arc<Heard>> {
         self.board.heard.subscribe()
+    }
+
+    /// The leader was heard of lately, and a node that has applied so much has what it has.
+    pub(crate) fn keeps_up(&self, applied: u64) -> bool {
+        let contact = self.board.contact.lock();
+        contact.holds(applied, Instant::now())
     }
 
     /// A node's exchange. Only while this node leads; another of the same node ends the first.
@@ -174,7 +199,12 @@ impl Coordinator {
         told.chain([self.board.me]).collect()
     }
 
-    /// This node wants no probes and no shares from now on.
+    /// Nodes that told this leader of a full disk, and what is left on it in MiB.
+    pub(crate) fn full(&self) -> BTreeMap<MemberId, u64> {
+        self.board.full.lock().clone()
+    }
+
+    /// This node wants no probes from now on, and of the limits only what it still needs.
     pub(crate) fn drain(&self) {
         self.board.drain();
     }

@@ -27,12 +27,12 @@ pub enum Error {
         newest: u64,
     },
     /// The disk is full, or nearly: changes are refused, routing goes on.
-    #[error("not enough disk space to keep a change: {free_mib} MiB free on the {place}")]
+    #[error("not enough disk space to keep a change: {free_mib} MiB free on {place}")]
     DiskFull {
         /// What is left, in MiB.
         free_mib: u64,
-        /// `leader` or `node`.
-        place: &'static str,
+        /// The node's name.
+        place: String,
     },
     /// The state machine said no; nothing changed.
     #[error(transparent)]

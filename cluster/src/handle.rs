@@ -84,7 +84,8 @@ pub enum Order {
 /// Why the node must end. Crash-only: nothing of it is tried again in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The process's exit code: 70 consensus stopped, 74 the disk failed.
+    /// The process's exit code: 70 consensus stopped, 74 the disk failed, 78 the node was removed
+    /// from its cluster.
     pub code: u8,
     /// What happened, for the operator.
     pub reason: String,
@@ -156,7 +157,8 @@ impl Handle {
         self.inside().status()
     }
 
-    /// A leader with a quorum was heard of within twice the longest election timeout.
+    /// A leader with a quorum was heard of within twice the longest election timeout, and this node
+    /// has applied what was committed then.
     pub fn is_connected(&self) -> bool {
         self.inside().is_connected()
     }
@@ -247,7 +249,7 @@ impl Handle {
     }
 
     /// Hands leadership over if it is here, and tells the leader that this node drains: it gets no
-    /// more probes and no more shares. The node stays a member that hears and serves.
+    /// more probes, and of the limits what it still needs. The node stays a member that hears and serves.
     pub async fn drain(&self) {
         self.inside().drain().await;
     }

@@ -25,7 +25,8 @@ use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 
-use crate::coordinate::{Coordinator, Leadership};
+use crate::coordinate::{Coordinator, Leadership, Progress};
+use crate::error::{Error, Refused};
 use crate::handle::{Failure, Heard};
 use crate::identity::{MemberId, NodeId};
 use crate::policy::Policy;
@@ -45,6 +46,9 @@ pub(crate) use settings::settings;
 pub(crate) const MAX_WAITING: usize = 1024;
 /// How long a node without a leader hopes for one before it says no.
 pub(crate) const HOPE: Duration = Duration::from_millis(450);
+
+/// The exit code of a node that was removed: `EX_CONFIG`, for starting it again does not help.
+const DISMISSED: u8 = 78;
 
 /// Who the node is and where it is reached.
 pub(crate) struct Place {
@@ -122,10 +126,24 @@ impl Inside {
         leads.or_else(|| self.heard().borrow().at)
     }
 
-    /// A leader with a quorum was heard of within twice the longest election timeout.
+    /// A leader with a quorum was heard of within twice the longest election timeout, and this node
+    /// has applied what was committed then.
     pub(crate) fn is_connected(&self) -> bool {
-        let patience = self.timing.election_max * 2;
-        self.contact().is_some_and(|at| at.elapsed() < patience)
+        let keeps_up = |coordinator: &Coordinator| coordinator.keeps_up(self.progress().applied);
+        self.leadership().leading || self.coordinator.get().is_some_and(keeps_up)
+    }
+
+    /// How far the log has come here.
+    pub(crate) fn progress(&self) -> Progress {
+        let Some(raft) = self.raft.get() else {
+            return Progress::default();
+        };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Progress {
+            applied: index(metrics.last_applied),
+            committed: index(metrics.cluster_committed.max(metrics.local_committed)),
+        }
     }
 
     /// What the leader says.
@@ -135,6 +153,26 @@ impl Inside {
             // before the first moment of its life nothing was heard
             None => watch::channel(Arc::default()).1,
         }
+    }
+
+    /// Another member said no. One that says that this node is no member any more ends it: what it
+    /// knows grows old, and nothing will ever tell it.
+    pub(crate) fn heed(&self, error: &Error) {
+        match error {
+            Error::Refused(Refused::NotMember { name })
+                if *name == *self.identity.node.as_str() =>
+            {
+                self.dismissed();
+            }
+            _ => {}
+        }
+    }
+
+    /// This node was taken out of the cluster.
+    pub(crate) fn dismissed(&self) {
+        let reason = "this node was removed from the cluster: start it with an empty data directory \
+                      to join again";
+        self.fail(DISMISSED, reason.to_owned());
     }
 
     /// Ends the node; the first reason stands.
@@ -155,11 +193,10 @@ impl Inside {
             .raft
             .get()
             .map(|raft| raft.metrics().borrow_watched().clone());
-        let (voters, applied, committed) = metrics.map_or_else(Default::default, |metrics| {
-            let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-            let committed = metrics.cluster_committed.max(metrics.local_committed);
-            (voters, index(metrics.last_applied), index(committed))
+        let voters = metrics.map_or_else(BTreeSet::new, |metrics| {
+            metrics.membership_config.voter_ids().collect()
         });
+        let progress = self.progress();
         let leader = leadership.leader.as_ref().map(|(member, _)| *member);
         let alive = self.alive(leader);
         let nodes = state.members().values().map(|record| Member {
@@ -182,8 +219,8 @@ impl Inside {
             leader: leadership.leader.map(|(_, peer)| peer.name),
             term: leadership.term,
             revision: state.revision(),
-            applied,
-            committed,
+            applied: progress.applied,
+            committed: progress.committed,
             connected: self.is_connected(),
             leader_contact_ms: contact.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
             nodes: nodes.collect(),

@@ -29,8 +29,11 @@ pub struct Report {
     pub demand: BTreeMap<LimitId, Demand>,
     /// Counters since the node started, for the cluster's figures: requests, tokens, cents, hits.
     pub usage: BTreeMap<String, u64>,
-    /// It drains: it wants no probes and no shares.
+    /// It drains: it wants no probes, and of the limits only what it still needs.
     pub draining: bool,
+    /// What is left on its disk in MiB, if that is too little for changes. Filled in with boot and
+    /// sequence.
+    pub full: Option<u64>,
     /// What it goes by, for a leader that did not lend it. Filled in with boot and sequence.
     pub held: BTreeMap<LimitId, Held>,
 }
@@ -113,6 +116,8 @@ pub struct Directive {
     pub leader: MemberId,
     /// The latest report it answers.
     pub sequence: u64,
+    /// The last entry the leader knows to be committed: a node that hears of it should have it soon.
+    pub committed: u64,
     /// The node's shares, all of them.
     pub shares: BTreeMap<LimitId, Share>,
     /// Figures of the whole cluster.

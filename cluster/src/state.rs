@@ -209,6 +209,12 @@ impl State {
         &self.members
     }
 
+    /// It was a member and is none any more: its number is below the highest given, and has no
+    /// record.
+    pub fn is_retired(&self, member: MemberId) -> bool {
+        member <= self.meta.last_member && !self.members.contains_key(&member)
+    }
+
     /// The cache epoch of a scope; 0 when it never grew.
     pub fn cache_epoch(&self, scope: &str) -> u64 {
         self.epochs.get(scope).copied().unwrap_or(0)

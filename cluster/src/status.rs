@@ -23,7 +23,8 @@ pub struct Status {
     pub applied: u64,
     /// The last entry known to be committed.
     pub committed: u64,
-    /// A leader with a quorum has been heard of lately: writes can be made.
+    /// A leader with a quorum has been heard of lately, and this node has what was agreed until
+    /// then: writes can be made, and nothing old is gone by.
     pub connected: bool,
     /// Milliseconds since that leader was last heard of; 0 on itself.
     pub leader_contact_ms: Option<u64>,

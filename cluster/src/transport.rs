@@ -103,6 +103,8 @@ pub(crate) trait Seat: Send + Sync + 'static {
     fn leader(&self) -> Option<(MemberId, Peer)>;
     /// The name of a member, if this node knows it.
     fn name_of(&self, member: MemberId) -> Option<NodeId>;
+    /// It was a member and is none any more.
+    fn has_retired(&self, member: MemberId) -> bool;
     /// A fresh file for an incoming snapshot.
     fn receiving(&self) -> io::Result<PathBuf>;
     /// Agrees on a command, if this node leads; [`Error::NoQuorum`] if not.

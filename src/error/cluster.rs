@@ -76,7 +76,7 @@ mod tests {
         let wanted = |wanted| E::Behind { wanted, newest: 1 };
         let full = E::DiskFull {
             free_mib: 1,
-            place: "leader",
+            place: "n1".to_owned(),
         };
         let stale = |expected| Rejected::Stale {
             expected,

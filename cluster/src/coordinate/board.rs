@@ -1,5 +1,6 @@
 //! What the parts of a coordinator share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::Leadership;
+use super::contact::Contact;
 use super::outbox::Outbox;
 use super::server::Streams;
 use crate::handle::Heard;
@@ -31,15 +33,19 @@ pub(super) struct Board {
     pub(super) leading: watch::Receiver<Leadership>,
     /// There is something new to send.
     pub(super) wake: Notify,
+    /// Nodes without room on their disks, as this leader was told.
+    pub(super) full: Mutex<BTreeMap<MemberId, u64>>,
+    /// Whether what is agreed arrives here too.
+    pub(super) contact: Mutex<Contact>,
     outbox: Mutex<Outbox>,
     start: Instant,
 }
 
 impl Board {
     pub(super) fn new(
-        me: MemberId,
-        boot: BootId,
+        (me, boot): (MemberId, BootId),
         leading: watch::Receiver<Leadership>,
+        patience: Duration,
     ) -> (Arc<Self>, mpsc::Receiver<Told>) {
         let (inbox, told) = mpsc::channel(MAX_WAITING);
         let board = Board {
@@ -49,6 +55,8 @@ impl Board {
             inbox,
             leading,
             wake: Notify::new(),
+            full: Mutex::default(),
+            contact: Mutex::new(Contact::new(patience)),
             outbox: Mutex::new(Outbox::new(boot)),
             start: Instant::now(),
         };
@@ -84,18 +92,24 @@ impl Board {
         self.instant(self.outbox.lock().due())
     }
 
-    pub(super) fn next_report(&self) -> Report {
-        self.outbox.lock().next(self.now())
+    /// The report to send now, with what is left on the disk if that is too little.
+    pub(super) fn next_report(&self, full: Option<u64>) -> Report {
+        let report = self.outbox.lock().next(self.now());
+        Report { full, ..report }
     }
 
-    /// Publishes what a leader says, unless it is of an earlier term than one heard of.
-    pub(super) fn hear(&self, mut directive: Directive) {
+    /// Publishes what a leader says, unless it is of an earlier term than one heard of. So much is
+    /// applied here.
+    pub(super) fn hear(&self, mut directive: Directive, applied: u64) {
         let newest = self.heard.borrow().directive.term;
         if directive.term < newest.max(self.leading.borrow().term) {
             return;
         }
         self.outbox.lock().take(&mut directive, self.now());
-        let at = Some(Instant::now());
+        let now = Instant::now();
+        let committed = directive.committed;
+        self.contact.lock().hear(committed, applied, now);
+        let at = Some(now);
         self.heard.send_replace(Arc::new(Heard { directive, at }));
     }
 }

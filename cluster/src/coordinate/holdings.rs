@@ -1,7 +1,7 @@
 //! What this node was lent: what of it is still valid, and what was spent of the rates lately. It
 //! goes into each report, so that a new leader knows what the last one lent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::policy::{LimitId, LimitKind};
@@ -69,6 +69,7 @@ impl Holdings {
 
     /// A report is about to go: says in it what the node holds.
     pub(super) fn fill(&mut self, report: &mut Report, now: Duration) {
+        let served: BTreeSet<_> = report.demand.keys().cloned().collect();
         for (id, demand) in &report.demand {
             self.limits
                 .entry(id.clone())
@@ -81,8 +82,8 @@ impl Holdings {
             }
             report.held.insert(id.clone(), holding.held(now));
         }
-        let idle = |_: &LimitId, holding: &mut Holding| !holding.is_idle(now);
-        self.limits.retain(idle);
+        self.limits
+            .retain(|id, holding| served.contains(id) || !holding.is_over(now));
         if self.sent.len() == MAX_SENT {
             self.sent.pop_front();
         }
@@ -149,8 +150,9 @@ impl Holding {
         Held { amount, lately }
     }
 
-    fn is_idle(&self, now: Duration) -> bool {
+    /// Nothing of it counts any more, once the node does not speak of it: its model is gone.
+    fn is_over(&self, now: Duration) -> bool {
         let valid = self.shares.iter().any(|lent| lent.ends > now);
-        !valid && self.spent.is_empty() && self.demand.used == 0 && self.demand.wanted == 0
+        !valid && self.spent.is_empty()
     }
 }

@@ -184,6 +184,13 @@ impl Judge {
         node.map_or(0, |node| node.latest.sequence())
     }
 
+    /// Nodes alive that told of a full disk, and what is left on it in MiB.
+    pub fn full(&self, now: Duration) -> BTreeMap<MemberId, u64> {
+        let live = self.nodes.iter().filter(|(_, node)| node.is_live(now));
+        live.filter_map(|(member, node)| Some((*member, node.report.full?)))
+            .collect()
+    }
+
     /// Sums over the nodes alive.
     pub fn figures(&self, now: Duration) -> Figures {
         let mut figures = Figures::default();
@@ -258,7 +265,10 @@ impl Judge {
         }
         let course = self.courses.get(target);
         let free = course.is_none_or(|course| course.is_free(epoch, at_once, now));
-        if !free || wanted.capped && self.is_last(target, records, policy) || !self.pace.take(now) {
+        if !free
+            || wanted.capped && self.is_last(target, records, policy, now)
+            || !self.pace.take(now)
+        {
             return false;
         }
         let live = self.probers(now);
@@ -276,6 +286,7 @@ impl Judge {
         target: &TargetId,
         records: &BTreeMap<TargetId, BreakerRecord>,
         policy: &Policy,
+        now: Duration,
     ) -> bool {
         let healthy = |other: &TargetId| {
             let agreed = records.get(other).is_none_or(|record| match record.mode {
@@ -283,7 +294,11 @@ impl Judge {
                 Mode::ForceOpen => false,
                 Mode::ForceClosed => true,
             });
-            agreed && !self.courses.get(other).is_some_and(Course::is_opening)
+            agreed
+                && !self
+                    .courses
+                    .get(other)
+                    .is_some_and(|course| course.is_opening(now))
         };
         let groups = policy.groups.iter();
         let mut with_it = groups.filter(|group| group.contains(target));

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::board::{Board, Told};
 use super::{Judge, Leadership, Lender, Propose};
-use crate::command::{BreakerChange, BreakerStep, Change, Outcome};
+use crate::command::{BreakerChange, BreakerStep, Change, Done, Outcome};
 use crate::error::Error;
 use crate::identity::MemberId;
 use crate::policy::Policy;
@@ -90,11 +90,12 @@ impl Leader {
                     self.see();
                 }
                 Some(done) = self.proposals.join_next() => self.settle(done.unwrap_or_default()),
+                // before the reports: a flood of them holds up no beat
+                _ = ticks.tick() => self.tick(),
                 told = inbox.recv() => match told {
                     Some(told) => self.hear(told),
                     None => return,
                 },
-                _ = ticks.tick() => self.tick(),
             }
         }
     }
@@ -107,8 +108,13 @@ impl Leader {
             let now = self.board.now();
             let prior = self.board.heard.borrow().directive.figures.spent.clone();
             self.judge.begin(now);
-            self.lender.begin(self.leadership.term, prior, now);
-            self.figures = Figures::default();
+            self.lender.begin(self.leadership.term, prior.clone(), now);
+            // until the first beat what the last leader knew: nothing, told on, would be forgotten
+            self.figures = Figures {
+                spent: prior,
+                ..Figures::default()
+            };
+            self.board.full.lock().clear();
         }
         if !self.leadership.leading {
             self.board.streams.lock().end();
@@ -120,10 +126,19 @@ impl Leader {
         let now = self.board.now();
         let state = Arc::clone(&self.states.borrow_and_update());
         self.judge.see(state.breakers(), now);
+        self.board
+            .streams
+            .lock()
+            .retain(|member| !state.is_retired(member));
     }
 
     fn hear(&mut self, (from, report): Told) {
         if !self.leadership.leading {
+            return;
+        }
+        if self.states.borrow().is_retired(from) {
+            // what it is lent ends by its silence
+            self.board.streams.lock().retain(|member| member != from);
             return;
         }
         let (report, now) = (Arc::new(report), self.board.now());
@@ -142,6 +157,7 @@ impl Leader {
         }
         let now = self.board.now();
         self.decide(now);
+        *self.board.full.lock() = self.judge.full(now);
         let beat = now.saturating_sub(self.beat) >= BEAT;
         if !beat && !self.news {
             return;
@@ -171,16 +187,13 @@ impl Leader {
         if changes.is_empty() {
             return;
         }
-        for change in &changes {
-            tell(change);
-        }
         let propose = Arc::clone(&self.propose);
         self.proposals.spawn(async move {
             let targets = changes.iter().map(|change| TargetId(change.target.clone()));
             let targets = targets.collect();
-            let proposed = propose.propose(Change::Breakers(changes), LEADER);
+            let proposed = propose.propose(Change::Breakers(changes.clone()), LEADER);
             let outcome = timeout(PATIENCE, proposed).await;
-            tell_outcome(&outcome.unwrap_or(Err(Error::Timeout)));
+            tell_outcome(&changes, outcome.unwrap_or(Err(Error::Timeout)));
             targets
         });
     }
@@ -192,15 +205,17 @@ impl Leader {
     }
 
     fn say(&self, member: MemberId) {
+        let progress = self.propose.progress();
         let directive = Directive {
             term: self.leadership.term,
             leader: self.board.me,
             sequence: self.judge.heard(member),
+            committed: progress.committed,
             shares: self.lender.shares(member),
             figures: self.figures.clone(),
         };
         if member == self.board.me {
-            self.board.hear(directive);
+            self.board.hear(directive, progress.applied);
         } else {
             self.board.streams.lock().say(member, directive);
         }
@@ -227,12 +242,24 @@ fn tell(change: &BreakerChange) {
     }
 }
 
-fn tell_outcome(outcome: &Result<Outcome, Error>) {
+/// What became of them. Told once it is agreed: before that nothing has happened.
+fn tell_outcome(changes: &[BreakerChange], outcome: Result<Outcome, Error>) {
     match outcome {
-        Ok(Outcome::Done(_)) => {}
-        Ok(Outcome::Rejected(rejected)) => {
-            tracing::warn!(reason = %rejected, "breakers' transitions refused");
+        Ok(Outcome::Done(Done::Several { outcomes })) => {
+            for (change, outcome) in changes.iter().zip(outcomes) {
+                match outcome {
+                    Outcome::Done(_) => tell(change),
+                    Outcome::Rejected(reason) => {
+                        let target = &change.target;
+                        tracing::warn!(target, %reason, "a breaker's transition is refused");
+                    }
+                }
+            }
         }
-        Err(error) => tracing::debug!(error = %error, "breakers' transitions not agreed"),
+        Ok(Outcome::Done(_)) => {}
+        Ok(Outcome::Rejected(reason)) => {
+            tracing::warn!(%reason, "breakers' transitions are refused");
+        }
+        Err(error) => tracing::warn!(%error, "breakers' transitions are not agreed"),
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::board::Board;
-use super::{Leadership, Link};
+use super::{Leadership, Link, Propose};
 use crate::error::Error;
 use crate::pulse::{Directive, Report};
 use crate::raft::Peer;
@@ -27,15 +27,15 @@ const MAX_UNSENT: usize = 2;
 pub(super) async fn run(
     board: Arc<Board>,
     mut leading: watch::Receiver<Leadership>,
-    link: Arc<dyn Link>,
+    (home, link): (Arc<dyn Propose>, Arc<dyn Link>),
 ) {
     loop {
         let leadership = leading.borrow_and_update().clone();
         let follow = async {
             match &leadership.leader {
-                _ if leadership.leading => tell_myself(&board).await,
+                _ if leadership.leading => tell_myself(&board, &*home).await,
                 Some((member, peer)) if *member != board.me => {
-                    follow(&board, peer, &*link).await;
+                    follow(&board, peer, (&*home, &*link)).await;
                 }
                 Some(_) | None => std::future::pending().await,
             }
@@ -50,11 +50,11 @@ pub(super) async fn run(
 }
 
 /// This node leads: its reports go to its own leader part.
-async fn tell_myself(board: &Board) {
+async fn tell_myself(board: &Board, home: &dyn Propose) {
     board.begin_stream();
     loop {
         wait_for_report(board).await;
-        let report = board.next_report();
+        let report = board.next_report(home.full());
         if board.inbox.send((board.me, report)).await.is_err() {
             return;
         }
@@ -62,51 +62,57 @@ async fn tell_myself(board: &Board) {
 }
 
 /// Another node leads: one exchange after the other.
-async fn follow(board: &Board, peer: &Peer, link: &dyn Link) {
+async fn follow(board: &Board, peer: &Peer, ways: (&dyn Propose, &dyn Link)) {
     loop {
-        if let Err(error) = exchange(board, peer, link).await {
+        if let Err(error) = exchange(board, peer, ways).await {
             tracing::debug!(leader = %peer, error = %error, "no exchange with the leader");
+            ways.0.heed(&error);
         }
         sleep(BACK_OFF).await;
     }
 }
 
 /// One exchange, until it ends.
-async fn exchange(board: &Board, peer: &Peer, link: &dyn Link) -> Result<(), Error> {
+async fn exchange(
+    board: &Board,
+    peer: &Peer,
+    (home, link): (&dyn Propose, &dyn Link),
+) -> Result<(), Error> {
     let (reports, waiting) = mpsc::channel(MAX_UNSENT);
     let waiting = ReceiverStream::new(waiting).boxed();
     // the first report goes with the call: some transports answer only once there is one
     board.begin_stream();
-    let _ = reports.try_send(board.next_report());
+    let _ = reports.try_send(board.next_report(home.full()));
     let opened = timeout(SILENCE, link.exchange(peer, waiting)).await;
     let mut directives = opened.map_err(|_| Error::Timeout)??;
     tokio::select! {
-        end = listen(board, &mut directives) => end,
-        () = send(board, &reports) => Ok(()),
+        end = listen(board, home, &mut directives) => end,
+        () = send(board, home, &reports) => Ok(()),
     }
 }
 
 async fn listen(
     board: &Board,
+    home: &dyn Propose,
     directives: &mut BoxStream<'static, Result<Directive, Error>>,
 ) -> Result<(), Error> {
     loop {
         let next = timeout(SILENCE, directives.next()).await;
         match next.map_err(|_| Error::Timeout)? {
-            Some(directive) => board.hear(directive?),
+            Some(directive) => board.hear(directive?, home.progress().applied),
             None => return Ok(()),
         }
     }
 }
 
 /// Sends what is due until nobody takes it any more.
-async fn send(board: &Board, reports: &mpsc::Sender<Report>) {
+async fn send(board: &Board, home: &dyn Propose, reports: &mpsc::Sender<Report>) {
     loop {
         wait_for_report(board).await;
         let Ok(place) = reports.reserve().await else {
             return;
         };
-        place.send(board.next_report());
+        place.send(board.next_report(home.full()));
     }
 }
 

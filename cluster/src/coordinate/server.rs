@@ -15,9 +15,8 @@ use super::board::Board;
 use crate::error::Error;
 use crate::identity::MemberId;
 use crate::pulse::{Directive, Report};
+use crate::state::MAX_MEMBERS;
 
-/// Most nodes that are connected: five voters and as many learners as anybody would run.
-const MAX_STREAMS: usize = 64;
 /// What a node that was sent to the wrong place is told to wait.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -63,6 +62,11 @@ impl Streams {
         self.by_member.clear();
     }
 
+    /// Ends those of other members.
+    pub(super) fn retain(&mut self, stays: impl Fn(MemberId) -> bool) {
+        self.by_member.retain(|member, _| stays(*member));
+    }
+
     fn remove(&mut self, member: MemberId, id: u64) {
         if self
             .by_member
@@ -90,7 +94,7 @@ pub(super) fn accept(
         });
     }
     let known = streams.by_member.contains_key(&from);
-    if !known && streams.by_member.len() >= MAX_STREAMS {
+    if !known && streams.by_member.len() >= MAX_MEMBERS {
         return Err(Error::Busy);
     }
     streams.opened += 1;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Coordinator, Leadership, Link, Propose, Surroundings};
+use super::{Coordinator, Leadership, Link, Progress, Propose, Surroundings};
 use crate::command::{BreakerChange, Change, Command, Outcome, RequestId};
 use crate::error::Error;
 use crate::handle::Heard;
@@ -31,6 +31,8 @@ struct Agreed {
     state: Mutex<(State, u64)>,
     states: watch::Sender<Arc<State>>,
     proposed: mpsc::UnboundedSender<Vec<BreakerChange>>,
+    /// What all nodes have left on their disks, if it is too little.
+    full: Mutex<Option<u64>>,
 }
 
 impl Agreed {
@@ -58,6 +60,20 @@ impl Propose for Agreed {
         }
         Ok(self.apply(change))
     }
+
+    fn full(&self) -> Option<u64> {
+        *self.full.lock()
+    }
+
+    fn progress(&self) -> Progress {
+        let committed = self.state.lock().1;
+        Progress {
+            applied: committed,
+            committed,
+        }
+    }
+
+    fn heed(&self, _: &Error) {}
 }
 
 /// Reaches the nodes of the net by name, unless it is cut.
@@ -116,6 +132,7 @@ impl Net {
             state: Mutex::default(),
             states: watch::Sender::default(),
             proposed,
+            full: Mutex::default(),
         });
         agreed.apply(Change::Begin {
             cluster: "test".to_owned(),

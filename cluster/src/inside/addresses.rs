@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::Inside;
 use crate::clock::unix_ms;
 use crate::command::{Change, Command, LEVEL, RequestId};
-use crate::error::{Error, Refused};
+use crate::error::Error;
 use crate::handle::Author;
 use crate::raft::Peer;
 use crate::state::State;
@@ -28,6 +28,9 @@ pub(crate) async fn keep_addresses(inside: Arc<Inside>) {
     loop {
         let state = Arc::clone(&states.borrow_and_update());
         inside.lines.addresses(book(&state));
+        if state.is_retired(inside.me()) {
+            return inside.dismissed();
+        }
         if outdated(&inside, &state) {
             if let Err(error) = tell(&inside, &state).await {
                 tracing::debug!(%error, "the others do not know this node's address yet");
@@ -82,11 +85,8 @@ pub(crate) async fn look_for_others(inside: Arc<Inside>) {
             continue;
         }
         for peer in others(&inside, &inside.state()) {
-            if let Err(Error::Refused(Refused::NotMember { .. })) =
-                inside.peers.read_index(&peer, ASK).await
-            {
-                inside.dismissed();
-                return;
+            if let Err(error) = inside.peers.read_index(&peer, ASK).await {
+                inside.heed(&error);
             }
         }
     }

@@ -11,21 +11,7 @@ const HANDOVER: Duration = Duration::from_secs(2);
 /// How long consensus may take to stop.
 const STOP: Duration = Duration::from_secs(5);
 
-/// The node was taken out of its cluster (EX_CONFIG): starting it again does not help.
-const DISMISSED: u8 = 78;
-
 impl Inside {
-    /// Another member said that this one is no member any more.
-    pub(crate) fn dismissed(&self) {
-        let node = &self.identity.node;
-        self.fail(
-            DISMISSED,
-            format!(
-                "{node} was removed from its cluster; to join again it needs an empty data directory"
-            ),
-        );
-    }
-
     /// See [`crate::Handle::drain`].
     pub(crate) async fn drain(&self) {
         if let Some(coordinator) = self.coordinator.get() {

@@ -1,5 +1,6 @@
 //! From a change somebody wants to a change everybody has.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, RaftError};
@@ -11,6 +12,7 @@ use crate::clock::unix_ms;
 use crate::command::{Change, Command, Done, Outcome, Rejected, encode};
 use crate::error::{Error, Refused};
 use crate::handle::Author;
+use crate::identity::MemberId;
 use crate::transport::Proposed;
 
 /// How long a leader that says nothing may stay silent before a change sent to it counts as lost.
@@ -86,10 +88,11 @@ impl Inside {
                 None => Err(no_quorum(false)),
             }
         };
-        tokio::select! {
+        let settled = tokio::select! {
             settled = timeout_at(deadline, attempt) => settled.unwrap_or(Err(Error::Timeout)),
             () = self.silence() => Err(no_quorum(true)),
-        }
+        };
+        settled.inspect_err(|error| self.heed(error))
     }
 
     /// Resolves when nobody with a quorum has been heard of for a while.
@@ -104,10 +107,44 @@ impl Inside {
         }
     }
 
-    /// Puts a command in the log; only a leader can.
+    /// Puts somebody's command in the log, if this node and every voter in reach has room for it;
+    /// only a leader can. A follower that finds none could not go on.
     pub(crate) async fn append(&self, command: Command) -> Result<Proposed, Error> {
-        let command = self.fit(command)?;
         self.has_room()?;
+        if let Some((member, free_mib)) = self.full_voter() {
+            return Err(self.disk_full(member, free_mib));
+        }
+        self.write(command).await
+    }
+
+    /// A voter that told this leader of too little room.
+    fn full_voter(&self) -> Option<(MemberId, u64)> {
+        let full = self.coordinator.get()?.full();
+        let voters: BTreeSet<u64> = self.raft.get()?.voter_ids().collect();
+        full.into_iter()
+            .find(|(member, _)| voters.contains(&member.0))
+    }
+
+    /// Refuses when this disk is so full that what is left is for what has to go on.
+    pub(super) fn has_room(&self) -> Result<(), Error> {
+        let room = self.store.room();
+        if room.full {
+            return Err(self.disk_full(self.me(), room.free_mib));
+        }
+        Ok(())
+    }
+
+    fn disk_full(&self, member: MemberId, free_mib: u64) -> Error {
+        let state = self.state();
+        let record = state.members().get(&member);
+        let place = record.map_or_else(|| member.to_string(), |record| record.name.to_string());
+        Error::DiskFull { free_mib, place }
+    }
+
+    /// Puts a command in the log, however little room there is: for the leader's own, which are
+    /// small and few and protect upstreams. The reserve is for them.
+    pub(crate) async fn write(&self, command: Command) -> Result<Proposed, Error> {
+        let command = self.fit(command)?;
         let raft = self.raft.get().ok_or(Error::Stopped)?;
         let written = raft.client_write(command).await;
         match written {
@@ -122,18 +159,6 @@ impl Inside {
             // it was in the log perhaps, before consensus stopped here
             Err(RaftError::Fatal(_)) => Err(no_quorum(true)),
         }
-    }
-
-    /// Refuses when the disk is so full that what is left is for what has to go on.
-    pub(super) fn has_room(&self) -> Result<(), Error> {
-        let room = self.store.room();
-        if room.full {
-            return Err(Error::DiskFull {
-                free_mib: room.free_mib,
-                place: "leader",
-            });
-        }
-        Ok(())
     }
 
     /// What may stand in the log: understood by every member, small enough to be sent on, and made

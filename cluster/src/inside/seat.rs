@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 
 use super::Inside;
 use crate::command::{Change, Command, Outcome, RequestId};
-use crate::coordinate::{Link, Propose};
+use crate::coordinate::{Link, Progress, Propose};
 use crate::error::Error;
 use crate::handle::{Consistency, Order};
 use crate::identity::{ClusterId, MemberId, NodeId};
@@ -43,6 +43,10 @@ impl Seat for Inside {
         let state = self.state();
         let record = state.members().get(&member);
         record.map(|record| record.name.clone())
+    }
+
+    fn has_retired(&self, member: MemberId) -> bool {
+        self.state().is_retired(member)
     }
 
     fn receiving(&self) -> io::Result<PathBuf> {
@@ -87,7 +91,7 @@ impl Link for Peers {
     }
 }
 
-/// What the leader's judge proposes goes straight into the log.
+/// What the coordinator asks: what the leader's judge proposes goes straight into the log.
 #[tonic::async_trait]
 impl Propose for Inside {
     async fn propose(&self, change: Change, by: &str) -> Result<Outcome, Error> {
@@ -97,6 +101,19 @@ impl Propose for Inside {
             by: by.to_owned(),
             change,
         };
-        self.append(command).await.map(|proposed| proposed.outcome)
+        self.write(command).await.map(|proposed| proposed.outcome)
+    }
+
+    fn full(&self) -> Option<u64> {
+        let room = self.store.room();
+        room.full.then_some(room.free_mib)
+    }
+
+    fn progress(&self) -> Progress {
+        Inside::progress(self)
+    }
+
+    fn heed(&self, error: &Error) {
+        Inside::heed(self, error);
     }
 }

@@ -183,6 +183,37 @@ async fn three_nodes_agree_and_outlive_their_leader() {
         .await
         .unwrap();
     eventually("n3 is forgotten", || n2.status().nodes.len() == 2).await;
+    // it was away when that was agreed on
+    let n3 = node("n3", dirs[2].path(), &[&seed]).await.unwrap();
+    let failure = tokio::time::timeout(PATIENCE, n3.failed()).await.unwrap();
+    assert_eq!(failure.code, 78, "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_removed_ends_and_is_not_heard_any_more() {
+    let dirs = [(); 3].map(|()| TempDir::new().unwrap());
+    let n1 = node("n1", dirs[0].path(), &[]).await.unwrap();
+    let seed = address(&n1);
+    let n2 = node("n2", dirs[1].path(), &[&seed]).await.unwrap();
+    let n3 = node("n3", dirs[2].path(), &[&seed]).await.unwrap();
+    eventually("all are in contact", || {
+        let alive = |node: &Handle| node.status().nodes.iter().filter(|one| one.alive).count();
+        [&n1, &n2, &n3].iter().all(|node| alive(node) == 3)
+    })
+    .await;
+    n1.order(Order::Remove(n3.node().clone()), PATIENCE)
+        .await
+        .unwrap();
+    let failure = tokio::time::timeout(PATIENCE, n3.failed()).await.unwrap();
+    assert_eq!(failure.code, 78, "{failure:?}");
+    assert!(failure.reason.contains("was removed"), "{failure:?}");
+    let refused = put(&n3, "{}").await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Refused(Refused::NotMember { name }) if name == "n3"),
+        "{refused}"
+    );
+    eventually("n3 is out of contact", || !n3.is_connected()).await;
+    put(&n2, "{}").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

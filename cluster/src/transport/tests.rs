@@ -246,6 +246,10 @@ impl Seat for Chair {
             .then(|| node(&format!("n{member}")))
     }
 
+    fn has_retired(&self, _: MemberId) -> bool {
+        false
+    }
+
     fn receiving(&self) -> io::Result<PathBuf> {
         Ok(self.dir.path().join("incoming"))
     }

@@ -42,6 +42,7 @@ impl From<Report> for v1::Report {
             demand: report.demand.into_iter().map(demand_out).collect(),
             usage: report.usage,
             draining: report.draining,
+            full: report.full,
             held: report.held.into_iter().map(held_out).collect(),
         }
     }
@@ -58,6 +59,7 @@ impl TryFrom<v1::Report> for Report {
             demand: keyed(report.demand, demand_in, "demand", MAX_LIMITS)?,
             usage: counters(report.usage, "usage")?,
             draining: report.draining,
+            full: report.full,
             held: keyed(report.held, held_in, "held", MAX_LIMITS)?,
         })
     }
@@ -208,6 +210,7 @@ impl From<Directive> for v1::Directive {
             term: directive.term,
             leader: directive.leader.0,
             sequence: directive.sequence,
+            committed: directive.committed,
             shares: directive.shares.into_iter().map(share_out).collect(),
             figures: Some(directive.figures.into()),
         }
@@ -223,6 +226,7 @@ impl TryFrom<v1::Directive> for Directive {
             term: directive.term,
             leader: MemberId(directive.leader),
             sequence: directive.sequence,
+            committed: directive.committed,
             shares: keyed(directive.shares, share_in, "shares", MAX_LIMITS)?,
             figures: figures.try_into()?,
         })

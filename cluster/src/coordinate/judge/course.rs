@@ -14,6 +14,9 @@ const FLAPPING_OPENS: usize = 5;
 /// See [`FLAPPING_OPENS`].
 const FLAPPING_TIME: Duration = Duration::from_secs(600);
 
+/// A proposal nobody heard of any more after twice the time it may take: whoever made it is gone.
+const LOST: Duration = Duration::from_secs(10);
+
 /// A transition that was proposed.
 #[derive(Clone, Copy, Debug)]
 struct Proposed {
@@ -22,6 +25,12 @@ struct Proposed {
     opens: bool,
     by_health: bool,
     waiting: bool,
+}
+
+impl Proposed {
+    fn is_waiting(&self, now: Duration) -> bool {
+        self.waiting && now.saturating_sub(self.at) < LOST
+    }
 }
 
 /// See the module.
@@ -86,8 +95,8 @@ impl Course {
     /// before, only from another try of its own.
     pub(super) fn is_free(&self, epoch: u64, at_once: bool, now: Duration) -> bool {
         let proposed = self.proposed.filter(|proposed| proposed.epoch == epoch);
-        let waits = proposed
-            .is_some_and(|proposed| proposed.waiting || now.saturating_sub(proposed.at) < SPACING);
+        let waits =
+            proposed.is_some_and(|one| one.is_waiting(now) || now.saturating_sub(one.at) < SPACING);
         let fresh = self.epoch > 0 && self.age(now) < SPACING;
         !waits && (at_once || !fresh)
     }
@@ -111,15 +120,16 @@ impl Course {
     }
 
     /// It is about to open.
-    pub(super) fn is_opening(&self) -> bool {
+    pub(super) fn is_opening(&self, now: Duration) -> bool {
         self.proposed
-            .is_some_and(|proposed| proposed.opens && proposed.waiting)
+            .is_some_and(|proposed| proposed.opens && proposed.is_waiting(now))
     }
 
     /// Nothing worth keeping once its record is gone.
     pub(super) fn is_idle(&self, now: Duration) -> bool {
-        let quiet =
-            |proposed: &Proposed| !proposed.waiting && now.saturating_sub(proposed.at) >= SPACING;
+        let quiet = |proposed: &Proposed| {
+            !proposed.is_waiting(now) && now.saturating_sub(proposed.at) >= SPACING
+        };
         self.proposed.as_ref().is_none_or(quiet)
     }
 

@@ -14,6 +14,7 @@ const MAX_PENDING: usize = 16;
 pub(super) struct Part {
     pub(super) boot: BootId,
     pub(super) demand: Demand,
+    /// It leaves: it gets what it wants and nothing in advance.
     pub(super) draining: bool,
     /// What the last leader lent it, until it takes over a share of this one's. What a node uses
     /// on its own before it hears of any leader is beyond the limit, as the bound says.

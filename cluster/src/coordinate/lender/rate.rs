@@ -16,12 +16,10 @@ pub(super) fn lend(table: &mut Table, turn: &mut Turn<'_>) {
     let floor = (turn.even() / MINUTE).max(1);
     // where others want more than there is, an idle node keeps nothing
     let floor = if table.scarce { 0 } else { floor };
+    // one that drains still serves what has reached it, and wants nothing beyond that
     let desired = |part: &Part| {
-        if part.draining {
-            0
-        } else {
-            part.demand.wanted.max(floor)
-        }
+        let floor = if part.draining { 0 } else { floor };
+        part.demand.wanted.max(floor)
     };
     for (member, part) in &mut table.parts {
         let unused = part.amount().saturating_sub(part.demand.used);

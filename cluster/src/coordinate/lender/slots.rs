@@ -1,23 +1,17 @@
 //! Attempts that may run at once.
 
 use super::part::Part;
-use super::split;
+use super::split::{self, Want};
 use super::table::{Table, Turn};
 
 /// Gives each node its slots: cuts first, and lends only what nobody can be using any more.
 pub(super) fn lend(table: &mut Table, turn: &mut Turn<'_>) {
-    let asking: Vec<_> = table.parts.values().filter(|part| !part.draining).collect();
-    let wanted: Vec<_> = asking
-        .iter()
-        .map(|part| part.demand.wanted.max(part.demand.used))
-        .collect();
-    let mut targets = split::slots(turn.limit, &wanted, turn.now.as_secs()).into_iter();
-    let targets: Vec<u64> = table
-        .parts
-        .values()
-        .map(|part| if part.draining { None } else { targets.next() })
-        .map(Option::unwrap_or_default)
-        .collect();
+    let want = |part: &Part| Want {
+        slots: part.demand.wanted.max(part.demand.used),
+        stays: !part.draining,
+    };
+    let wants: Vec<_> = table.parts.values().map(want).collect();
+    let targets = split::slots(turn.limit, &wants, turn.now.as_secs());
     for (part, target) in table.parts.iter_mut().zip(&targets) {
         let (member, part) = part;
         if part.latest().is_some() && *target < part.amount() {

@@ -30,36 +30,57 @@ pub(super) fn portions(amount: u64, needs: &[u64], turn: u64) -> Vec<u64> {
 /// Of so many slots, one for each node that idles is nothing that the others miss.
 const SPARE: u64 = 8;
 
+/// What one node wants of the slots.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    /// Attempts that run or wait.
+    pub(super) slots: u64,
+    /// It stays, so it gets room for what has not come yet; one that leaves gets what it wants.
+    pub(super) stays: bool,
+}
+
 /// Slots that can run at once: one for each that wants some, more by what is wanted, and what is
-/// left evenly, to those that idle first, so that they can start at once. Of many, each that idles
-/// keeps one in any case; of few it does not: one that begins asks at once, and the others are cut.
-pub(super) fn slots(limit: u64, wanted: &[u64], turn: u64) -> Vec<u64> {
-    let mut eager: Vec<usize> = (0..wanted.len()).filter(|&n| wanted[n] > 0).collect();
-    let needy = eager.len() as u64;
-    let mut given = vec![0; wanted.len()];
+/// left evenly between those that stay, the idle ones first, so that they can start at once.
+///
+/// Of many slots, each node that idles keeps one in any case. Of few it does not: one that begins
+/// asks at once, and the others are cut.
+pub(super) fn slots(limit: u64, wants: &[Want], turn: u64) -> Vec<u64> {
+    let eager: Vec<usize> = (0..wants.len()).filter(|&n| wants[n].slots > 0).collect();
+    let idle = (0..wants.len()).filter(|&n| wants[n].slots == 0 && wants[n].stays);
+    let idle: Vec<usize> = idle.collect();
+    let (needy, idlers) = (eager.len() as u64, idle.len() as u64);
     if limit < needy {
-        // there are too few to go round: they take turns
-        let first = turn.wrapping_mul(limit) % needy;
-        eager.rotate_left(usize::try_from(first).unwrap_or(0));
-        for index in eager.into_iter().take(usize::try_from(limit).unwrap_or(0)) {
-            given[index] = 1;
-        }
-        return given;
+        return turns(limit, eager, wants.len(), turn);
     }
-    let beyond: Vec<u64> = wanted.iter().map(|need| need.saturating_sub(1)).collect();
-    let idlers = wanted.len() as u64 - needy;
     let spare = u64::from(limit >= (idlers * SPARE).max(needy + idlers));
-    let more = portions(limit - needy - idlers * spare, &beyond, 0);
-    for index in 0..wanted.len() {
-        let one = if wanted[index] > 0 { 1 } else { spare };
-        given[index] = more[index] + one;
+    let beyond = wants.iter().map(|want| want.slots.saturating_sub(1));
+    let beyond: Vec<u64> = beyond.collect();
+    let mut given = portions(limit - needy - idlers * spare, &beyond, 0);
+    for &index in &eager {
+        given[index] += 1;
+    }
+    for &index in &idle {
+        given[index] += spare;
     }
     let left = limit - given.iter().sum::<u64>();
-    let idle = (0..wanted.len()).filter(|&n| wanted[n] == 0);
-    let order: Vec<usize> = idle.chain(eager).collect();
-    let count = (order.len() as u64).max(1);
-    for (index, place) in order.into_iter().zip(0..) {
+    let staying: Vec<usize> = idle
+        .into_iter()
+        .chain(eager.into_iter().filter(|&n| wants[n].stays))
+        .collect();
+    let count = (staying.len() as u64).max(1);
+    for (index, place) in staying.into_iter().zip(0..) {
         given[index] += left / count + u64::from(place < left % count);
+    }
+    given
+}
+
+/// There are too few to go round: those that want one take turns.
+fn turns(limit: u64, mut eager: Vec<usize>, nodes: usize, turn: u64) -> Vec<u64> {
+    let first = turn.wrapping_mul(limit) % (eager.len() as u64).max(1);
+    eager.rotate_left(usize::try_from(first).unwrap_or(0));
+    let mut given = vec![0; nodes];
+    for index in eager.into_iter().take(usize::try_from(limit).unwrap_or(0)) {
+        given[index] = 1;
     }
     given
 }
@@ -69,7 +90,17 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::{portions, slots};
+    use super::{Want, portions};
+
+    /// Of nodes that stay.
+    fn slots(limit: u64, wanted: &[u64], turn: u64) -> Vec<u64> {
+        let stays = |slots: &u64| Want {
+            slots: *slots,
+            stays: true,
+        };
+        let wants: Vec<_> = wanted.iter().map(stays).collect();
+        super::slots(limit, &wants, turn)
+    }
 
     #[test]
     fn demand_comes_first_and_what_is_left_goes_to_those_that_idle() {
@@ -84,6 +115,21 @@ mod tests {
         assert_eq!(slots(10, &[3, 0, 0], 0), [5, 3, 2]);
         assert_eq!(slots(6, &[100, 1, 0], 0), [5, 1, 0]);
         assert_eq!(slots(64, &[100, 0, 0], 0), [62, 1, 1]);
+    }
+
+    #[test]
+    fn a_node_that_leaves_gets_what_it_wants_and_no_more() {
+        let leaves = |slots| Want {
+            slots,
+            stays: false,
+        };
+        let stays = |slots| Want { slots, stays: true };
+        let given = |limit, wants: &[Want]| super::slots(limit, wants, 0);
+        assert_eq!(given(10, &[leaves(0), stays(0)]), [0, 10]);
+        assert_eq!(given(10, &[leaves(4), stays(2)]), [4, 6]);
+        assert_eq!(given(10, &[leaves(9), stays(9)]), [5, 5]);
+        assert_eq!(given(1, &[leaves(0), stays(0)]), [0, 1]);
+        assert_eq!(given(1, &[leaves(2), stays(0)]), [1, 0]);
     }
 
     #[test]

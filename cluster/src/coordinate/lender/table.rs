@@ -77,6 +77,12 @@ impl Table {
         for (member, report) in live {
             self.absorb(id, *member, report, turn.now);
         }
+        if self.parts.values().all(|part| part.draining) {
+            // nobody stays for whom anything could be kept
+            self.parts
+                .values_mut()
+                .for_each(|part| part.draining = false);
+        }
         if turn.leads >= MINUTE {
             self.prior = 0;
         }

@@ -116,7 +116,7 @@ fn what_was_cut_is_lent_only_when_the_node_says_that_it_gave_it_back() {
     bank.all(&[(0, 0), (0, 0), (0, 0)]);
     bank.all(&[(0, 0), (0, 0), (0, 0)]);
     let (before, _) = bank.share(2).expect("a share");
-    assert_eq!(bank.all(&[(3, 20), (3, 3), (0, 0)]), [3, 1, 1]);
+    assert_eq!(bank.all(&[(3, 20), (3, 3), (0, 0)]), [3, 2, 0]);
     // node 2 has not taken its cut over
     let still = Demand {
         used: 3,
@@ -152,34 +152,56 @@ fn a_silent_nodes_share_returns_when_it_has_ended() {
     assert_eq!(bank.amounts(), [10, 0]);
 }
 
+fn drains(bank: &Bank, used: u64, wanted: u64) -> Report {
+    let demand = Demand {
+        used,
+        wanted,
+        taken: bank.share(2).map_or(0, |(number, _)| number),
+    };
+    Report {
+        draining: true,
+        demand: BTreeMap::from([(bank.id.clone(), demand)]),
+        ..Report::default()
+    }
+}
+
 #[test]
-fn a_draining_node_keeps_nothing_but_what_runs() {
+fn a_draining_node_gets_what_waits_there_and_nothing_in_advance() {
     let mut bank = Bank::new(LimitKind::Concurrency, 4, 2);
     bank.all(&[(0, 0), (2, 2)]);
     bank.all(&[(0, 0), (2, 2)]);
-    let drains = |bank: &Bank, used| Report {
-        draining: true,
-        demand: BTreeMap::from([(
-            bank.id.clone(),
-            Demand {
-                used,
-                wanted: 0,
-                taken: bank.share(2).map_or(0, |(number, _)| number),
-            },
-        )]),
-        ..Report::default()
-    };
-    for used in [2, 2] {
-        let report = drains(&bank, used);
+    for (used, wanted, expected) in [(2, 3, [2, 1]), (1, 2, [3, 1]), (0, 1, [3, 1])] {
+        let report = drains(&bank, used, wanted);
+        bank.hear_report(2, report);
+        bank.hear(1, 2, 9);
+        bank.round();
+        assert_eq!(bank.amounts(), expected, "{used} run, {wanted} are wanted");
+    }
+    for _ in 0..2 {
+        let report = drains(&bank, 0, 0);
         bank.hear_report(2, report);
         bank.hear(1, 2, 9);
         bank.round();
     }
-    assert_eq!(bank.amounts(), [2, 0]);
-    let report = drains(&bank, 0);
-    bank.hear_report(2, report);
-    bank.round();
     assert_eq!(bank.amounts(), [4, 0]);
+}
+
+#[test]
+fn a_node_that_drains_alone_keeps_everything() {
+    for kind in [LimitKind::Concurrency, LimitKind::Requests] {
+        let mut bank = Bank::new(kind, 60, 2);
+        bank.members = BTreeSet::from([MemberId(2)]);
+        bank.hear(2, 0, 0);
+        bank.round();
+        let (_, before) = bank.share(2).expect("a share");
+        for _ in 0..2 {
+            let report = drains(&bank, 0, 0);
+            bank.hear_report(2, report);
+            bank.round();
+            let (_, amount) = bank.share(2).expect("a share");
+            assert!(amount >= before && amount > 0, "{amount} of {before}");
+        }
+    }
 }
 
 #[test]

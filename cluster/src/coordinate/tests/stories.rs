@@ -3,7 +3,7 @@
 use super::*;
 use crate::command::BreakerStep;
 use crate::policy::{BreakerPolicy, LimitId, LimitKind};
-use crate::pulse::{Calls, Evidence};
+use crate::pulse::{Calls, Demand, Evidence};
 use crate::state::{Cause, TargetId};
 
 fn gpu() -> TargetId {
@@ -152,7 +152,7 @@ async fn an_isolated_follower_hears_nothing_until_it_is_healed() {
 }
 
 #[tokio::test]
-async fn a_draining_node_gets_no_probe_and_no_share() {
+async fn a_draining_node_gets_no_probe_and_only_the_slots_it_wants() {
     let mut net = Net::new(2);
     net.policy.send_replace(Arc::new(policy()));
     net.lead(1, 1);
@@ -164,6 +164,24 @@ async fn a_draining_node_gets_no_probe_and_no_share() {
     net.node(2).coordinator.drain();
     net.node(2).hears(|told| slots(told) == Some(0)).await;
     net.node(1).hears(|told| slots(told) == Some(9)).await;
+    let waiting = Demand {
+        wanted: 2,
+        ..Demand::default()
+    };
+    let limit = policy().limits.into_keys().next().expect("a limit");
+    let demands = |demand| Report {
+        demand: BTreeMap::from([(limit.clone(), demand)]),
+        ..Report::default()
+    };
+    net.node(2).coordinator.report(demands(waiting), true);
+    let heard = net.node(1).hears(|told| slots(told) == Some(7)).await;
+    let number = heard.directive.shares[&limit].number;
+    let taken = Demand {
+        taken: number,
+        ..Demand::default()
+    };
+    net.node(1).coordinator.report(demands(taken), true);
+    net.node(2).hears(|told| slots(told) == Some(2)).await;
     // the turn would be node 2's
     net.agreed.apply(Change::Breaker(BreakerChange {
         target: gpu().0,
@@ -192,4 +210,40 @@ async fn a_leader_that_lost_its_quorum_falls_silent() {
     net.node(2).hears_in(Duration::from_millis(100)).await;
     assert_eq!(net.node(2).hears_in(Duration::from_millis(500)).await, 0);
     assert_eq!(net.node(1).hears_in(Duration::from_millis(500)).await, 0);
+}
+
+#[tokio::test]
+async fn a_node_is_in_contact_while_it_hears_the_leader_and_has_its_log() {
+    let net = Net::new(2);
+    net.lead(1, 1);
+    let heard = net.node(2).hears(|told| told.figures.nodes == 2).await;
+    let committed = heard.directive.committed;
+    assert_eq!(committed, 2, "two members were let in");
+    let door = &net.node(2).coordinator;
+    assert!(door.keeps_up(committed));
+    assert!(!door.keeps_up(committed - 1), "it has to catch up first");
+    net.node(2).wires.cut.send_replace(true);
+    net.node(2).hears_in(door.contact * 2).await;
+    assert!(!door.keeps_up(committed), "nothing is heard any more");
+}
+
+#[tokio::test]
+async fn a_leader_knows_whose_disk_is_full() {
+    let net = Net::new(2);
+    net.lead(1, 1);
+    net.node(2).hears(|told| told.figures.nodes == 2).await;
+    assert!(net.node(1).coordinator.full().is_empty());
+    *net.agreed.full.lock() = Some(12);
+    let told = |count: u64| {
+        net.node(2).coordinator.report(served(count), true);
+        net.node(1).coordinator.full().get(&MemberId(2)).copied()
+    };
+    let known = async {
+        let mut count = 0;
+        while told(count) != Some(12) {
+            count += 1;
+            net.node(2).hears_in(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LONG, known).await.expect("it is told");
 }

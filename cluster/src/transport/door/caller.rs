@@ -38,6 +38,8 @@ pub(super) struct Known {
     pub(super) certificate: Option<NodeId>,
     /// The name of the member the caller claims to be.
     pub(super) claimed: Option<NodeId>,
+    /// That member was taken out of the cluster.
+    pub(super) retired: bool,
 }
 
 /// What a call is for decides what its caller must be.
@@ -65,6 +67,7 @@ pub(super) fn caller<T>(
         member: seat.member(),
         certificate: far.and_then(|far| far.node.clone()),
         claimed: claims.member.and_then(|member| seat.name_of(member)),
+        retired: claims.member.is_some_and(|member| seat.has_retired(member)),
     };
     judge(claims, &known, door).map_err(|refused| {
         let address = far.map(|far| far.address);
@@ -132,7 +135,9 @@ pub(super) fn judge(claims: Claims, known: &Known, door: Door) -> Result<Caller,
             member: None,
         });
     }
-    let number = member.ok_or_else(|| not_member(&from))?;
+    // a number not heard of may be that of a node let in just now, one that was taken out may not
+    let number = member.filter(|_| !known.retired);
+    let number = number.ok_or_else(|| not_member(&from))?;
     if let Some(name) = known.claimed.as_ref().filter(|name| **name != from) {
         return Err(impostor(&from, name));
     }

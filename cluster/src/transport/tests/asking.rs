@@ -49,7 +49,7 @@ async fn a_leader_s_refusal_comes_back_as_it_was_said() {
         || Error::Busy,
         || Error::DiskFull {
             free_mib: 3,
-            place: "leader",
+            place: "n2".to_owned(),
         },
         || {
             Error::Rejected(Rejected::Stale {

@@ -61,6 +61,10 @@ impl Seat for Member {
         Some(node(&format!("n{member}")))
     }
 
+    fn has_retired(&self, _: MemberId) -> bool {
+        false
+    }
+
     fn receiving(&self) -> io::Result<PathBuf> {
         self.store.receiving()
     }

@@ -165,7 +165,8 @@ fn report() -> impl Strategy<Value = Report> {
         btree_map("[a-z/]{1,12}", any::<u64>(), 0..5),
         btree_map(limit(), held, 0..5),
     );
-    (any::<(u64, u64, bool)>(), parts).prop_map(|((boot, sequence, draining), parts)| {
+    let told = any::<(u64, u64, bool, Option<u64>)>();
+    (told, parts).prop_map(|((boot, sequence, draining, full), parts)| {
         let (evidence, demand, usage, held) = parts;
         Report {
             boot: BootId(boot),
@@ -174,6 +175,7 @@ fn report() -> impl Strategy<Value = Report> {
             demand,
             usage,
             draining,
+            full,
             held,
         }
     })
@@ -201,15 +203,18 @@ fn directive() -> impl Strategy<Value = Directive> {
         spent,
     });
     (
-        any::<(u64, u64, u64)>(),
+        any::<(u64, u64, u64, u64)>(),
         btree_map(limit(), share, 0..5),
         figures,
     )
-        .prop_map(|((term, leader, sequence), shares, figures)| Directive {
-            term,
-            leader: MemberId(leader),
-            sequence,
-            shares,
-            figures,
-        })
+        .prop_map(
+            |((term, leader, sequence, committed), shares, figures)| Directive {
+                term,
+                leader: MemberId(leader),
+                sequence,
+                committed,
+                shares,
+                figures,
+            },
+        )
 }

@@ -48,8 +48,9 @@ fn error_out(error: &Error) -> Kind {
             wanted: *wanted,
             newest: *newest,
         }),
-        Error::DiskFull { free_mib, .. } => Kind::DiskFull(v1::DiskFull {
+        Error::DiskFull { free_mib, place } => Kind::DiskFull(v1::DiskFull {
             free_mib: *free_mib,
+            place: place.clone(),
         }),
         Error::Rejected(rejected) => {
             Kind::Rejected(serde_json::to_vec(rejected).unwrap_or_default())
@@ -107,7 +108,7 @@ pub(crate) fn fault_in(fault: v1::Fault) -> Result<Fault, BadWire> {
         },
         Kind::DiskFull(full) => Error::DiskFull {
             free_mib: full.free_mib,
-            place: "leader",
+            place: full.place,
         },
         Kind::Rejected(json) => Error::Rejected(
             serde_json::from_slice(&json).map_err(|error| BadWire::bad("fault.rejected", error))?,

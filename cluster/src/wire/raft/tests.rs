@@ -351,7 +351,7 @@ fn errors_come_back_as_themselves() {
         },
         Error::DiskFull {
             free_mib: 12,
-            place: "leader",
+            place: "n2".to_owned(),
         },
         Error::Rejected(Rejected::Stale {
             expected: 1,

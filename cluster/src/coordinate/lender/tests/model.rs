@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::coordinate::lender::split;
+use crate::coordinate::lender::split::{self, Want};
 use crate::coordinate::outbox::Outbox;
 use crate::pulse::{Directive, Share};
 
@@ -263,7 +263,8 @@ proptest! {
         let settle = Step { ends: vec![100; NODES], wants: vec![0; NODES], ..calm.clone() };
         (0..80).for_each(|_| world.step(&settle));
         (0..6).for_each(|_| world.step(&calm));
-        let shares = split::slots(limit, &wants, 0);
+        let stays = wants.iter().map(|slots| Want { slots: *slots, stays: true });
+        let shares = split::slots(limit, &stays.collect::<Vec<_>>(), 0);
         let due: Vec<_> = shares.iter().zip(&wants).map(|(one, other)| *one.min(other)).collect();
         let running = world.running();
         let (total, due) = (running.iter().sum::<u64>(), due.iter().sum::<u64>());

@@ -23,6 +23,7 @@ fn known() -> Known {
         member: Some(MemberId(1)),
         certificate: Some(node("n2")),
         claimed: Some(node("n2")),
+        retired: false,
     }
 }
 
@@ -95,6 +96,21 @@ fn a_number_not_heard_of_yet_is_taken() {
         ..known()
     };
     assert!(judge(claims(), &known, Door::Raft).is_ok());
+}
+
+#[test]
+fn a_number_that_was_taken_out_is_refused_by_its_name() {
+    let known = Known {
+        claimed: None,
+        retired: true,
+        ..known()
+    };
+    let refused = Refused::NotMember {
+        name: "n2".to_owned(),
+    };
+    for door in [Door::Member, Door::Raft] {
+        assert_eq!(judge(claims(), &known, door), Err(refused.clone()));
+    }
 }
 
 #[test]
