@@ -136,7 +136,7 @@ impl Net {
         for node in &nodes {
             let mut doors = node.wires.doors.lock();
             for other in &nodes {
-                let number = other.coordinator.shared.me.0;
+                let number = other.coordinator.board.me.0;
                 doors.insert(name(number), other.coordinator.clone());
             }
         }
