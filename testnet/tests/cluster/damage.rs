@@ -74,7 +74,7 @@ async fn a_full_disk_refuses_changes_with_507_and_routing_goes_on() -> anyhow::R
     let cluster = Cluster::of(3, &config(&upstream, "start")).await?;
     let leader = cluster.leader().await?;
     let follower = cluster.followers().await?[0];
-    cluster.faults(leader, &Faults::default().with("append enospc *"))?;
+    cluster.faults(leader, &Faults::default().with("room enospc *"))?;
     let full = put(cluster.http(follower), &config(&upstream, "never"), None).await;
     assert_eq!(full, Put::Refused(507));
     for id in cluster.ids() {
