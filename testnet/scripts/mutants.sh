@@ -22,6 +22,8 @@ trap tidy_up EXIT
 tidy_up
 git worktree add --quiet --detach "$scratch" HEAD
 git diff HEAD --binary | git -C "$scratch" apply --allow-empty
+# what is not tracked yet belongs to it as much
+git ls-files --others --exclude-standard -z | xargs -0 --no-run-if-empty cp --parents -t "$scratch"
 
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then

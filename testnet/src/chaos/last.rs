@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::{Value, json};
 
 use super::clients::{serial, with_serial};
 use crate::check::history::{Answer, Call, History, Operation};
@@ -73,26 +72,11 @@ pub(super) async fn judge(cluster: &Cluster, history: &History) -> anyhow::Resul
     let mut shown = BTreeMap::new();
     let mut last = (0, 0);
     for id in cluster.ids() {
+        // A linearizable read first: nothing acknowledged is missing on the node after it.
         let (revision, config) = read(cluster.http(id), Fresh::Linearizable).await?;
         last = (revision, serial(&config));
-        let past = cluster.http(id).get("/admin/v1/config/history").await?;
-        let keys = cluster.http(id).get("/admin/v1/keys").await?;
-        let breaker = cluster.breaker(id, "gpt").await.context("no breaker")?;
-        let status = cluster.status(id).await.context("no status")?;
-        let members: Value = status["nodes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|node| json!([node["id"], node["member"], node["address"]]))
-            .collect();
-        shown.insert(
-            id,
-            json!({
-                "revision": revision, "config": config, "history": past.json(),
-                "keys": keys.json(), "breaker": breaker, "members": members,
-                "cluster": status["cluster"],
-            }),
-        );
+        let state = cluster.shown(id, "gpt").await;
+        shown.insert(id, state.with_context(|| format!("n{id} shows nothing"))?);
     }
     let count = history.operations.len();
     let mut all = history.clone();
