@@ -23,7 +23,10 @@ tidy_up
 git worktree add --quiet --detach "$scratch" HEAD
 git diff HEAD --binary | git -C "$scratch" apply --allow-empty
 # what is not tracked yet belongs to it as much
-git ls-files --others --exclude-standard -z | xargs -0 --no-run-if-empty cp --parents -t "$scratch"
+git ls-files --others --exclude-standard -z | while IFS= read -r -d '' file; do
+    mkdir -p "$scratch/$(dirname "$file")"
+    cp "$file" "$scratch/$file"
+done
 
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then

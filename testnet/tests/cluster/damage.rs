@@ -55,7 +55,9 @@ async fn a_node_with_damaged_data_refuses_to_start_and_the_others_go_on() -> any
             Err(error) => anyhow::bail!("{what:?} {how:?}, {}: {error}: {said}", path.display()),
         };
         assert!(matches!(code, Some(1..)), "{what:?}: {code:?}\n{said}");
-        assert!(said.contains("cluster"), "{what:?} {how:?}:\n{said}");
+        for word in ["must not", "cluster remove"] {
+            assert!(said.contains(word), "{what:?} {how:?}:\n{said}");
+        }
         assert!(!said.contains("panicked"), "{what:?} {how:?}:\n{said}");
 
         let other = cluster.running()[0];
