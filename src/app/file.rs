@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::agreed::CHANGE_PATIENCE;
+use super::deploy::unservable;
 use super::follow;
 use super::in_step::{InStep, Sides, Standing};
 use crate::config::difference::between;
@@ -220,7 +221,13 @@ impl Keeper {
     fn propose(&mut self, state: &State, on: Revision) {
         let agreed = state.config().current();
         let in_force = agreed.and_then(|agreed| follow::read(agreed).ok());
-        let text = match canonical::text(&self.routing, in_force.as_ref(), &self.around.seal) {
+        let seal = &self.around.seal;
+        let unservable = unservable(&self.routing, seal);
+        let text = match unservable.is_empty() {
+            true => canonical::text(&self.routing, in_force.as_ref(), seal),
+            false => Err(unservable),
+        };
+        let text = match text {
             Ok(text) => text,
             Err(found) => {
                 let source = self.path.display().to_string();
