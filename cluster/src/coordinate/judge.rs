@@ -260,7 +260,7 @@ impl Judge {
     ) -> bool {
         let at_once = wanted.step == BreakerStep::Close;
         let opens = matches!(wanted.step, BreakerStep::Open { .. });
-        if opens && self.leads_less_than(HEARING, now) {
+        if opens && (self.leads_less_than(HEARING, now) || self.is_hasty(target, epoch, now)) {
             return false;
         }
         let course = self.courses.get(target);
@@ -278,6 +278,24 @@ impl Judge {
         }
         course.propose(epoch, opens, wanted.by_health, now);
         true
+    }
+
+    /// One node alone has traffic, as far as was told, and another has not been heard of since: it
+    /// may have good answers to tell of, and tells within its heartbeat. The one that fails trips by
+    /// itself meanwhile, so that nothing is wasted.
+    fn is_hasty(&self, target: &TargetId, epoch: u64, now: Duration) -> bool {
+        let seen = self.seen(target, epoch, now);
+        let mut busy = seen.iter().filter(|node| node.calls() > 0);
+        let (Some(one), None) = (busy.next(), busy.next()) else {
+            return false;
+        };
+        let failed = one.failures.iter().copied().max();
+        let failed = failed.unwrap_or_else(|| tally::millis(now.saturating_sub(HEARING)));
+        let mut others = self
+            .nodes
+            .iter()
+            .filter(|(member, _)| **member != one.member);
+        others.any(|(_, node)| node.is_live(now) && tally::millis(node.heard) < failed)
     }
 
     /// In some group nothing else is healthy.

@@ -62,7 +62,16 @@ impl Disk {
         let path = disk.ballast();
         let there = fs::metadata(&path).is_ok_and(|found| found.len() == reserve.ballast_bytes);
         if !there && disk.free_bytes()? >= reserve.ballast_needs_bytes {
-            lay(&path, reserve.ballast_bytes)?;
+            match lay(&path, reserve.ballast_bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    let _ = fs::remove_file(&path);
+                    tracing::warn!(
+                        "this file system reserves nothing: there is no ballast to give up when \
+                         the disk is full"
+                    );
+                }
+                laid => laid?,
+            }
         }
         Ok(disk)
     }

@@ -60,6 +60,21 @@ fn one_node_is_not_enough_where_another_has_traffic() {
 }
 
 #[test]
+fn one_node_that_fails_waits_for_those_that_were_not_heard_of_since() {
+    let mut idle = court(&["gpu"]);
+    idle.hear(2, &[]);
+    idle.wait(100);
+    idle.hear(1, &[("gpu", streak(5))]);
+    assert_eq!(causes(&mut idle), []);
+    idle.wait(100);
+    let mut busy = idle.clone();
+    idle.hear(2, &[]);
+    assert_eq!(causes(&mut idle), [Cause::Streak]);
+    busy.hear(2, &[("gpu", calls(20, 0))]);
+    assert_eq!(causes(&mut busy), [], "its path is at fault");
+}
+
+#[test]
 fn a_threshold_beyond_the_failures_that_are_told_is_reached_by_counts() {
     let mut court = court(&["gpu"]);
     let numbers = BreakerPolicy {
