@@ -56,6 +56,8 @@ struct Quarantine {
 struct Probe {
     id: ProbeId,
     lost_at: Moment,
+    /// Its answer has begun, which counted as a good probe.
+    answers: bool,
 }
 
 /// One model's breaker.
@@ -218,10 +220,13 @@ impl Machine {
         now: Moment,
         jitter: f64,
     ) -> Option<Transition> {
+        let counted = self.counted(ticket) && outcome.is_answer();
         let on_time = self.return_probe(ticket, now);
         self.hear_gate(outcome, now);
         self.hear_credential(outcome, ticket, now);
-        self.testify(outcome, ticket, now);
+        if !counted {
+            self.testify(outcome, ticket, now);
+        }
         let judged = on_time && ticket.epoch == self.epoch && self.mode == Mode::Auto;
         if !judged || self.is_governed(now) {
             return None;
@@ -331,6 +336,7 @@ impl Machine {
         self.probe = Some(Probe {
             id,
             lost_at: now + self.settings.probe_lease,
+            answers: false,
         });
         if let Some(quarantine) = &mut self.quarantine {
             quarantine.next_probe = now + QUARANTINE_PROBE_EVERY;

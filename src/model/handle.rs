@@ -1,7 +1,7 @@
 //! A typed handle on one model: what requests and the fleet may ask of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use llm_router_cluster::state::TargetId;
@@ -120,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) profile: Mutex<Profile>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
+    /// The node asks it something itself, or waits to.
+    pub(super) pinging: AtomicBool,
     /// Budgets per minute.
     pub(crate) wallet: Wallet,
     /// Instruments.
@@ -144,6 +146,7 @@ impl ModelHandle {
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: Mutex::default(),
             health: AtomicU8::new(0),
+            pinging: AtomicBool::new(false),
             wallet: Wallet::new(spec.config.limits, bridge),
             metrics,
         };

@@ -32,6 +32,7 @@ fn agreed(record: BreakerRecord, mine: bool, applied: u64) -> Agreed {
         record,
         applied: at(applied),
         mine,
+        declined: false,
     }
 }
 
