@@ -138,16 +138,29 @@ pub(crate) struct ModelHandle {
 impl ModelHandle {
     /// A handle with nobody behind it yet.
     pub(crate) fn new(spec: Arc<Spec>, metrics: Metrics, bridge: Bridge) -> Self {
+        let wallet = Wallet::new(spec.config.limits, bridge.clone());
+        ModelHandle::with_wallet(spec, wallet, metrics, bridge)
+    }
+
+    /// As [`ModelHandle::new`], after another upstream under the same limits: what was spent of
+    /// them stays spent.
+    pub(crate) fn after(&self, spec: Arc<Spec>, metrics: Metrics, bridge: Bridge) -> Self {
+        let wallet = self.shared.wallet.clone();
+        wallet.reconfigure(spec.config.limits);
+        ModelHandle::with_wallet(spec, wallet, metrics, bridge)
+    }
+
+    fn with_wallet(spec: Arc<Spec>, wallet: Wallet, metrics: Metrics, bridge: Bridge) -> Self {
         let target = spec.target.clone();
         let breaker = BreakerHandle::new(spec.breaker, bridge.clone(), target);
         let shared = Shared {
-            queue: QueueHandle::new(spec.queue_limits(), bridge.clone()),
+            queue: QueueHandle::new(spec.queue_limits(), bridge),
             breaker,
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: Mutex::default(),
             health: AtomicU8::new(0),
             pinging: AtomicBool::new(false),
-            wallet: Wallet::new(spec.config.limits, bridge),
+            wallet,
             metrics,
         };
         ModelHandle {
