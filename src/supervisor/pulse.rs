@@ -361,3 +361,23 @@ fn usage(recorder: &Recorder) -> BTreeMap<String, u64> {
         .chain(split("requests_by_priority", stats.requests_by_priority))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Idle;
+    use crate::types::Moment;
+
+    #[test]
+    fn questions_that_prove_nothing_come_ever_more_rarely() {
+        let patience = |fruitless| {
+            let idle = Idle {
+                since: Moment::ZERO,
+                proved: (1, 0),
+                fruitless,
+            };
+            idle.patience().as_millis()
+        };
+        assert_eq!([0, 1, 2, 5].map(patience), [250, 500, 1_000, 8_000]);
+        assert_eq!([6, 7, u32::MAX].map(patience), [10_000; 3]);
+    }
+}
