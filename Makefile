@@ -5,7 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 ARGS  ?=
 
-.PHONY: help run test verify bench fix setup
+.PHONY: help run test verify bench mutants fix setup
 
 help: ## Show the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: setup ## Measure the node against a direct connection and nginx
 	@$(CARGO) build --workspace --bins
 	@testnet/scripts/weights.sh
 	@testnet/scripts/bench.sh $(ARGS)
+
+mutants: setup ## Bring known bugs back one at a time and demand that a test notices each; ARGS="NAME…" picks
+	@testnet/scripts/mutants.sh $(ARGS)
 
 fix: ## Format and apply the lints' own suggestions
 	@$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -6,7 +6,7 @@
 //! [`file::File`], [`check`] looks at the rest, and [`problem`] shows everything wrong at once.
 //! [`mod@load`] lays environment and flags over the file, [`detect`] fills in what nobody declared,
 //! [`watch`] follows the file. [`canonical`] makes the routing part what nodes can agree on, secrets
-//! covered by [`seal`]; [`difference`] tells two of them apart.
+//! covered by [`seal`]; [`difference`] tells two of them apart, [`replace`] puts one into a file.
 
 pub mod ask;
 pub mod canonical;
@@ -22,6 +22,7 @@ pub mod node;
 pub mod path;
 pub mod presets;
 pub mod problem;
+pub mod replace;
 pub mod routing;
 pub mod schema;
 pub mod seal;

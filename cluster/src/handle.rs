@@ -124,7 +124,7 @@ impl Handle {
         }
     }
 
-    fn inside(&self) -> &Arc<Inside> {
+    pub(crate) fn inside(&self) -> &Arc<Inside> {
         &self.owned.inside
     }
 

@@ -64,10 +64,36 @@ impl ClusterId {
         NodeId::parse(text).map(|id| ClusterId(id.0))
     }
 
+    /// The name of a cluster that begins now, for nodes whose certificates say `certified`: one
+    /// that was begun again, by a node that lost its data say, is another one.
+    ///
+    /// # Errors
+    /// `BadNodeId` when the certified name leaves no room.
+    pub fn begun(certified: &ClusterId, mark: u32) -> Result<Self, BadNodeId> {
+        ClusterId::parse(&format!("{certified}.{mark:0MARK_DIGITS$x}"))
+    }
+
+    /// What certificates of its nodes call it: the name without the mark of its beginning.
+    #[must_use]
+    pub fn certified(&self) -> Self {
+        match self.0.rsplit_once('.') {
+            Some((certified, mark)) if is_mark(mark) => ClusterId(certified.to_owned()),
+            Some(_) | None => self.clone(),
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Hex digits that tell one beginning of a cluster from another.
+const MARK_DIGITS: usize = 8;
+
+fn is_mark(text: &str) -> bool {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.len() == MARK_DIGITS && text.bytes().all(hex)
 }
 
 impl fmt::Display for ClusterId {

@@ -13,6 +13,7 @@ mod propose;
 mod read;
 mod seat;
 mod settings;
+mod tries;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::status::{Member, Role, Status};
 use crate::store::{Identity, Store};
 use crate::transport::{Lines, Peers, Raft};
 
-pub(crate) use addresses::keep_addresses;
+pub(crate) use addresses::{keep_addresses, look_for_others};
 pub(crate) use leading::follow_leadership;
 pub(crate) use members::keep_membership;
 pub(crate) use settings::settings;
@@ -119,12 +120,10 @@ impl Inside {
         self.leading.borrow().clone()
     }
 
-    /// When the leader was last heard of; the present moment while this node leads with a quorum.
+    /// When a leader with a quorum was last heard of; a leader's own quorum, where this node leads.
     pub(crate) fn contact(&self) -> Option<tokio::time::Instant> {
-        if self.leadership().leading {
-            return Some(tokio::time::Instant::now());
-        }
-        self.heard().borrow().at
+        let leads = self.raft.get().and_then(leading::acknowledged);
+        leads.or_else(|| self.heard().borrow().at)
     }
 
     /// A leader with a quorum was heard of within twice the longest election timeout, and this node

@@ -1,5 +1,7 @@
 //! Starts a node of a cluster: one that begins alone, joins others, or comes back.
 
+mod asking;
+
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,9 @@ use crate::coordinate::{Coordinator, Propose, Surroundings};
 use crate::error::{Error, Refused};
 use crate::handle::{Author, Handle};
 use crate::identity::{BootId, ClusterId, MemberId, NodeId};
-use crate::inside::{Inside, Place, follow_leadership, keep_addresses, keep_membership, settings};
+use crate::inside::{
+    Inside, Place, follow_leadership, keep_addresses, keep_membership, look_for_others, settings,
+};
 use crate::raft::Peer;
 use crate::store::{self, Faults, Identity, Store};
 use crate::tls::Keyring;
@@ -135,6 +139,10 @@ pub async fn start(options: Options) -> Result<Handle, Error> {
 }
 
 async fn run(options: Options) -> Result<Arc<Inside>, Error> {
+    // connections are accepted by the threads that answer them, whatever the others are busy with
+    let listener = options.listener.into_std().and_then(TcpListener::from_std);
+    let listener =
+        listener.map_err(|error| Error::Store(format!("no node-to-node door: {error}")))?;
     let faults = options.faults.map_or_else(Faults::none, Faults::from_file);
     let dir = options.dir.clone();
     let opened = tokio::task::spawn_blocking(move || store::open(&dir, faults)).await;
@@ -147,6 +155,7 @@ async fn run(options: Options) -> Result<Arc<Inside>, Error> {
         keyring: keyring.clone(),
     });
     let newcomer = Newcomer {
+        dir: options.dir,
         node: options.node,
         address: options.advertise.clone(),
         join: options.join,
@@ -161,7 +170,7 @@ async fn run(options: Options) -> Result<Arc<Inside>, Error> {
         timing: options.timing,
     };
     let inside = Arc::new(Inside::new(place, store, lines.clone()));
-    enter(&inside, lines, options.listener, keyring).await?;
+    enter(&inside, lines, listener, keyring).await?;
     if first {
         begin(&inside).await?;
     }
@@ -201,6 +210,7 @@ async fn enter(
     inside.run(follow_leadership(Arc::clone(inside), raft.clone()));
     inside.run(keep_membership(Arc::clone(inside), raft.clone()));
     inside.run(keep_addresses(Arc::clone(inside)));
+    inside.run(look_for_others(Arc::clone(inside)));
     let seat = Arc::clone(inside);
     inside.run(async move {
         let served = Door::serve(
@@ -261,6 +271,7 @@ async fn begin(inside: &Arc<Inside>) -> Result<(), Error> {
 
 /// A node on its way to an identity.
 struct Newcomer {
+    dir: PathBuf,
     node: NodeId,
     address: String,
     join: Vec<String>,
@@ -279,15 +290,17 @@ impl Newcomer {
             let alone = kept.member == FIRST && members <= 1;
             return Ok((kept, alone));
         }
-        let identity = if self.join.is_empty() {
+        let first = self.join.is_empty();
+        let identity = if first {
             self.first()?
         } else {
-            self.ask().await?
+            let request = asking::request(&self.dir)?;
+            self.ask(request).await?
         };
         let (kept, found) = (store.clone(), identity.clone());
         let written = tokio::task::spawn_blocking(move || kept.found(&found)).await;
         written.map_err(|_| Error::Stopped)??;
-        let first = self.join.is_empty();
+        asking::answered(&self.dir);
         Ok((identity, first))
     }
 
@@ -302,9 +315,7 @@ impl Newcomer {
             ))
             .into());
         }
-        if let Some(ours) = self.cluster.as_ref().filter(|ours| **ours != kept.cluster) {
-            return Err(other_data(ours, &kept.cluster));
-        }
+        self.certified(&kept.cluster)?;
         self.lines.introduce(kept.cluster.clone(), kept.member);
         for address in &self.join {
             let request = self.request(Some(kept.cluster.clone()), RequestId(rand::random()));
@@ -319,9 +330,21 @@ impl Newcomer {
         Ok(())
     }
 
+    /// The certificate, if there is one, is for this cluster.
+    fn certified(&self, cluster: &ClusterId) -> Result<(), Error> {
+        match &self.cluster {
+            Some(ours) if *ours != cluster.certified() && ours != cluster => {
+                Err(other_data(ours, cluster))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn first(&self) -> Result<Identity, Error> {
-        let made = || ClusterId::parse(&format!("c-{:016x}", rand::random::<u64>()));
-        let cluster = self.cluster.clone().map_or_else(made, Ok);
+        let cluster = match &self.cluster {
+            Some(certified) => ClusterId::begun(certified, rand::random()),
+            None => ClusterId::parse(&format!("c-{:016x}", rand::random::<u64>())),
+        };
         Ok(Identity {
             cluster: cluster.map_err(|bad| Error::Store(bad.to_string()))?,
             member: FIRST,
@@ -332,16 +355,17 @@ impl Newcomer {
 
     /// Asks the nodes in turn, round after round, until one lets it in or the time is over. What
     /// the cluster refuses is not asked again.
-    async fn ask(&self) -> Result<Identity, Error> {
+    async fn ask(&self, request: RequestId) -> Result<Identity, Error> {
         let peers = Peers::new(self.lines.clone());
         // the same request id each time: let in twice is let in once
-        let request = self.request(None, RequestId(rand::random()));
+        let request = self.request(None, request);
         let deadline = Instant::now() + JOIN_PATIENCE;
         loop {
-            let mut last = Error::Timeout;
+            let (mut last, mut refused) = (Error::Timeout, None);
             for address in &self.join {
                 match peers.join(address, &request, ASK_PATIENCE).await {
                     Ok(joined) => {
+                        self.certified(&joined.cluster)?;
                         return Ok(Identity {
                             cluster: joined.cluster,
                             member: joined.member,
@@ -349,12 +373,16 @@ impl Newcomer {
                             seal_key: joined.seal_key,
                         });
                     }
-                    Err(refused @ Error::Refused(_)) => return Err(refused),
+                    // another address may be of the right cluster
+                    Err(why @ Error::Refused(_)) => refused = Some(why),
                     Err(error) => {
                         tracing::info!(address, %error, "not let in yet, trying again");
                         last = error;
                     }
                 }
+            }
+            if let Some(refused) = refused {
+                return Err(refused);
             }
             if Instant::now() >= deadline {
                 return Err(last);

@@ -295,7 +295,10 @@ impl Store {
 
     /// How much room is left on the disk.
     pub(crate) fn room(&self) -> Room {
-        self.shared.disk.room()
+        match self.shared.faults.before(Point::Room) {
+            Ok(_) => self.shared.disk.room(),
+            Err(_) => Room::NONE,
+        }
     }
 
     /// A fresh file for a snapshot that comes in.

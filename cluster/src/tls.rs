@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 pub(crate) use identity::{Certified, NODE_DNS, certified, uri_of};
 pub(crate) use keyring::Keyring;
 pub(crate) use pair::read_certificates;
-pub(crate) use words::words;
+pub(crate) use words::{by_certificate, words};
 
 use crate::error::Refused;
 

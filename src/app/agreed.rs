@@ -8,11 +8,12 @@ use std::time::Duration;
 use llm_router_cluster::command::{Change, Done, RequestId};
 use llm_router_cluster::state::ConfigRevision;
 use llm_router_cluster::{
-    Author, Consistency, Error as Refusal, Handle, Order, Revision, State, Status,
+    Author, Consistency, Error as Refusal, Handle, Order, Rejected, Revision, State, Status,
 };
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::deploy::unservable;
 use super::file::FileStanding;
 use super::follow::read;
 use super::partition;
@@ -217,7 +218,11 @@ impl Agreed {
             ));
         }
         let parsed = parse(text, "config").map_err(invalid)?;
-        let state = self.inner.cluster.state();
+        let unservable = unservable(&parsed.routing, &self.inner.seal);
+        if !unservable.is_empty() {
+            return Err(invalid(parsed.problems("config", unservable)));
+        }
+        let (state, expected) = self.basis(&parsed.routing, expected).await?;
         let in_force = state.config().current().and_then(|now| read(now).ok());
         let sealed = canonical::text(&parsed.routing, in_force.as_ref(), &self.inner.seal);
         let text = sealed.map_err(|found| invalid(parsed.problems("config", found)))?;
@@ -228,6 +233,32 @@ impl Agreed {
             note,
         };
         self.change(change, author).await
+    }
+
+    /// The state that dots and unchanged secrets are taken from, and the revision to change. Dots
+    /// mean the secret in force, so the state must be the newest, and must not have moved on when
+    /// the change is made: an older secret would come back.
+    async fn basis(
+        &self,
+        routing: &RoutingConfig,
+        expected: Option<Revision>,
+    ) -> Result<(Arc<State>, Option<Revision>), Error> {
+        let cluster = &self.inner.cluster;
+        if !canonical::has_dots(routing) {
+            return Ok((cluster.state(), expected));
+        }
+        let state = cluster
+            .read(Consistency::Linearizable, READ_PATIENCE)
+            .await?;
+        let current = state.revision();
+        match expected {
+            Some(expected) if expected != current => Err(Refusal::Rejected(Rejected::Stale {
+                expected: expected.0,
+                current: current.0,
+            })
+            .into()),
+            Some(_) | None => Ok((state, Some(current))),
+        }
     }
 
     /// Revisions kept, the newest first.

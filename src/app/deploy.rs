@@ -3,6 +3,9 @@
 use llm_router_cluster::Revision;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::config::path::Path;
+use crate::config::problem::Finding;
+
 use crate::config::RoutingConfig;
 use crate::config::env::lookup;
 use crate::config::routing::ModelConfig;
@@ -10,6 +13,7 @@ use crate::config::seal::Seal;
 use crate::error::{Error, Kind};
 use crate::inference::{Deployment, Engine};
 use crate::provider::from_config;
+use crate::routing::RoutingTable;
 use crate::types::ModelName;
 
 /// Puts a config in service under its revision; on any problem the one in service stays.
@@ -31,6 +35,29 @@ pub(super) async fn apply(
         return Err(Error::new(Kind::InvalidConfig, problems.join("\n")));
     }
     engine.apply(revision, config, deployments).await
+}
+
+/// Stands for a secret that only its own node can look up.
+const SOME_SECRET: &str = "secret";
+
+/// What no node could put in service, so that it is refused before it is agreed on. Secrets count as
+/// there: whether this node can look one up says nothing about the others.
+pub(super) fn unservable(config: &RoutingConfig, seal: &Seal) -> Vec<Finding> {
+    let models = Path::top().key("models");
+    let mut found = Vec::new();
+    for (name, model) in &config.models {
+        let secret = model.api_key.as_ref().map(|reference| {
+            let known = seal.resolve(name, reference, |_| None);
+            known.unwrap_or_else(|_| SOME_SECRET.into())
+        });
+        if let Err(problem) = from_config(model, secret) {
+            found.push(Finding::new(models.key(name), problem.to_string()));
+        }
+    }
+    if let Err(problem) = RoutingTable::compile(config) {
+        found.push(Finding::new(Path::top().key("routes"), problem.to_string()));
+    }
+    found
 }
 
 /// A secret that is missing is no reason to refuse the whole config: that model answers 401 from
@@ -73,8 +100,35 @@ fn identity(model: &ModelConfig, secret: Option<&SecretString>) -> blake3::Hash 
 mod tests {
     use secrecy::SecretString;
 
-    use super::identity;
+    use super::{identity, unservable};
     use crate::config::routing::ModelConfig;
+    use crate::config::seal::Seal;
+
+    #[test]
+    fn what_no_node_could_serve_is_found_and_a_secret_missing_here_is_not() {
+        let found = |text: &str| {
+            let config = crate::config::parse(text, "test").unwrap().routing;
+            let found = unservable(&config, &Seal::new([7; 32]));
+            let line = |finding: crate::config::problem::Finding| {
+                format!("{}: {}", finding.path, finding.message)
+            };
+            found.into_iter().map(line).collect::<Vec<_>>()
+        };
+        let model = |rest: &str| format!("models: {{ a: {{ model: echo, {rest} }} }}");
+        let speed = found(&model("provider: demo, options: { speed: 1 }"));
+        assert!(
+            speed[0].starts_with("models.a: ") && speed[0].contains("speed"),
+            "{speed:?}"
+        );
+        for fine in [
+            "provider: demo",
+            "provider: openai, api_key: { env: NOWHERE_TO_BE_FOUND }",
+            "provider: openai, api_key: { file: /nowhere/key }",
+            "provider: openai, api_key: '••••'",
+        ] {
+            assert_eq!(found(&model(fine)), [""; 0], "{fine}");
+        }
+    }
 
     #[test]
     fn changed_limits_keep_the_breaker_and_a_changed_address_does_not() {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use llm_router_cluster::Handle;
+use llm_router_cluster::{Consistency, Handle};
 
 use super::doors::Addresses;
 use crate::tenancy::Keys;
 
 /// How long a node that has just joined others waits to hear of their keys.
 const HEARSAY: Duration = Duration::from_secs(5);
+
+/// Pause between two tries to hear of them.
+const HEARSAY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The doors for clients can be reached from other machines, and nothing in front of them asks.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +42,32 @@ impl Exposure {
     pub(super) async fn keys(self, cluster: &Handle) -> anyhow::Result<Keys> {
         let keys = Keys::of(Arc::new(cluster.clone()), self.0);
         let alone = cluster.status().nodes.len() == 1;
+        if !alone && cluster.state().keys().is_empty() {
+            hear(cluster).await;
+        }
         let hearsay = if alone { Duration::ZERO } else { HEARSAY };
         if self.0 && !keys.wait_until_demanded(hearsay).await {
             bail!(refusal());
         }
         Ok(keys)
+    }
+}
+
+/// Asks for the newest state before the doors open: a table without keys opens them to anyone. A
+/// node that has just joined is given time to hear of its leader; one that knew a state before
+/// goes by that if there is no quorum. Where nothing is heard, [`Keys::check`] lets nobody in.
+async fn hear(cluster: &Handle) {
+    let newest = async || {
+        let read = cluster.read(Consistency::Linearizable, HEARSAY).await;
+        read.is_ok() || cluster.state().cluster().is_some()
+    };
+    let heard = async {
+        while !newest().await {
+            tokio::time::sleep(HEARSAY_PAUSE).await;
+        }
+    };
+    if tokio::time::timeout(HEARSAY, heard).await.is_err() {
+        tracing::warn!("nothing was heard of the cluster's keys yet; callers are told to wait");
     }
 }
 

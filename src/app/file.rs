@@ -1,25 +1,29 @@
 //! A node's config file beside what the nodes agreed on: proposes its changes, and tells when the
 //! two differ.
 
+mod standing;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use llm_router_cluster::command::Change as Agreement;
 use llm_router_cluster::{Author, Error as Refusal, Handle, Revision, State};
-use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::agreed::CHANGE_PATIENCE;
+use super::deploy::unservable;
 use super::follow;
-use super::in_step::{InStep, Newer, Sides, Standing};
-use crate::config::difference::{Difference, between};
+use super::in_step::{InStep, Sides, Standing};
+use crate::config::difference::between;
 use crate::config::seal::Seal;
 use crate::config::watch::{Change, News};
 use crate::config::{Problems, RoutingConfig, canonical};
 use crate::telemetry::Metrics;
+
+pub use standing::FileStanding;
 
 /// Most differences told of a file; `config diff` tells all.
 const MAX_TOLD: usize = 20;
@@ -30,49 +34,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Tries that go unmentioned, for an election is soon over.
 const QUIET_TRIES: u32 = 3;
-
-/// How the file stands to what is agreed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FileStanding {
-    /// The file.
-    pub path: PathBuf,
-    /// Both say the same, or the file says nothing about routing.
-    pub in_step: bool,
-    /// Which side moved since they last did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub newer: Option<Newer>,
-    /// What differs, from the agreed config to the file; the first few.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<Difference>,
-    /// A change of the file waits for a leader with a quorum.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub waiting: bool,
-}
-
-impl FileStanding {
-    /// What an operator can do about a difference.
-    pub fn remedies(&self) -> [String; 2] {
-        let path = self.path.display();
-        [
-            format!("to take the file:         llm-router config apply {path}"),
-            format!("to keep what is agreed:   llm-router config export > {path}"),
-        ]
-    }
-
-    /// In one sentence, when there is something to say.
-    pub fn difference(&self) -> Option<String> {
-        let newer = match self.newer? {
-            Newer::File => "the file is newer",
-            Newer::Agreed => "the agreed config is newer",
-            Newer::Both => "both have changed since they were the same",
-            Newer::Unknown => "they were never the same on this node",
-        };
-        let path = self.path.display();
-        Some(format!(
-            "{path} differs from the agreed config, which is in service; {newer}"
-        ))
-    }
-}
 
 /// What the keeper works with.
 pub(super) struct Surroundings {
@@ -113,14 +74,7 @@ impl Keeper {
         alone: bool,
     ) -> (Self, watch::Receiver<FileStanding>) {
         let last = InStep::read(&around.note, around.cluster.cluster().as_str());
-        let standing = FileStanding {
-            path: path.clone(),
-            in_step: true,
-            newer: None,
-            changes: Vec::new(),
-            waiting: false,
-        };
-        let (told, standing) = watch::channel(standing);
+        let (told, standing) = watch::channel(FileStanding::silent(path.clone()));
         let mut keeper = Keeper {
             around,
             path,
@@ -132,9 +86,9 @@ impl Keeper {
         };
         let state = keeper.around.cluster.state();
         let on = keeper.compare(&state, |sides| sides.propose_at_start(alone));
-        keeper.complain();
-        if let Some(on) = on {
-            keeper.propose(&state, on);
+        match on {
+            Some(on) => keeper.propose(&state, on),
+            None => keeper.complain(),
         }
         (keeper, standing)
     }
@@ -198,8 +152,12 @@ impl Keeper {
         self.routing = routing;
         self.proposal = None;
         let state = self.around.cluster.state();
-        if let Some(on) = self.compare(&state, |sides| sides.propose_on_change()) {
-            self.propose(&state, on);
+        match self.compare(&state, |sides| sides.propose_on_change()) {
+            Some(on) => self.propose(&state, on),
+            None => {
+                self.tell_waiting();
+                self.complain();
+            }
         }
     }
 
@@ -229,19 +187,16 @@ impl Keeper {
             last: self.last.as_ref(),
         };
         let (standing, decided) = (sides.standing(), decide(&sides));
-        let (newer, changes) = match (standing, &in_force) {
-            (Standing::Differs(newer), Some(agreed)) => {
-                (Some(newer), between(agreed, &self.routing, seal))
-            }
-            (Standing::Differs(newer), None) => (Some(newer), Vec::new()),
-            (Standing::Silent | Standing::Unagreed | Standing::InStep, _) => (None, Vec::new()),
+        let changes = match (standing, &in_force) {
+            (Standing::Differs(_), Some(agreed)) => between(agreed, &self.routing, seal),
+            (_, _) => Vec::new(),
         };
         if let (Standing::InStep, Some(digest)) = (standing, file) {
             self.note(digest, state.revision());
         }
+        let last = self.last.as_ref().map(|last| last.revision);
         self.told.send_modify(|told| {
-            told.in_step = newer.is_none();
-            told.newer = newer;
+            told.stands(standing, (state.revision(), last));
             told.changes = changes.into_iter().take(MAX_TOLD).collect();
         });
         decided
@@ -266,7 +221,13 @@ impl Keeper {
     fn propose(&mut self, state: &State, on: Revision) {
         let agreed = state.config().current();
         let in_force = agreed.and_then(|agreed| follow::read(agreed).ok());
-        let text = match canonical::text(&self.routing, in_force.as_ref(), &self.around.seal) {
+        let seal = &self.around.seal;
+        let unservable = unservable(&self.routing, seal);
+        let text = match unservable.is_empty() {
+            true => canonical::text(&self.routing, in_force.as_ref(), seal),
+            false => Err(unservable),
+        };
+        let text = match text {
             Ok(text) => text,
             Err(found) => {
                 let source = self.path.display().to_string();
@@ -341,8 +302,8 @@ impl Keeper {
             return;
         };
         let changes: Vec<String> = told.changes.iter().map(|c| format!("  {c}")).collect();
-        let [take, keep] = told.remedies();
-        tracing::warn!("{difference}\n{}\n{take}\n{keep}", changes.join("\n"));
+        let lines = [vec![difference], changes, told.remedies()].concat();
+        tracing::warn!("{}", lines.join("\n"));
     }
 
     fn tell_waiting(&self) {

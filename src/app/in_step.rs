@@ -2,6 +2,8 @@
 //! is proposed. Pure, but for the note kept in the data directory.
 //!
 //! ```text
+//! emptied       the file said something when it was in step, and says nothing now: never proposed
+//! unagreed      nothing is agreed on yet, and each node serves its own file as its default
 //! in step       file and agreed config say the same; the digest and the revision are noted
 //! file newer    the file changed since then, the agreed config did not
 //! agreed newer  the agreed config moved on, the file did not
@@ -58,15 +60,36 @@ pub enum Newer {
 
 /// How a file stands to the agreed config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It says nothing about routing.
     Silent,
+    /// It says nothing about routing any more: it was in step once.
+    Emptied,
     /// Nothing is agreed yet.
     Unagreed,
     /// Both say the same.
     InStep,
     /// They do not.
     Differs(Newer),
+}
+
+impl Standing {
+    /// In one word, as `GET /admin/v1/cluster` shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Standing::Silent => "silent",
+            Standing::Emptied => "emptied",
+            Standing::Unagreed => "unagreed",
+            Standing::InStep => "in_step",
+            Standing::Differs(_) => "differs",
+        }
+    }
+}
+
+impl Serialize for Standing {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// Both sides, as digests of what they say.
@@ -84,7 +107,10 @@ impl Sides<'_> {
     /// How the file stands.
     pub(super) fn standing(&self) -> Standing {
         let Some(file) = self.file else {
-            return Standing::Silent;
+            return match self.last {
+                Some(_) => Standing::Emptied,
+                None => Standing::Silent,
+            };
         };
         let Some((revision, agreed)) = self.agreed else {
             return Standing::Unagreed;
@@ -111,6 +137,7 @@ impl Sides<'_> {
         match self.standing() {
             Standing::Unagreed if alone => Some(Revision(0)),
             Standing::Silent
+            | Standing::Emptied
             | Standing::Unagreed
             | Standing::InStep
             | Standing::Differs(Newer::File | Newer::Agreed | Newer::Both | Newer::Unknown) => None,
@@ -121,12 +148,11 @@ impl Sides<'_> {
     /// one it was last in step with. Whoever was faster wins.
     pub(super) fn propose_on_change(&self) -> Option<Revision> {
         let on = self.last.map_or(Revision(0), |last| last.revision);
-        match (self.standing(), self.last) {
-            // a routing part that was agreed on and is now taken out of the file is a change too
-            (Standing::Silent, Some(_)) | (Standing::Unagreed | Standing::Differs(_), _) => {
-                Some(on)
-            }
-            (Standing::Silent, None) | (Standing::InStep, _) => None,
+        match self.standing() {
+            Standing::Unagreed | Standing::Differs(_) => Some(on),
+            // a shell that is about to write a file empties it first: that must not take every
+            // model from every node
+            Standing::Silent | Standing::Emptied | Standing::InStep => None,
         }
     }
 }
@@ -153,14 +179,7 @@ mod tests {
         // file, agreed, last → standing, proposed at start (alone, not alone), on change
         let table = [
             (None, None, never, Standing::Silent, None, None),
-            (
-                None,
-                agreed(4, "old"),
-                then,
-                Standing::Silent,
-                None,
-                Some(4),
-            ),
+            (None, agreed(4, "old"), then, Standing::Emptied, None, None),
             (
                 Some("new"),
                 None,

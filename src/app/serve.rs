@@ -66,8 +66,32 @@ impl std::fmt::Debug for ServeOptions {
 /// # Errors
 /// What kept it from starting, in words for the operator.
 pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
-    let loaded = &options.loaded;
     let mut signals = Signals::listen()?;
+    let mut starting = Box::pin(start(&options));
+    let up = tokio::select! {
+        up = &mut starting => up?,
+        () = signals.next() => {
+            // Let go, not dropped: consensus's threads cannot be ended from here, and the process
+            // ends now. Nothing was acknowledged that is not on disk.
+            std::mem::forget(starting);
+            (options.complain)("told to end before the node was up");
+            return Ok(0);
+        }
+    };
+    drop(starting);
+    run(up, &options, signals).await
+}
+
+/// A node with its doors open.
+struct Up {
+    node: Arc<Node>,
+    cluster: Handle,
+    running: Running,
+    telemetry: Telemetry,
+}
+
+async fn start(options: &ServeOptions) -> anyhow::Result<Up> {
+    let loaded = &options.loaded;
     // whatever changes in the file from here on is news
     let follower = Follower::new(loaded).filter(|_| options.watch);
     let data_dir = data_dir(loaded)?;
@@ -81,7 +105,7 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
     })?;
     let doors = Bound::bind(&loaded.node).await?;
     let addresses = doors.addresses()?;
-    let exposure = exposure(&options, &addresses, &data_dir)?;
+    let exposure = exposure(options, &addresses, &data_dir)?;
     let inner = (doors.cluster, data_dir.as_path());
     let faults = options.faults.clone();
     let cluster = clustering::start(&id, &loaded.node.cluster, inner, faults).await?;
@@ -123,34 +147,56 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<u8> {
         semantic,
         cluster: &agreed.cluster(),
     }));
-    let code = match end(&node, &cluster, &mut signals).await {
-        End::Failed(failure) => {
+    Ok(Up {
+        node,
+        cluster,
+        running,
+        telemetry,
+    })
+}
+
+/// Until it is told to end, or has to.
+async fn run(up: Up, options: &ServeOptions, mut signals: Signals) -> anyhow::Result<u8> {
+    let Up {
+        node,
+        cluster,
+        running,
+        telemetry,
+    } = up;
+    let ended = match end(&node, &cluster, &mut signals).await {
+        End::Failed(failure) => Err(failure),
+        End::Asked => drain(running, &node, &cluster, (0, signals)).await,
+        End::Broken(code) => drain(running, &node, &cluster, (code, signals)).await,
+    };
+    let code = match ended {
+        Ok(code) => code,
+        Err(failure) => {
             (options.complain)(&format!("error: {}", failure.reason));
             return Ok(fall(&node, failure).await);
         }
-        End::Asked => 0,
-        End::Broken(code) => code,
     };
-    let code = drain(running, &node, &cluster, (code, signals)).await;
     // flushing waits for the collector, at most five seconds
     let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
     Ok(code)
 }
 
-/// Ends in order; a second signal ends at once.
+/// Ends in order; a second signal ends at once, and so does a failure on the way: what a disk has
+/// not taken must not end with 0.
 async fn drain(
     running: Running,
     node: &Node,
     cluster: &Handle,
     (code, mut signals): (u8, Signals),
-) -> u8 {
+) -> Result<u8, Failure> {
     tracing::info!(code, "draining");
     tokio::select! {
-        () = running.stop(node, cluster) => code,
+        biased;
+        failure = cluster.failed() => Err(failure),
         () = signals.next() => {
             tracing::warn!("told again: ending at once");
-            IMPATIENT
+            Ok(IMPATIENT)
         }
+        () = running.stop(node, cluster) => Ok(code),
     }
 }
 

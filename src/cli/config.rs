@@ -2,6 +2,7 @@
 
 mod apply;
 mod diff;
+mod export;
 mod history;
 
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use super::{Code, Context};
 use crate::config::schema::schema;
 use crate::config::{File, Flags, load};
 
+pub(super) use diff::line as difference;
+
 /// The configuration: its schema, what is in force, and what was before.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Config {
@@ -22,8 +25,8 @@ pub enum Config {
     Show(Show),
     /// Agree on another routing config; it is live on every node within a second.
     Apply(apply::Apply),
-    /// Print the agreed routing config alone, as `apply` takes it.
-    Export,
+    /// Print the agreed routing config alone, as `apply` takes it, or put it into a file.
+    Export(export::Export),
     /// List the revisions that are kept, the newest first.
     History,
     /// Agree on an earlier revision again, as a new one.
@@ -38,6 +41,9 @@ pub struct Show {
     /// Take this file instead of the running node.
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// What the node itself holds, however old: for a node that hears of no leader.
+    #[arg(long, conflicts_with = "config")]
+    pub local: bool,
 }
 
 /// Prints; secrets are never among it.
@@ -49,7 +55,9 @@ pub async fn run(verb: Config, context: &Context) -> anyhow::Result<Code> {
     match verb {
         Config::Schema if out.format() == Format::Yaml => out.value(schema())?,
         Config::Schema => out.line(&serde_json::to_string_pretty(schema())?)?,
-        Config::Show(Show { config: Some(path) }) => {
+        Config::Show(Show {
+            config: Some(path), ..
+        }) => {
             let flags = Flags {
                 config: Some(path),
                 ..Flags::default()
@@ -57,13 +65,16 @@ pub async fn run(verb: Config, context: &Context) -> anyhow::Result<Code> {
             let loaded = load(&flags, &context.env)?;
             out.value(&File::join(loaded.node, loaded.routing))?;
         }
-        Config::Show(Show { config: None }) => {
-            let answer = context.client()?.get("/admin/v1/config").await?;
+        Config::Show(Show {
+            config: None,
+            local,
+        }) => {
+            let answer = export::fetch(local, context).await?;
             let document = crate::config::document::read(&answer)?;
             out.value(&document)?;
         }
         Config::Apply(verb) => return apply::run(verb, context).await,
-        Config::Export => return history::export(context).await,
+        Config::Export(verb) => return export::run(verb, context).await,
         Config::History => return history::list(context).await,
         Config::Rollback(verb) => return history::rollback(&verb, context).await,
         Config::Diff(verb) => return diff::run(&verb, context).await,

@@ -125,9 +125,9 @@ async fn among_others(loaded: &Loaded, context: &Context) -> Vec<Check> {
         checks.push(cluster::certificates(tls, node.node.id.as_deref()));
     }
     let here = Context {
-        addr: context
-            .addr
-            .clone()
+        addr: [&context.addr, &context.env.addr]
+            .into_iter()
+            .find_map(Clone::clone)
             .or_else(|| Some(node.listen.http.clone())),
         ..context.clone()
     };

@@ -84,6 +84,16 @@ fn write<'a>(
     }
 }
 
+/// Some secret is dots: it means the one in force.
+pub fn has_dots(routing: &RoutingConfig) -> bool {
+    let secrets = routing.models.values().flat_map(|model| &model.api_key);
+    let mut literals = secrets.filter_map(|secret| match secret {
+        Secret::Literal(text) => Some(text.trim()),
+        Secret::Env { .. } | Secret::File { .. } | Secret::Sealed(_) => None,
+    });
+    literals.any(|text| text == DOTS)
+}
+
 /// The text to agree on. `in_force` is what dots and unchanged secrets are taken from.
 ///
 /// # Errors
@@ -262,6 +272,7 @@ mod tests {
     #[test]
     fn dots_and_an_unchanged_secret_keep_the_sealed_text() {
         let before = agreed(&model("sk-1"));
+        assert!(has_dots(&model("' •••• '")) && !has_dots(&before) && !has_dots(&model("sk-1")));
         let kept = text(&before, None, &seal()).unwrap();
         assert_eq!(text(&model("••••"), Some(&before), &seal()).unwrap(), kept);
         assert_eq!(text(&model("sk-1"), Some(&before), &seal()).unwrap(), kept);

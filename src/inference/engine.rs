@@ -19,7 +19,7 @@ use crate::breaker::Mode;
 use crate::bridge::{self, Bridge, Link};
 use crate::cache::AnswerCache;
 use crate::config::RoutingConfig;
-use crate::error::{Error, Kind, Retry};
+use crate::error::{Error, Kind};
 use crate::routing::{Facts, RoutingTable, Unroutable};
 use crate::supervisor::Fleet;
 use crate::telemetry::{ConfiguredModel, Metrics, Recorder};
@@ -28,8 +28,6 @@ use crate::types::{ChatRequest, ModelName, Moment, RequestId};
 
 /// Longest an operator waits for the cluster to agree.
 const AGREEMENT_PATIENCE: Duration = Duration::from_secs(5);
-/// When trying again makes sense where the cluster does not say.
-const AGREEMENT_RETRY: Duration = Duration::from_secs(1);
 
 /// Which door a request came through, for metrics and the access log.
 #[derive(Clone, Copy, Debug)]
@@ -251,12 +249,18 @@ impl Engine {
     }
 
     /// Overrules a model's breaker until it is set to `auto` again: on every node of the cluster,
-    /// over restarts; without a cluster on this engine. Returns once it holds here.
+    /// over restarts; without a cluster on this engine. Returns once it holds here. A repeat under
+    /// the same author's request is one order.
     ///
     /// # Errors
-    /// [`Kind::UnknownModel`], or [`Kind::Unavailable`] while the breaker restarts or the cluster
-    /// cannot agree on anything.
-    pub async fn force_breaker(&self, model: &str, mode: BreakerMode) -> Result<(), Error> {
+    /// [`Kind::UnknownModel`], [`Kind::Unavailable`] while the breaker restarts, otherwise the
+    /// cluster's.
+    pub async fn force_breaker(
+        &self,
+        model: &str,
+        mode: BreakerMode,
+        author: Author,
+    ) -> Result<(), Error> {
         let state = self.inner.state.load_full();
         let Some(handle) = state.models.get(model) else {
             let name: String = model.chars().take(128).collect();
@@ -268,7 +272,7 @@ impl Engine {
         let breaker = &handle.shared.breaker;
         let forced = match self.inner.bridge.link() {
             Some(cluster) => {
-                overrule(cluster, breaker.target(), mode).await?;
+                overrule(cluster, breaker.target(), mode, author).await?;
                 breaker.caught_up().await
             }
             None => {
@@ -296,7 +300,12 @@ impl Engine {
 }
 
 /// Agrees on an operator's word.
-async fn overrule(cluster: &dyn Link, target: &TargetId, mode: BreakerMode) -> Result<(), Error> {
+async fn overrule(
+    cluster: &dyn Link,
+    target: &TargetId,
+    mode: BreakerMode,
+    author: Author,
+) -> Result<(), Error> {
     let mode = match mode {
         BreakerMode::Auto => state::Mode::Auto,
         BreakerMode::ForceOpen => state::Mode::ForceOpen,
@@ -307,19 +316,8 @@ async fn overrule(cluster: &dyn Link, target: &TargetId, mode: BreakerMode) -> R
         expect: 0, // an override holds whatever was agreed before
         to: BreakerStep::Override { mode },
     });
-    let author = Author::new("operator");
-    let agreed = cluster.propose(change, author, AGREEMENT_PATIENCE).await;
-    agreed.map(drop).map_err(|source| {
-        let wait = if let llm_router_cluster::Error::NoQuorum { retry_after, .. } = &source {
-            *retry_after
-        } else {
-            AGREEMENT_RETRY
-        };
-        let text = format!("the breaker could not be overruled: {source}");
-        Error::new(Kind::Unavailable, text)
-            .with_retry(Retry::After(wait))
-            .with_source(source)
-    })
+    cluster.propose(change, author, AGREEMENT_PATIENCE).await?;
+    Ok(())
 }
 
 /// What the rules may look at.

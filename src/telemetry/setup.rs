@@ -294,6 +294,12 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
             filter = filter.add_directive(directive);
         }
     }
+    // at info it tells of every vote and every entry
+    if !level.contains("openraft")
+        && let Ok(directive) = "openraft=warn".parse()
+    {
+        filter = filter.add_directive(directive);
+    }
     Ok(filter)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use llm_router_cluster::command::{Change, Done};
-use llm_router_cluster::{Author, Handle, State};
+use llm_router_cluster::{Author, Consistency, Handle, State};
 use tokio::sync::watch;
 
 /// Where keys are agreed on.
@@ -16,6 +16,12 @@ pub trait Agreement: fmt::Debug + Send + Sync + 'static {
 
     /// The state, and every later one.
     fn watch(&self) -> watch::Receiver<Arc<State>>;
+
+    /// The state, with nothing missing that was acknowledged before this was asked.
+    fn newest(
+        &self,
+        patience: Duration,
+    ) -> BoxFuture<'_, Result<Arc<State>, llm_router_cluster::Error>>;
 
     /// How long no leader with a quorum was heard of: zero while one is, `None` when none ever was.
     fn silence(&self) -> Option<Duration>;
@@ -36,6 +42,13 @@ impl Agreement for Handle {
 
     fn watch(&self) -> watch::Receiver<Arc<State>> {
         Handle::watch(self)
+    }
+
+    fn newest(
+        &self,
+        patience: Duration,
+    ) -> BoxFuture<'_, Result<Arc<State>, llm_router_cluster::Error>> {
+        Box::pin(self.read(Consistency::Linearizable, patience))
     }
 
     fn silence(&self) -> Option<Duration> {

@@ -57,6 +57,9 @@ pub enum Refused {
          127.0.0.1 and make one with `llm-router keys create`"
     )]
     NoKeys,
+    /// This node has just joined: it has not heard yet whether there are keys.
+    #[error("this node has just joined and does not know the cluster's keys yet; try again")]
+    Joining,
     /// The key may not do this.
     #[error("this needs a key with the scope `{scope}`")]
     Lacks {
@@ -75,6 +78,7 @@ impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         let kind = match refused {
             Refused::Lacks { .. } => Kind::Forbidden,
+            Refused::Joining => Kind::Behind,
             Refused::Missing
             | Refused::Malformed
             | Refused::Unknown

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use llm_router_cluster::command::{Change, Done};
 use llm_router_cluster::state::KeyRecord;
-use llm_router_cluster::{Author, State};
+use llm_router_cluster::{Author, Error as Refusal, Rejected, State};
 
 use super::agreement::Agreement;
 use super::caller::{Caller, Scope, scopes};
@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Longest of those times: after it a lost secret would be as good as never replaced.
 const MAX_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Why the last key that can make others stays while others are in force.
+const LAST_ADMIN: &str = "this is the last key with the scope `admin` that does not expire; make \
+                          another before it is revoked, or revoke the other keys first";
 
 /// The keys. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -112,6 +116,9 @@ impl Keys {
         };
         let state = agreement.state();
         if !self.demanded_by(Arc::clone(&state)) {
+            if state.cluster().is_none() {
+                return Err(Refused::Joining); // an empty table says nothing yet
+            }
             return match self.inner.guarded {
                 true => Err(Refused::NoKeys),
                 false => Ok(Caller::anyone()),
@@ -132,6 +139,21 @@ impl Keys {
             .unwrap_or_else(|| Moment::now().since(self.inner.since))
     }
 
+    /// The state a key is made from. That there is none in force opens the doors to anyone, so that
+    /// is asked of the whole cluster before somebody makes the first.
+    async fn before_another(&self, caller: &Caller) -> Result<Arc<State>, Error> {
+        let agreement = self.agreement()?;
+        let state = agreement.state();
+        if state.keys().values().any(is_in_force) {
+            return Ok(state);
+        }
+        let state = agreement.newest(PATIENCE).await?;
+        if *caller == Caller::anyone() && state.keys().values().any(is_in_force) {
+            return Err(Refused::Missing.into());
+        }
+        Ok(state)
+    }
+
     /// Makes a key. The first one has the scope `admin` and never expires: every other would lock
     /// its makers out.
     ///
@@ -145,7 +167,7 @@ impl Keys {
         new: NewKey,
         author: Author,
     ) -> Result<Made, Error> {
-        let state = self.agreement()?.state();
+        let state = self.before_another(caller).await?;
         let first = !state.keys().values().any(is_in_force);
         let scopes = new.scopes_or_default(first);
         scopes.iter().try_for_each(|scope| caller.need(*scope))?;
@@ -158,8 +180,17 @@ impl Keys {
         let text = KeyText::generate();
         let record = new.record(&text, &scopes, wall_ms(&state))?;
         let id = record.id.clone();
-        self.change(Change::CreateKey(record), author, &id).await?;
-        self.made(text)
+        let change = Change::CreateKey(record.clone());
+        self.change(change, author, &id).await?;
+        // agreed is agreed: where this node lags behind, the key is shown as it was proposed
+        let (state, now_ms) = (self.agreement()?.state(), unix_millis());
+        let proposed = KeyRecord {
+            created_ms: now_ms,
+            ..record
+        };
+        let shown = state.keys().get(&id).unwrap_or(&proposed);
+        let shown = KeyShown::of(shown, wall_ms(&state));
+        Ok(Made::new(text, shown))
     }
 
     /// Every key, revoked ones included, the newest first.
@@ -192,13 +223,20 @@ impl Keys {
         let others = || state.keys().values().filter(|other| other.id != id);
         if keeps_admin_open(record) && !others().any(keeps_admin_open) && others().any(is_in_force)
         {
-            let problem = "this is the last key with the scope `admin` that does not expire; \
-                           make another before it is revoked, or revoke the other keys first";
-            return Err(Error::new(Kind::Conflict, problem));
+            return Err(Error::new(Kind::Conflict, LAST_ADMIN));
         }
         let change = Change::RevokeKey { id: id.to_owned() };
-        self.change(change, author, id).await?;
-        self.shown(id)
+        self.change(change, author, id)
+            .await
+            .map_err(|error| match is_last(&error) {
+                true => Error::new(Kind::Conflict, LAST_ADMIN).with_source(error),
+                false => error,
+            })?;
+        let state = self.agreement()?.state();
+        let mut revoked = find(state.keys(), id)?.clone();
+        // agreed is agreed, also where this node has not applied it yet
+        revoked.revoked_ms = revoked.revoked_ms.or(Some(wall_ms(&state)));
+        Ok(KeyShown::of(&revoked, wall_ms(&state)))
     }
 
     /// Gives a key another secret; the one before it is taken for `grace`, a
@@ -230,10 +268,20 @@ impl Keys {
             grace_until_ms: wall_ms(&state).saturating_add(millis(grace)),
         };
         self.change(change, author, id).await?;
-        if find(self.agreement()?.state().keys(), id)?.digest != digest {
-            return Err(repeated());
+        let agreement = self.agreement()?;
+        let has_it = |state: &State| state.keys().get(id).is_some_and(|key| key.digest == digest);
+        let mut state = agreement.state();
+        if !has_it(&state) {
+            // a repeat, or this node lags behind: only the newest state tells
+            state = agreement.newest(PATIENCE).await?;
         }
-        self.made(text)
+        match has_it(&state) {
+            true => {
+                let shown = KeyShown::of(find(state.keys(), id)?, wall_ms(&state));
+                Ok(Made::new(text, shown))
+            }
+            false => Err(repeated()),
+        }
     }
 
     /// Agrees on a change of this key; a repeat that changed another one before is told apart.
@@ -244,16 +292,6 @@ impl Keys {
         } else {
             Err(repeated())
         }
-    }
-
-    fn made(&self, text: KeyText) -> Result<Made, Error> {
-        let shown = self.shown(text.id())?;
-        Ok(Made::new(text, shown))
-    }
-
-    fn shown(&self, id: &str) -> Result<KeyShown, Error> {
-        let state = self.agreement()?.state();
-        Ok(KeyShown::of(find(state.keys(), id)?, wall_ms(&state)))
     }
 
     fn agreement(&self) -> Result<&dyn Agreement, Error> {
@@ -286,6 +324,13 @@ fn permit(caller: &Caller, record: &KeyRecord) -> Result<(), Refused> {
 fn find<'a>(keys: &'a BTreeMap<String, KeyRecord>, id: &str) -> Result<&'a KeyRecord, Error> {
     keys.get(id)
         .ok_or_else(|| Error::new(Kind::NotFound, "no key of that id"))
+}
+
+/// Two of them were revoked at once, through two nodes: the state itself refused one.
+fn is_last(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let refused = source.and_then(|source| source.downcast_ref());
+    matches!(refused, Some(Refusal::Rejected(Rejected::Exists { .. })))
 }
 
 fn repeated() -> Error {

@@ -22,6 +22,11 @@ trap tidy_up EXIT
 tidy_up
 git worktree add --quiet --detach "$scratch" HEAD
 git diff HEAD --binary | git -C "$scratch" apply --allow-empty
+# what is not tracked yet belongs to it as much
+git ls-files --others --exclude-standard -z | while IFS= read -r -d '' file; do
+    mkdir -p "$scratch/$(dirname "$file")"
+    cp "$file" "$scratch/$file"
+done
 
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then

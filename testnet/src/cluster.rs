@@ -24,6 +24,7 @@ mod links;
 mod member;
 pub mod ports;
 mod settle;
+mod shown;
 pub mod trace;
 
 use std::io::Write;

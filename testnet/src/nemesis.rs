@@ -38,9 +38,9 @@ pub enum Fault {
     SyncFails,
     /// Syncs to disk take 200 ms on one node.
     SyncStalls,
-    /// One node dies just before or just after a write, a vote or an apply.
+    /// One node dies at a fail point: a write that finds no room, or just before or after a step.
     Crash,
-    /// One node's disk is full.
+    /// One node's disk has no room for changes, and some for what must be kept.
     DiskFull,
     /// The leader writes a snapshot and drops the log before it.
     Snapshot,

@@ -7,13 +7,18 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Inside;
-use crate::command::{Change, LEVEL};
+use crate::clock::unix_ms;
+use crate::command::{Change, Command, LEVEL, RequestId};
+use crate::error::Error;
 use crate::handle::Author;
+use crate::raft::Peer;
 use crate::state::State;
 
 /// How long telling the others may take before it is tried again.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pause between tries.
+/// How long one member that does not lead may take to answer or send us on.
+const ASK: Duration = Duration::from_millis(500);
+/// Pause between tries, and how long a node waits for a leader to call before it calls itself.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Keeps the address book as the state has it, and tells the others when this node has moved or
@@ -27,13 +32,7 @@ pub(crate) async fn keep_addresses(inside: Arc<Inside>) {
             return inside.dismissed();
         }
         if outdated(&inside, &state) {
-            let change = Change::Update {
-                member: inside.me(),
-                address: inside.address.clone(),
-                level: LEVEL,
-            };
-            let told = inside.agree(change, Author::new("start"), PATIENCE).await;
-            if let Err(error) = told {
+            if let Err(error) = tell(&inside, &state).await {
                 tracing::debug!(%error, "the others do not know this node's address yet");
                 sleep(PAUSE).await;
             }
@@ -43,6 +42,65 @@ pub(crate) async fn keep_addresses(inside: Arc<Inside>) {
             return;
         }
     }
+}
+
+/// Says where this node is. A leader that dials where it once was cannot make itself known, so a
+/// node that hears of none asks every member there is; those that do not lead send it on.
+async fn tell(inside: &Inside, state: &State) -> Result<(), Error> {
+    let change = Change::Update {
+        member: inside.me(),
+        address: inside.address.clone(),
+        level: LEVEL,
+    };
+    if inside.leadership().leader.is_some() {
+        let told = inside.agree(change, Author::new("start"), PATIENCE).await;
+        return told.map(drop);
+    }
+    let command = Command {
+        request: RequestId(rand::random()),
+        at_ms: unix_ms(),
+        by: "start".to_owned(),
+        change,
+    };
+    let mut last = Error::Timeout;
+    for peer in others(inside, state) {
+        match inside.peers.propose(&peer, &command, ASK).await {
+            // its entry comes back through the log, once the leader dials the right address
+            Ok(_) => {
+                sleep(PAUSE).await;
+                return Ok(());
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Asks around while no leader is heard of: a node that was taken out while it was away is told so
+/// by any member, and would otherwise wait for ever. Until the node stops.
+pub(crate) async fn look_for_others(inside: Arc<Inside>) {
+    loop {
+        sleep(PAUSE).await;
+        if inside.leadership().leader.is_some() {
+            continue;
+        }
+        for peer in others(&inside, &inside.state()) {
+            if let Err(error) = inside.peers.read_index(&peer, ASK).await {
+                inside.heed(&error);
+            }
+        }
+    }
+}
+
+fn others(inside: &Inside, state: &State) -> Vec<Peer> {
+    let records = state.members().values();
+    let others = records.filter(|record| record.member != inside.me());
+    others
+        .map(|record| Peer {
+            name: record.name.clone(),
+            address: record.address.clone(),
+        })
+        .collect()
 }
 
 fn book(state: &State) -> BTreeMap<crate::NodeId, String> {

@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::Inside;
 use super::propose::no_quorum;
-use super::{HOPE, Inside};
+use super::tries::Tries;
 use crate::error::Error;
 use crate::handle::Order;
-
-/// Pause before asking again while leadership moves.
-const PAUSE: Duration = Duration::from_millis(50);
 
 impl Inside {
     /// See [`crate::Handle::order`].
     pub(crate) async fn forward(&self, order: Order, patience: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + patience;
-        // removing the leader moves leadership first, so hope is counted from the last sight of one
-        let mut hope = Instant::now() + HOPE;
+        let mut tries = Tries::new(self, deadline);
         loop {
             let leader = self.leadership().leader;
             let asked = async {
@@ -40,14 +37,13 @@ impl Inside {
                 answer,
                 Err(Error::NoQuorum { .. } | Error::Unreachable { .. })
             );
+            // removing the leader moves leadership first, so hope is counted from the last sight of it
             if self.is_connected() && leader.is_some() {
-                hope = Instant::now() + HOPE;
+                tries.hope_anew();
             }
-            let now = Instant::now();
-            if !retry || now >= hope.min(deadline) {
+            if !retry || !tries.again().await {
                 return answer;
             }
-            sleep(PAUSE).await;
         }
     }
 }

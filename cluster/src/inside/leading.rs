@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
+use tokio::time::Instant;
 
 use super::Inside;
 use crate::coordinate::Leadership;
@@ -57,20 +58,23 @@ fn leadership(inside: &Inside, raft: &Raft) -> Leadership {
     let mine = leader.as_ref().is_some_and(|(member, _)| *member == me);
     Leadership {
         term: metrics.current_term,
-        leading: mine && has_quorum(inside, raft, me),
+        leading: mine && has_quorum(inside, raft),
         leader,
     }
 }
 
-/// A leader alone is its own quorum; any other must have been answered within its lease.
-fn has_quorum(inside: &Inside, raft: &Raft, me: MemberId) -> bool {
-    let Ok(leader) = raft.as_leader() else {
-        return false;
-    };
-    let alone = raft.voter_ids().all(|voter| voter == me.0);
-    let lease = inside.timing.election_max;
-    alone
-        || leader
-            .last_quorum_acked()
-            .is_some_and(|at| openraft::Instant::elapsed(&at) < lease)
+/// A leader must have been answered by its quorum within its lease.
+fn has_quorum(inside: &Inside, raft: &Raft) -> bool {
+    acknowledged(raft).is_some_and(|at| at.elapsed() < inside.timing.election_max)
+}
+
+/// When its quorum last answered, on a node that leads. One alone is its own quorum.
+pub(super) fn acknowledged(raft: &Raft) -> Option<Instant> {
+    let leader = raft.as_leader().ok()?;
+    let me = *raft.node_id();
+    if raft.voter_ids().all(|voter| voter == me) {
+        return Some(Instant::now());
+    }
+    let since = openraft::Instant::elapsed(&leader.last_quorum_acked()?);
+    Instant::now().checked_sub(since)
 }

@@ -6,11 +6,12 @@
 //!  remove ◄───────────────┘   its number is retired, its name free again
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, RaftMetrics};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -81,7 +82,7 @@ impl Inside {
         };
         let raft = self.raft.get().ok_or(Error::Stopped)?;
         let added = raft.add_learner(member.0, peer, false).await;
-        added.map_err(|error| unwise(&error))?;
+        added.map_err(|error| unchanged(&error))?;
         Ok(Joined {
             cluster: ours.clone(),
             member,
@@ -99,7 +100,10 @@ impl Inside {
             Order::Promote(name) => self.promote(raft, &name).await,
             Order::Remove(name) => self.remove(raft, &name).await,
             Order::TransferLeader(to) => self.transfer(raft, to.as_ref()).await,
-            Order::Snapshot => snapshot(raft).await,
+            Order::Snapshot => {
+                self.has_room()?;
+                snapshot(raft).await
+            }
         }
     }
 
@@ -203,6 +207,11 @@ impl Inside {
                     let why = format!("{name} has no vote, so it cannot lead");
                     return Err(Refused::Unwise(why).into());
                 }
+                // a leader that hands over stands still: to one that cannot take over, for nothing
+                if !alive.contains(&member) || !keeps_up(&metrics, member.0) {
+                    let why = format!("{name} cannot be reached or lags behind, so it cannot lead");
+                    return Err(Refused::Unwise(why).into());
+                }
                 member
             }
             None => heir(&metrics, self.me(), &alive).ok_or_else(|| {
@@ -213,11 +222,7 @@ impl Inside {
             .transfer_leader(to.0)
             .await
             .map_err(|_| Error::Stopped)?;
-        let moved = |metrics: &Metrics| {
-            metrics
-                .current_leader
-                .is_some_and(|leader| leader != self.me().0)
-        };
+        let moved = |metrics: &Metrics| metrics.current_leader == Some(to.0);
         eventually(raft, moved).await
     }
 
@@ -241,23 +246,12 @@ impl Inside {
     /// Learners that have caught up and answer.
     fn ready(&self, metrics: &Metrics) -> Vec<u64> {
         let alive = self.alive(Some(self.me()));
-        let newest = metrics.last_log_index.unwrap_or(0);
-        let matched: BTreeMap<u64, u64> = metrics
-            .replication
-            .iter()
-            .flatten()
-            .map(|(member, at)| (*member, at.as_ref().map_or(0, |at| at.index)))
-            .collect();
         metrics
             .membership_config
             .membership()
             .learner_ids()
             .filter(|member| alive.contains(&MemberId(*member)))
-            .filter(|member| {
-                matched
-                    .get(member)
-                    .is_some_and(|at| at + CAUGHT_UP >= newest)
-            })
+            .filter(|member| keeps_up(metrics, *member))
             .collect()
     }
 }
@@ -300,6 +294,14 @@ fn wanted(voters: usize, ready: usize) -> usize {
     }
 }
 
+/// The member has nearly all of the leader's log.
+fn keeps_up(metrics: &Metrics, member: u64) -> bool {
+    let newest = metrics.last_log_index.unwrap_or(0);
+    let mut matched = metrics.replication.iter().flatten();
+    let at = matched.find(|(other, _)| **other == member);
+    at.is_some_and(|(_, at)| at.as_ref().map_or(0, |at| at.index) + CAUGHT_UP >= newest)
+}
+
 /// The voter that has the most of the log, of those that answer.
 fn heir(metrics: &Metrics, me: MemberId, alive: &BTreeSet<MemberId>) -> Option<MemberId> {
     let matched = metrics.replication.iter().flatten();
@@ -328,11 +330,21 @@ async fn snapshot(raft: &Raft) -> Result<(), Error> {
 async fn change(raft: &Raft, members: ChangeMembers<u64, Peer>) -> Result<(), Error> {
     let changed = timeout(PATIENCE, raft.change_membership(members, false)).await;
     let changed = changed.map_err(|_| Error::Timeout)?;
-    changed.map(drop).map_err(|error| unwise(&error))
+    changed.map(drop).map_err(|error| unchanged(&error))
 }
 
-fn unwise(error: &impl std::fmt::Display) -> Error {
-    Refused::Unwise(format!("the membership cannot be changed now: {error}")).into()
+/// Why the membership stays as it was: for now, or because it would be unwise.
+fn unchanged(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Error {
+    match error {
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(
+            ChangeMembershipError::InProgress(_),
+        )) => Error::Busy,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(why)) => {
+            Refused::Unwise(format!("the membership cannot be changed now: {why}")).into()
+        }
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => no_quorum(false),
+        RaftError::APIError(_) | RaftError::Fatal(_) => no_quorum(true),
+    }
 }
 
 fn metrics(raft: &Raft) -> Metrics {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::time::{Instant, timeout_at};
 
-use super::{HOPE, Inside};
+use super::Inside;
+use super::tries::Tries;
 use crate::clock::unix_ms;
-use crate::command::{Change, Command, Done, Outcome};
-use crate::error::Error;
+use crate::command::{Change, Command, Done, Outcome, Rejected, encode};
+use crate::error::{Error, Refused};
 use crate::handle::Author;
 use crate::identity::MemberId;
 use crate::transport::Proposed;
@@ -20,6 +21,11 @@ const SILENCE: Duration = Duration::from_millis(400);
 const LOOK: Duration = Duration::from_millis(25);
 /// What a caller is told to wait when there is no quorum: about one election.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Largest command, in bytes: with its frame it fits a message between nodes.
+const MAX_COMMAND: usize = 6 << 20;
+/// How far a proposer's clock may be ahead of the leader's, in milliseconds. The agreed clock only
+/// moves forwards, and keys expire by it: a node that is a year ahead must not take all along.
+const AHEAD_MS: u64 = 5 * 60 * 1000;
 /// Longest author kept, in bytes.
 const MAX_BY: usize = 128;
 
@@ -52,23 +58,20 @@ impl Inside {
     /// Carries a command to whoever leads. A leader that changes on the way is followed: the
     /// request id makes a second try harmless.
     async fn carry(&self, command: &Command, deadline: Instant) -> Result<Proposed, Error> {
+        let mut tries = Tries::new(self, deadline);
         let mut sent = false;
-        let hope = Instant::now() + HOPE;
         loop {
             match self.try_leader(command, deadline).await {
                 Err(Error::NoQuorum { maybe_applied, .. }) => sent |= maybe_applied,
-                Err(Error::Unreachable { .. }) => sent = true,
+                Err(Error::Unreachable { .. }) => {}
+                // what is refused now may have been taken the time before
+                Err(Error::DiskFull { .. } | Error::Busy | Error::Refused(_)) if sent => {
+                    return Err(no_quorum(true));
+                }
                 settled => return settled,
             }
-            let mut news = self.leading.subscribe();
-            news.mark_unchanged();
-            let patience = hope.min(deadline);
-            let changed = timeout_at(patience, news.changed()).await;
-            if changed.is_err() || Instant::now() >= patience {
-                return Err(Error::NoQuorum {
-                    retry_after: RETRY_AFTER,
-                    maybe_applied: sent,
-                });
+            if !tries.again().await {
+                return Err(no_quorum(sent));
             }
         }
     }
@@ -107,10 +110,7 @@ impl Inside {
     /// Puts somebody's command in the log, if this node and every voter in reach has room for it;
     /// only a leader can. A follower that finds none could not go on.
     pub(crate) async fn append(&self, command: Command) -> Result<Proposed, Error> {
-        let room = self.store.room();
-        if room.full {
-            return Err(self.disk_full(self.me(), room.free_mib));
-        }
+        self.has_room()?;
         if let Some((member, free_mib)) = self.full_voter() {
             return Err(self.disk_full(member, free_mib));
         }
@@ -125,6 +125,15 @@ impl Inside {
             .find(|(member, _)| voters.contains(&member.0))
     }
 
+    /// Refuses when this disk is so full that what is left is for what has to go on.
+    pub(super) fn has_room(&self) -> Result<(), Error> {
+        let room = self.store.room();
+        if room.full {
+            return Err(self.disk_full(self.me(), room.free_mib));
+        }
+        Ok(())
+    }
+
     fn disk_full(&self, member: MemberId, free_mib: u64) -> Error {
         let state = self.state();
         let record = state.members().get(&member);
@@ -135,6 +144,7 @@ impl Inside {
     /// Puts a command in the log, however little room there is: for the leader's own, which are
     /// small and few and protect upstreams. The reserve is for them.
     pub(crate) async fn write(&self, command: Command) -> Result<Proposed, Error> {
+        let command = self.fit(command)?;
         let raft = self.raft.get().ok_or(Error::Stopped)?;
         let written = raft.client_write(command).await;
         match written {
@@ -146,8 +156,37 @@ impl Inside {
                 Err(no_quorum(true))
             }
             Err(RaftError::APIError(_)) => Err(no_quorum(false)),
-            Err(RaftError::Fatal(_)) => Err(Error::Stopped),
+            // it was in the log perhaps, before consensus stopped here
+            Err(RaftError::Fatal(_)) => Err(no_quorum(true)),
         }
+    }
+
+    /// What may stand in the log: understood by every member, small enough to be sent on, and made
+    /// at a time that can be.
+    fn fit(&self, mut command: Command) -> Result<Command, Error> {
+        let (needed, level) = (command.change.level(), self.state().level());
+        if needed > level {
+            return Err(Refused::Unwise(format!(
+                "this change needs command level {needed}, and a member understands only {level}: \
+                 upgrade every node first"
+            ))
+            .into());
+        }
+        let bytes = encode(&command).len();
+        if bytes > MAX_COMMAND {
+            let what = format!("a change of {bytes} bytes, of which {MAX_COMMAND} may be");
+            return Err(Rejected::TooMuch { what }.into());
+        }
+        let latest = unix_ms().saturating_add(AHEAD_MS);
+        if command.at_ms > latest {
+            let ahead_ms = command
+                .at_ms
+                .saturating_sub(latest)
+                .saturating_add(AHEAD_MS);
+            tracing::warn!(by = %command.by, ahead_ms, "a change from a clock that is ahead");
+            command.at_ms = latest;
+        }
+        Ok(command)
     }
 
     /// Waits until the entry is applied here. It is committed already, so a node that lags behind

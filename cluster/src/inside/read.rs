@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Inside;
 use super::propose::no_quorum;
+use super::tries::Tries;
 use crate::error::Error;
 use crate::handle::Consistency;
 use crate::identity::Revision;
@@ -24,20 +25,15 @@ impl Inside {
             return Ok(self.state());
         }
         let deadline = Instant::now() + patience;
-        let asked = async {
-            let leader = self.leadership().leader;
-            match leader {
-                Some((member, _)) if member == self.me() => self.read_index(consistency).await,
-                Some((_, peer)) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    self.peers.read_index(&peer, left).await
-                }
-                None => Err(no_quorum(false)),
+        let mut tries = Tries::new(self, deadline);
+        let index = loop {
+            match self.try_index(consistency, deadline).await {
+                Err(Error::NoQuorum { .. } | Error::Unreachable { .. }) => {}
+                settled => break settled?,
             }
-        };
-        let index = tokio::select! {
-            settled = timeout_at(deadline, asked) => settled.unwrap_or(Err(Error::Timeout))?,
-            () = self.silence() => return Err(no_quorum(false)),
+            if !tries.again().await {
+                return Err(no_quorum(false));
+            }
         };
         let raft = self.raft.get().ok_or(Error::Stopped)?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -46,6 +42,23 @@ impl Inside {
             .await
             .map_err(|_| Error::Timeout)?;
         Ok(self.state())
+    }
+
+    async fn try_index(&self, consistency: Consistency, deadline: Instant) -> Result<u64, Error> {
+        let asked = async {
+            match self.leadership().leader {
+                Some((member, _)) if member == self.me() => self.read_index(consistency).await,
+                Some((_, peer)) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    self.peers.read_index(&peer, left).await
+                }
+                None => Err(no_quorum(false)),
+            }
+        };
+        tokio::select! {
+            settled = timeout_at(deadline, asked) => settled.unwrap_or(Err(Error::Timeout)),
+            () = self.silence() => Err(no_quorum(false)),
+        }
     }
 
     /// The index a read has to have seen; only a leader knows.

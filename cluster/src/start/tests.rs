@@ -7,16 +7,28 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::{Options, Timing, start};
-use crate::command::{Change, Done};
+use super::{Options, Timing, TlsFiles, start};
+use crate::certs::create;
+use crate::clock::unix_ms;
+use crate::command::{Change, Command, Done, RequestId};
 use crate::error::{Error, Refused};
 use crate::handle::{Author, Consistency, Handle, Order};
-use crate::identity::{NodeId, Revision};
+use crate::identity::{ClusterId, NodeId, Revision};
 use crate::status::Role;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn node(name: &str, dir: &Path, join: &[&str]) -> Result<Handle, Error> {
+    with_tls(name, dir, join, None).await
+}
+
+/// A node whose data is in `dir`, with its certificate of `certificates` if there are any.
+async fn with_tls(
+    name: &str,
+    dir: &Path,
+    join: &[&str],
+    certificates: Option<&Path>,
+) -> Result<Handle, Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     start(Options {
         node: NodeId::parse(name).unwrap(),
@@ -25,7 +37,11 @@ async fn node(name: &str, dir: &Path, join: &[&str]) -> Result<Handle, Error> {
         listener,
         join: join.iter().map(|address| (*address).to_owned()).collect(),
         dial: BTreeMap::new(),
-        tls: None,
+        tls: certificates.map(|made| TlsFiles {
+            ca: made.join("ca.pem"),
+            cert: made.join(format!("{name}.pem")),
+            key: made.join(format!("{name}.key")),
+        }),
         timing: Timing {
             heartbeat: Duration::from_millis(100),
             election_min: Duration::from_millis(400),
@@ -167,6 +183,10 @@ async fn three_nodes_agree_and_outlive_their_leader() {
         .await
         .unwrap();
     eventually("n3 is forgotten", || n2.status().nodes.len() == 2).await;
+    // it was away when that was agreed on
+    let n3 = node("n3", dirs[2].path(), &[&seed]).await.unwrap();
+    let failure = tokio::time::timeout(PATIENCE, n3.failed()).await.unwrap();
+    assert_eq!(failure.code, 78, "{failure:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,4 +235,94 @@ async fn data_of_one_cluster_does_not_join_another() {
         node("n2", dirs[1].path(), &[]).await.is_ok(),
         "nothing changed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_ended_before_it_noted_its_number_gets_the_same_again() {
+    let dirs = [(); 2].map(|()| TempDir::new().unwrap());
+    let n1 = node("n1", dirs[0].path(), &[]).await.unwrap();
+    let asking = dirs[1].path().join("joining");
+    let id = format!("{:032x}", 7);
+    std::fs::write(&asking, &id).unwrap();
+    let n2 = node("n2", dirs[1].path(), &[&address(&n1)]).await.unwrap();
+    let number = n2.member();
+    assert!(!asking.exists(), "answered and noted");
+    n2.shutdown().await;
+    drop(n2);
+
+    let as_before = TempDir::new().unwrap();
+    std::fs::write(as_before.path().join("joining"), &id).unwrap();
+    let n2 = node("n2", as_before.path(), &[&address(&n1)]).await;
+    assert_eq!(n2.unwrap().member(), number);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_comes_back_elsewhere_is_found_again() {
+    let dirs = [(); 3].map(|()| TempDir::new().unwrap());
+    let n1 = node("n1", dirs[0].path(), &[]).await.unwrap();
+    let seed = address(&n1);
+    let n2 = node("n2", dirs[1].path(), &[&seed]).await.unwrap();
+    let n3 = node("n3", dirs[2].path(), &[&seed]).await.unwrap();
+    let all_vote = || {
+        let nodes = n2.status().nodes;
+        nodes.len() == 3 && nodes.iter().all(|member| member.role != Role::Learner)
+    };
+    eventually("three voters", all_vote).await;
+    n1.shutdown().await;
+    drop(n1);
+    eventually("another leads", || {
+        let leader = n3.status().leader;
+        leader.is_some_and(|leader| leader.as_str() != "n1") && n3.is_connected()
+    })
+    .await;
+    put(&n2, "{}").await.unwrap();
+
+    let n1 = node("n1", dirs[0].path(), &[]).await.unwrap();
+    n1.at_least(Revision(1), PATIENCE).await.unwrap();
+    eventually("it is connected", || n1.is_connected()).await;
+    assert_ne!(address(&n1), seed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_begun_again_under_the_same_certificates_is_another_one() {
+    let made = TempDir::new().unwrap();
+    let names = ["n1", "n2"].map(|name| NodeId::parse(name).unwrap());
+    let prod = ClusterId::parse("prod").unwrap();
+    create(made.path(), Some(prod.clone()), &names, 30).unwrap();
+    let start = async |name: &str, dir: &TempDir, join: &[&str]| {
+        with_tls(name, dir.path(), join, Some(made.path())).await
+    };
+    let dirs = [(); 3].map(|()| TempDir::new().unwrap());
+    let n1 = start("n1", &dirs[0], &[]).await.unwrap();
+    assert_eq!(n1.cluster().certified(), prod);
+    let strayed = start("n2", &dirs[1], &[]).await.unwrap();
+    assert_ne!(n1.cluster(), strayed.cluster(), "begun twice");
+    strayed.shutdown().await;
+    drop(strayed);
+
+    let refused = start("n2", &dirs[1], &[&address(&n1)]).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refused::OtherData { .. })),
+        "{refused}"
+    );
+    let n2 = start("n2", &dirs[2], &[&address(&n1)]).await.unwrap();
+    assert_eq!(n2.cluster(), n1.cluster());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_takes_the_agreed_time_a_few_minutes_along_at_most() {
+    let dir = TempDir::new().unwrap();
+    let n1 = node("n1", dir.path(), &[]).await.unwrap();
+    let year_ahead = Command {
+        request: RequestId(1),
+        at_ms: unix_ms() + 365 * 24 * 3600 * 1000,
+        by: "test".to_owned(),
+        change: config("{}"),
+    };
+    n1.inside().append(year_ahead).await.unwrap();
+    let told = n1.state().clock_ms();
+    assert!(told < unix_ms() + 10 * 60 * 1000, "{told}");
+    let large = config(&"x".repeat(7 << 20));
+    let refused = n1.propose(large, Author::new("test"), PATIENCE).await;
+    assert!(matches!(refused, Err(Error::Rejected(_))), "{refused:?}");
 }

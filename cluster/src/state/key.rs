@@ -54,6 +54,12 @@ impl KeyRecord {
         }
     }
 
+    /// It can make other keys for as long as it is not revoked.
+    fn keeps_admin_open(&self) -> bool {
+        let is_admin = self.scopes.iter().any(|scope| scope == "admin");
+        is_admin && self.revoked_ms.is_none() && self.expires_ms.is_none()
+    }
+
     fn check(&self) -> Result<(), Rejected> {
         bounds::name("a key's id", &self.id, 64)?;
         let clean = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
@@ -93,11 +99,24 @@ impl State {
         Ok(self.put_key(record.fresh(self.meta.clock_ms)))
     }
 
-    /// Revoking twice is revoking once: the first time stays.
+    /// Revoking twice is revoking once: the first time stays. The last key that can make others
+    /// stays while others are in force: nobody could administer any more. That is decided here and
+    /// not where it is asked for, for two such keys may be revoked through two nodes at once.
     pub(super) fn revoke_key(&mut self, id: &str) -> Result<Done, Rejected> {
         let record = self.key(id)?;
         if record.revoked_ms.is_some() {
             return Ok(Done::Key { id: id.to_owned() });
+        }
+        let others = || self.keys.values().filter(|other| other.id != id);
+        if record.keeps_admin_open()
+            && others().any(|other| other.revoked_ms.is_none())
+            && !others().any(KeyRecord::keeps_admin_open)
+        {
+            let what = "a key in force beside this, the last one with the scope `admin` that does \
+                        not expire,";
+            return Err(Rejected::Exists {
+                what: what.to_owned(),
+            });
         }
         let mut revoked = record.clone();
         revoked.revoked_ms = Some(self.meta.clock_ms);

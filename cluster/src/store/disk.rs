@@ -37,6 +37,14 @@ pub(crate) struct Room {
     pub(crate) full: bool,
 }
 
+impl Room {
+    /// There is none.
+    pub(super) const NONE: Room = Room {
+        free_mib: 0,
+        full: true,
+    };
+}
+
 /// The disk the data lies on.
 #[derive(Debug)]
 pub(super) struct Disk {

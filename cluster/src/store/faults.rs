@@ -6,6 +6,7 @@
 //! fsync delay:300 *     every sync takes 300 ms longer
 //! append enospc         the next append finds the disk full
 //! vote crash_after 2    the second next vote is durable, but never answered: the process dies
+//! room enospc *         whoever asks for room hears that there is none; writes go on
 //! ```
 //! `error` and `enospc` fail before the point's work is done, `crash_before` and `crash_after` end
 //! the process. The count says how often it happens (1 when it is missing); for the two crashes,
@@ -37,16 +38,19 @@ pub(crate) enum Point {
     Install,
     /// Entries are applied.
     Apply,
+    /// Somebody asks how much room there is: one that fails is a full disk.
+    Room,
 }
 
 impl Point {
-    const ALL: [Point; 6] = [
+    const ALL: [Point; 7] = [
         Point::Append,
         Point::Fsync,
         Point::Vote,
         Point::SnapshotWrite,
         Point::Install,
         Point::Apply,
+        Point::Room,
     ];
 
     const fn name(self) -> &'static str {
@@ -57,6 +61,7 @@ impl Point {
             Point::SnapshotWrite => "snapshot_write",
             Point::Install => "install",
             Point::Apply => "apply",
+            Point::Room => "room",
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) type Meta = SnapshotMetaOf<TypeConfig>;
 const MAGIC: &[u8; 8] = b"LLMRSNP1";
 /// Largest snapshot written or taken: many times what the state's own bounds come to in practice,
 /// and still read into memory at once.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 512 << 20;
 
 /// A whole snapshot in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

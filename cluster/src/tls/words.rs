@@ -16,6 +16,24 @@ pub(crate) fn words(error: &io::Error) -> String {
     }
 }
 
+/// A certificate was the reason, on either side.
+pub(crate) fn by_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        inner,
+        Some(
+            Error::InvalidCertificate(_)
+                | Error::NoCertificatesPresented
+                | Error::AlertReceived(
+                    AlertDescription::CertificateExpired
+                        | AlertDescription::UnknownCA
+                        | AlertDescription::CertificateRequired
+                        | AlertDescription::BadCertificate
+                )
+        )
+    )
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "of all that can go wrong these have an operator who can mend them"

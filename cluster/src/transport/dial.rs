@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use super::stream::Stream;
 use crate::error::Refused;
 use crate::identity::NodeId;
-use crate::tls::{Keyring, NODE_DNS, loopback_only, words};
+use crate::tls::{Keyring, NODE_DNS, by_certificate, loopback_only, words};
 
 /// For the TCP connection: a host that is gone costs this much at each attempt, so a link that
 /// heals is in use soon after.
@@ -56,9 +56,9 @@ pub(crate) async fn dial(whom: Whom, keyring: Option<Keyring>) -> Result<Stream,
     let stream = timeout(HANDSHAKE, connector.connect(name, stream))
         .await
         .map_err(|_| Undialled::Failed("no answer to the handshake".to_owned()))?
-        .map_err(|error| Undialled::Failed(words(&error)))?;
+        .map_err(|error| untrusted(&error))?;
     let chain = stream.get_ref().1.peer_certificates();
-    let found = keyring.recognise(chain).map_err(Undialled::Failed)?;
+    let found = keyring.recognise(chain).map_err(refused)?;
     match whom.node {
         Some(meant) if meant != found => Err(Undialled::Refused(Refused::Impostor {
             certificate: found.to_string(),
@@ -81,6 +81,19 @@ async fn connect(address: &str, loopback: bool) -> Result<TcpStream, Undialled> 
         }
     }
     Err(last)
+}
+
+/// A certificate that does not do is a refusal: trying again changes nothing.
+fn untrusted(error: &io::Error) -> Undialled {
+    let text = words(error);
+    if by_certificate(error) {
+        return refused(text);
+    }
+    Undialled::Failed(text)
+}
+
+fn refused(text: String) -> Undialled {
+    Undialled::Refused(Refused::Unwise(text))
 }
 
 fn failed(error: io::Error) -> Undialled {

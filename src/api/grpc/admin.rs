@@ -262,7 +262,9 @@ impl AdminService for AdminDoor {
                 return Err(error.with_param("model"));
             }
             let engine = &self.node.engine;
-            engine.force_breaker(&call.message.model, mode).await?;
+            engine
+                .force_breaker(&call.message.model, mode, call.author)
+                .await?;
             Ok(v1::SetBreakerModeResponse {})
         };
         answer(&call.id, set.await)

@@ -1,5 +1,6 @@
 //! `cluster init`: the running node's cluster, and how a second node comes to it.
 
+use llm_router_cluster::ClusterId;
 use serde_json::{Value, json};
 
 use crate::cli::client::json as read;
@@ -52,6 +53,8 @@ fn is_loopback(address: &str) -> bool {
 
 fn draw(status: &Value, address: &str, join: &str) -> String {
     let (cluster, node) = (cell(&status["cluster"]), cell(&status["node"]));
+    let certified =
+        ClusterId::parse(&cluster).map_or(cluster.clone(), |id| id.certified().to_string());
     let mut text =
         format!("cluster  {cluster}\nnode     {node}, reached by others at {address}\n\n");
     if is_loopback(address) {
@@ -61,7 +64,7 @@ fn draw(status: &Value, address: &str, join: &str) -> String {
         text.push_str("A second node needs a certificate of this cluster:\n\n");
     }
     text.push_str(&format!(
-        "  llm-router certs create --cluster {cluster} --node {node} --node n2\n"
+        "  llm-router certs create --cluster {certified} --node {node} --node n2\n"
     ));
     text
 }

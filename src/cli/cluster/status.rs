@@ -81,12 +81,27 @@ fn file(file: &Value) -> Option<String> {
     if file["waiting"].as_bool() == Some(true) {
         return Some(format!("file      {path}: its change waits for a leader"));
     }
-    let standing = match (file["in_step"].as_bool(), file["newer"].as_str()) {
-        (Some(true), _) => "in step with it",
-        (_, Some("file")) => "differs, the file is newer",
-        (_, Some("agreed")) => "differs, the agreed config is newer",
-        (_, Some("both")) => "differs, both have changed",
-        (_, _) => "differs",
+    let (now, then) = (
+        cell(&file["agreed_revision"]),
+        cell(&file["in_step_revision"]),
+    );
+    let standing = match (file["standing"].as_str(), file["newer"].as_str()) {
+        (Some("in_step"), _) => "in step with it".to_owned(),
+        (Some("silent"), _) => "says nothing about routing".to_owned(),
+        (Some("emptied"), _) => format!(
+            "says nothing about routing any more; `llm-router config export --into {path}` puts \
+             what is agreed back"
+        ),
+        (Some("unagreed"), _) => format!(
+            "this node's own default, for nothing is agreed; `llm-router config apply {path}` \
+             agrees on it"
+        ),
+        (_, Some("file")) => format!("differs, the file is newer than revision {now}"),
+        (_, Some("agreed")) => {
+            format!("differs, the agreed config is newer: {now}, the file is of {then}")
+        }
+        (_, Some("both")) => format!("differs, both have changed since revision {then}"),
+        (_, _) => "differs".to_owned(),
     };
     Some(format!("file      {path}: {standing}"))
 }

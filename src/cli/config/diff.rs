@@ -41,14 +41,16 @@ fn lines(value: &Value) -> String {
     if found.is_empty() {
         return "no difference".to_owned();
     }
-    let line = |difference: &Value| {
-        let path = cell(&difference["path"]);
-        match (&difference["old"], &difference["new"]) {
-            (Value::Null, new) => format!("+ {path}: {}", cell(new)),
-            (old, Value::Null) => format!("- {path}: {}", cell(old)),
-            (old, new) => format!("~ {path}: {} → {}", cell(old), cell(new)),
-        }
-    };
     let lines: Vec<String> = found.iter().map(line).collect();
     lines.join("\n")
+}
+
+/// One difference as a node tells it: `+` is new, `-` is gone.
+pub(in crate::cli) fn line(difference: &Value) -> String {
+    let path = cell(&difference["path"]);
+    match (&difference["old"], &difference["new"]) {
+        (Value::Null, new) => format!("+ {path}: {}", cell(new)),
+        (old, Value::Null) => format!("- {path}: {}", cell(old)),
+        (old, new) => format!("~ {path}: {} → {}", cell(old), cell(new)),
+    }
 }

@@ -1,4 +1,4 @@
-//! `config history`, `export` and `rollback`: what was agreed on, and going back to it.
+//! `config history` and `rollback`: what was agreed on, and going back to it.
 
 use clap::Args;
 use serde_json::json;
@@ -6,7 +6,6 @@ use serde_json::json;
 use crate::cli::client::json as read;
 use crate::cli::output::{cell, table, time};
 use crate::cli::{Code, Context};
-use crate::config::document;
 
 /// Agree on an earlier revision again, as a new one.
 #[derive(Clone, Debug, Args)]
@@ -38,19 +37,6 @@ pub(super) async fn list(context: &Context) -> anyhow::Result<Code> {
         });
         table(["REVISION", "WHEN", "BY", "NOTE"], rows)
     })?;
-    Ok(Code::Ok)
-}
-
-/// Prints the agreed config alone, keys in the node's order.
-///
-/// # Errors
-/// The node refuses or is not there.
-pub(super) async fn export(context: &Context) -> anyhow::Result<Code> {
-    let answer = context.client()?.get("/admin/v1/config").await?;
-    let shown = document::read(&answer)?;
-    let config = shown.get("config");
-    let config = config.ok_or_else(|| anyhow::anyhow!("the node's answer has no config"))?;
-    context.out.value(config)?;
     Ok(Code::Ok)
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Check;
 use crate::cli::client::{Client, Failed, json};
+use crate::cli::config::difference;
 use crate::config::node::{NodeConfig, TlsConfig};
 use crate::types::clock::unix_millis;
 
@@ -120,30 +121,39 @@ fn judge_status(status: &Value) -> Vec<Check> {
     }
     let file = &status["file"];
     let path = text(&file["path"]);
+    if file["standing"] == "unagreed" && file["waiting"] != true {
+        let found = format!("nothing is agreed; {path} is this node's own default");
+        let hint = format!("other nodes may serve another: `llm-router config apply {path}`");
+        checks.push(Check::bad("agreed", found, hint));
+        return checks;
+    }
     if file["newer"].is_null() {
         let revision = status["in_service"].as_u64().unwrap_or_default();
         let found = match (revision, path.is_empty()) {
             (0, _) => "nothing yet; the node's default is in service".to_owned(),
             (_, true) => format!("revision {revision} is in service"),
+            (_, false) if file["standing"] == "emptied" => format!(
+                "revision {revision} is in service; {path} says nothing about routing any more"
+            ),
             (_, false) => format!("revision {revision} is in service; {path} does not differ"),
         };
         checks.push(Check::good("agreed", found));
         return checks;
     }
+    let (now, then) = (&file["agreed_revision"], &file["in_step_revision"]);
     let newer = match file["newer"].as_str() {
-        Some("file") => "the file is newer",
-        Some("agreed") => "the agreed config is newer",
-        Some("both") => "both have changed",
-        Some(_) | None => "they were never the same here",
+        Some("file") => format!("the file is newer than revision {now}"),
+        Some("agreed") => format!("the agreed config is newer: {now}, the file is of {then}"),
+        Some("both") => format!("both have changed since revision {then}"),
+        Some(_) | None => "they were never the same here".to_owned(),
     };
     let mut found = format!("{path} differs from what is agreed; {newer}");
     for change in file["changes"].as_array().into_iter().flatten() {
-        let (old, new) = (text(&change["old"]), text(&change["new"]));
-        found.push_str(&format!("\n      {}: {old} → {new}", text(&change["path"])));
+        found.push_str(&format!("\n      {}", difference(change)));
     }
     let hint = format!(
         "take the file with `llm-router config apply {path}`, or what is agreed with \
-         `llm-router config export > {path}`"
+         `llm-router config export --into {path}`"
     );
     checks.push(Check::bad("agreed", found, hint));
     checks
@@ -159,19 +169,41 @@ mod tests {
     fn a_file_that_differs_is_a_problem_with_both_ways_out() {
         let status = json!({
             "connected": true, "leader": "n1", "in_service": 4,
-            "file": {"path": "a.yaml", "in_step": false, "newer": "agreed",
-                "changes": [{"path": "models.a.max_concurrency", "old": "64", "new": "2"}]},
+            "file": {"path": "a.yaml", "standing": "differs", "newer": "agreed",
+                "agreed_revision": 4, "in_step_revision": 3,
+                "changes": [{"path": "models.a.max_concurrency", "old": "64", "new": "2"},
+                    {"path": "models.b", "new": "{}"}]},
         });
         let checks = judge_status(&status);
         let line = checks[1].line();
         for part in [
-            "the agreed config is newer",
+            "the agreed config is newer: 4, the file is of 3",
+            "+ models.b: {}",
             "models.a.max_concurrency: 64 → 2",
             "config apply a.yaml",
-            "config export > a.yaml",
+            "config export --into a.yaml",
         ] {
             assert!(!checks[1].ok && line.contains(part), "{part}: {line}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_only_this_nodes_default_is_a_problem_with_its_remedy() {
+        let status = json!({
+            "connected": true, "leader": "n1", "in_service": 0,
+            "file": {"path": "a.yaml", "standing": "unagreed"},
+        });
+        let line = judge_status(&status)[1].line();
+        assert!(
+            line.starts_with('✘') && line.contains("config apply a.yaml"),
+            "{line}"
+        );
+        let emptied = json!({"in_service": 4, "file": {"path": "a.yaml", "standing": "emptied"}});
+        let line = judge_status(&emptied)[1].line();
+        assert!(
+            line.starts_with('✔') && line.contains("nothing about routing"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const STATUS: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"node\":\"n1\",\"member\":1,\"cluster\":\"c-7f\",\"leader\":\"n2\",\"term\":4,\"revision\":7,\"applied\":120,\"committed\":123,\"connected\":true,\"leader_contact_ms\":45,\"nodes\":[{\"id\":\"n1\",\"member\":1,\"role\":\"voter\",\"address\":\"127.0.0.1:7401\",\"alive\":true,\"level\":1},{\"id\":\"n2\",\"member\":2,\"role\":\"leader\",\"address\":\"127.0.0.1:7402\",\"alive\":true,\"level\":1}],\"in_service\":6,\"partition_mode\":{\"keys\":\"serve_for_a_time\",\"writes\":\"refuse\"},\"file\":{\"path\":\"a.yaml\",\"in_step\":false,\"newer\":\"agreed\"}}";
+const STATUS: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"node\":\"n1\",\"member\":1,\"cluster\":\"c-7f\",\"leader\":\"n2\",\"term\":4,\"revision\":7,\"applied\":120,\"committed\":123,\"connected\":true,\"leader_contact_ms\":45,\"nodes\":[{\"id\":\"n1\",\"member\":1,\"role\":\"voter\",\"address\":\"127.0.0.1:7401\",\"alive\":true,\"level\":1},{\"id\":\"n2\",\"member\":2,\"role\":\"leader\",\"address\":\"127.0.0.1:7402\",\"alive\":true,\"level\":1}],\"in_service\":6,\"partition_mode\":{\"keys\":\"serve_for_a_time\",\"writes\":\"refuse\"},\"file\":{\"path\":\"a.yaml\",\"standing\":\"differs\",\"in_step\":false,\"newer\":\"agreed\",\"agreed_revision\":7,\"in_step_revision\":5}}";
 
 fn ok(body: &str) -> &'static str {
     let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}");
@@ -133,7 +133,7 @@ async fn the_clusters_status_is_told_and_a_lost_leader_is_a_problem_found() {
         "leader    n2, term 4, heard of 45 ms ago",
         "applied   120 of 123",
         "revision 7, but 6 is in service here",
-        "a.yaml: differs, the agreed config is newer",
+        "a.yaml: differs, the agreed config is newer: 7, the file is of 5",
         "n2    leader  127.0.0.1:7402  yes",
         "keys serve for a time, writes refuse",
     ] {
@@ -218,6 +218,44 @@ async fn history_export_rollback_and_differences_are_shown() {
     );
     let expected = "~ models.a.max_concurrency: 2 → 4\n+ models.b: {}\n- retry.budget: 0.2\n";
     assert_eq!(out, expected);
+}
+
+#[tokio::test]
+async fn an_export_into_a_file_keeps_its_node_part_and_a_refused_one_touches_nothing() {
+    let before = "node: { id: n1 } # ours\nmodels:\n  a: { provider: demo, model: echo }\n";
+    let (_dir, path) = file(before);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let line = ["config", "export", "--into", &path];
+    let refusal = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n{}";
+    let (code, _, _, _) = asked(&line, refusal).await;
+    assert_eq!((code, read(&path).as_str()), (Code::Problems, before));
+    let strange = ok(r#"{"revision":2,"config":{"modles":{}}}"#);
+    let (code, _, _, _) = asked(&line, strange).await;
+    assert_eq!((code, read(&path).as_str()), (Code::Problems, before));
+    let config =
+        ok(r#"{"revision":2,"config":{"models":{"z":{"provider":"demo","model":"lorem"}}}}"#);
+    let (code, out, err, _) = asked(&line, config).await;
+    assert_eq!((code, out.as_str()), (Code::Ok, ""), "{err}");
+    assert!(err.contains("revision 2"), "{err}");
+    let after = read(&path);
+    assert!(
+        after.starts_with("node: { id: n1 } # ours\nmodels:\n  z:\n"),
+        "{after}"
+    );
+    assert_eq!(read(&format!("{path}.before")), before);
+}
+
+#[tokio::test]
+async fn what_the_node_itself_holds_can_be_asked_for_without_a_quorum() {
+    let answer = ok(r#"{"revision":2,"config":{"models":{}}}"#);
+    for verb in ["show", "export"] {
+        let (code, _, _, heard) = asked(&["config", verb, "--local"], answer).await;
+        assert_eq!(code, Code::Ok);
+        assert!(
+            heard.starts_with("GET /admin/v1/config?consistency=local "),
+            "{heard}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llm_router_cluster::Revision;
+use llm_router_cluster::{Author, Revision};
 
 use super::{BreakerMode, Engine, Parts};
 use crate::bridge::testing::Stand;
@@ -74,16 +74,19 @@ async fn an_operators_word_is_agreed_on_and_holds_here_when_it_is_answered() {
     let engine = engine(Bridge::over(Stand::new(3)), 1, ONE).await;
     let state = || engine.models()[0].1.circuit_breaker.state;
     engine
-        .force_breaker("a", BreakerMode::ForceOpen)
+        .force_breaker("a", BreakerMode::ForceOpen, Author::new("key k"))
         .await
         .unwrap();
     assert_eq!(state(), "open");
     assert_eq!(ask(&engine, "a").await.unwrap_err().kind, Kind::Unavailable);
-    engine.force_breaker("a", BreakerMode::Auto).await.unwrap();
+    engine
+        .force_breaker("a", BreakerMode::Auto, Author::new("key k"))
+        .await
+        .unwrap();
     assert_eq!(state(), "closed");
     assert!(ask(&engine, "a").await.is_ok());
     let missing = engine
-        .force_breaker("b", BreakerMode::Auto)
+        .force_breaker("b", BreakerMode::Auto, Author::new("key k"))
         .await
         .unwrap_err();
     assert_eq!(missing.kind, Kind::UnknownModel);

@@ -174,3 +174,37 @@ async fn whoever_waits_for_a_key_hears_of_the_first_one() {
     let (heard, made) = tokio::join!(waiting, making);
     assert!(heard && made.is_ok());
 }
+
+#[tokio::test]
+async fn a_node_that_knows_nothing_yet_lets_nobody_in() {
+    let joining = Keys::of(Alone::joining(), false);
+    assert_eq!(joining.check(None), Err(Refused::Joining));
+    assert_eq!(kind(joining.check(None).map_err(Error::from)), Kind::Behind);
+}
+
+#[tokio::test]
+async fn a_first_key_is_none_where_the_cluster_has_one_that_this_node_has_not_heard_of() {
+    let (alone, keys) = keys();
+    alone.lag();
+    made(&keys, NewKey::named("ops")).await.unwrap();
+    // each try asks for the newest state, in which there is a key by now
+    alone.lag();
+    let late = made(&keys, NewKey::named("stranger")).await;
+    assert_eq!(kind(late), Kind::Unauthenticated);
+    assert_eq!(keys.list().len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_that_lags_behind_hands_out_the_key_it_proposed() {
+    let (alone, keys, admin) = with_admin().await;
+    let anyone = Caller::anyone();
+    alone.lag();
+    let made = made(&keys, NewKey::named("ci").tenant("t1")).await.unwrap();
+    let shown = made.shown();
+    assert_eq!((shown.tenant.as_str(), shown.state), ("t1", "active"));
+    assert!(shown.created_ms > 0 && keys.check(Some(made.text())).is_err());
+    let rotated = keys.rotate(&anyone, &admin.shown().id, None, by()).await;
+    assert!(keys.check(Some(rotated.unwrap().text())).is_ok());
+    let revoked = keys.revoke(&anyone, &shown.id, by()).await.unwrap();
+    assert_eq!(revoked.state, "revoked");
+}

@@ -136,6 +136,14 @@ pub fn serial(config: &Value) -> u64 {
         .unwrap_or(0)
 }
 
+/// The serial number among the paths of routes, as `routes.s-17`; 0 where there is none.
+pub fn serial_in(paths: &str) -> u64 {
+    paths
+        .split(['.', ' '])
+        .find_map(|part| part.strip_prefix("s-")?.parse().ok())
+        .unwrap_or(0)
+}
+
 /// Writes a serial number and records it.
 pub async fn write(
     client: &Client,

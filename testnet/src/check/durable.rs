@@ -7,39 +7,30 @@ use std::collections::BTreeMap;
 use super::Verdict;
 use super::history::{Answer, Call, History, Operation};
 
-/// Holds a history against the revision that is in force at last, everything healed, and its value.
-pub fn check(history: &History, last: (u64, u64)) -> Verdict {
+/// Holds a history against what is kept at last, everything healed: value by revision, as far as
+/// that goes back; the newest is in force.
+pub fn check(history: &History, kept: &BTreeMap<u64, u64>) -> Verdict {
     let mut wrong = Vec::new();
     let mut held: BTreeMap<u64, u64> = BTreeMap::new();
     let mut checked = 0;
-    for (revision, value) in history.operations.iter().filter_map(proves).chain([last]) {
+    let kept_too = kept.iter().map(|(&revision, &value)| (revision, value));
+    for (revision, value) in history.operations.iter().filter_map(proves).chain(kept_too) {
         checked += 1;
         let first = *held.entry(revision).or_insert(value);
         if first != value {
             wrong.push(format!("revision {revision} is {first} and {value}"));
         }
-        if revision > last.0 {
+    }
+    let oldest = kept.keys().next().copied().unwrap_or(0);
+    for (revision, value) in held.range(oldest..).filter(|(revision, _)| **revision > 0) {
+        if !kept.contains_key(revision) {
+            let last = kept.keys().next_back().copied().unwrap_or(0);
             wrong.push(format!(
-                "revision {revision} ({value}) is gone: the last is {}",
-                last.0
+                "revision {revision} ({value}) is gone: the last is {last}"
             ));
         }
     }
-    for operation in &history.operations {
-        if let (
-            Call::Set {
-                expected: Some(expected),
-                value,
-            },
-            Answer::Set { revision },
-        ) = (&operation.call, &operation.answer)
-            && *revision != expected + 1
-        {
-            wrong.push(format!(
-                "{value} was made from {expected} and became {revision}"
-            ));
-        }
-    }
+    wrong.extend(history.operations.iter().filter_map(misplaced));
     wrong.extend(phantoms(history, &held));
     Verdict::new("no acknowledged write is lost", checked, wrong)
 }
@@ -49,6 +40,23 @@ fn proves(operation: &Operation) -> Option<(u64, u64)> {
     match (&operation.call, &operation.answer) {
         (Call::Set { value, .. }, Answer::Set { revision }) => Some((*revision, *value)),
         (_, Answer::Read { revision, value }) => Some((*revision, *value)),
+        _ => None,
+    }
+}
+
+/// A write that did not become the revision after the one it was made from.
+fn misplaced(operation: &Operation) -> Option<String> {
+    let Call::Set {
+        expected: Some(expected),
+        value,
+    } = operation.call
+    else {
+        return None;
+    };
+    match operation.answer {
+        Answer::Set { revision } if revision != expected + 1 => Some(format!(
+            "{value} was made from {expected} and became {revision}"
+        )),
         _ => None,
     }
 }

@@ -12,14 +12,17 @@
 //! assert_eq!(recorder.history().linearizable(), Ok(()));
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+mod fate;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::linear::{self, Model, Span, Verdict};
+use super::linear::{self, Model, Verdict};
 
-/// Steps after which a search is given up; a healthy history takes a few per operation.
-const MOST_STEPS: u64 = 50_000_000;
+/// Steps after which a search is given up: a minute or so. A healthy history takes a few per
+/// operation.
+const MOST_STEPS: u64 = 500_000_000;
 
 /// What a client asked for. Values are serial numbers, each written once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,55 +198,11 @@ impl History {
     /// # Errors
     /// Where the search stuck, or that it was given up.
     pub fn linearizable(&self) -> Result<(), String> {
-        let counts = |operation: &&Operation| {
-            operation.answer != Answer::Refused
-                && match operation.call {
-                    Call::Set { .. } => true,
-                    Call::Read => operation.answer != Answer::Unknown,
-                    Call::ReadLocal { .. } => false,
-                }
-        };
-        let span = |operation: &Operation| Span {
-            called: operation.called,
-            returned: operation.returned,
-            operation: (operation.call.clone(), operation.answer.clone()),
-        };
-        let spans: Vec<_> = self.operations.iter().filter(counts).map(span).collect();
+        let spans = fate::spans(&self.operations);
         match linear::check(&Register, &spans, MOST_STEPS) {
             Verdict::Linearizable => Ok(()),
             Verdict::Violated(where_) => Err(where_),
             Verdict::GaveUp => Err(format!("given up after {MOST_STEPS} steps")),
-        }
-    }
-
-    /// Every acknowledged set is in the final record of values by revision, as far as that goes
-    /// back, and everything in the record was once asked for.
-    ///
-    /// # Errors
-    /// What is lost, or came out of nothing.
-    pub fn kept_in(&self, record: &BTreeMap<u64, u64>) -> Result<(), String> {
-        let oldest = record.keys().next().copied().unwrap_or(0);
-        let mut asked = BTreeSet::new();
-        for operation in &self.operations {
-            let Call::Set { value, .. } = operation.call else {
-                continue;
-            };
-            asked.insert(value);
-            let Answer::Set { revision } = operation.answer else {
-                continue;
-            };
-            let kept = record.get(&revision);
-            if kept != Some(&value) && (record.is_empty() || revision >= oldest) {
-                return Err(format!(
-                    "value {value} was acknowledged as revision {revision}, which holds {kept:?}"
-                ));
-            }
-        }
-        match record.iter().find(|(_, value)| !asked.contains(value)) {
-            Some((revision, value)) => Err(format!(
-                "revision {revision} holds {value}, which nobody set"
-            )),
-            None => Ok(()),
         }
     }
 

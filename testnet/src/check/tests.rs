@@ -27,7 +27,7 @@ fn read(revision: u64, value: u64) -> Operation {
 
 fn holds(operations: &[Operation], last: (u64, u64)) -> bool {
     let operations = operations.to_vec();
-    durable::check(&History { operations }, last).holds()
+    durable::check(&History { operations }, &BTreeMap::from([last])).holds()
 }
 
 #[test]
@@ -51,6 +51,27 @@ fn a_refused_write_that_took_effect_is_found_and_an_unknown_one_may() {
     assert!(!holds(&[write(7, 1, stale), read(2, 7)], (2, 7)));
     assert!(!holds(&[write(7, 1, Answer::Refused), read(2, 7)], (2, 7)));
     assert!(holds(&[write(7, 1, Answer::Unknown), read(2, 7)], (2, 7)));
+}
+
+#[test]
+fn what_is_kept_has_every_acknowledged_write_as_far_as_it_goes_back() {
+    let operations = vec![
+        write(7, 1, Answer::Set { revision: 2 }),
+        write(8, 2, Answer::Unknown),
+        write(9, 3, Answer::Set { revision: 4 }),
+    ];
+    let history = History { operations };
+    let holds = |kept: &[(u64, u64)]| {
+        let kept = kept.iter().copied().collect();
+        durable::check(&history, &kept).holds()
+    };
+    assert!(holds(&[(2, 7), (3, 8), (4, 9)]));
+    assert!(holds(&[(3, 8), (4, 9)]), "2 fell out of what is kept");
+    assert!(!holds(&[]));
+    assert!(!holds(&[(2, 7), (3, 9)]), "9 is another revision");
+    assert!(!holds(&[(2, 8), (3, 7), (4, 9)]));
+    assert!(!holds(&[(2, 7), (3, 6), (4, 9)]), "nobody wrote 6");
+    assert!(!holds(&[(2, 7), (3, 8)]), "4 is gone");
 }
 
 #[test]

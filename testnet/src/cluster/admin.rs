@@ -21,7 +21,7 @@ pub enum Put {
     Done(u64),
     /// Nothing changed: another revision than the expected one is in force, this one.
     Stale(u64),
-    /// Refused with this status: nothing changed.
+    /// Refused with this status, 0 where nobody listens: nothing changed.
     Refused(u16),
     /// No answer, or one that leaves it open: it may have taken effect.
     Unknown(String),
@@ -71,8 +71,15 @@ pub async fn put(client: &Client, text: &str, expected: Option<u64>) -> Put {
         .body(text.to_owned());
     match whole(request).await {
         Ok(reply) => judge(&reply),
+        Err(error) if never_sent(&error) => Put::Refused(0),
         Err(error) => Put::Unknown(format!("{error:#}")),
     }
+}
+
+/// There was no connection to send it on.
+fn never_sent(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<reqwest::Error>();
+    cause.is_some_and(reqwest::Error::is_connect)
 }
 
 /// Reads the status as what it promises. One of 500 and more promises nothing: the change may have
@@ -182,6 +189,27 @@ impl Cluster {
     pub async fn remove(&self, through: usize, gone: usize) -> anyhow::Result<Reply> {
         let order = json!({ "node": format!("n{gone}") });
         self.order(through, "remove", &order).await
+    }
+
+    /// Revisions that are kept, and the texts of routes that make each differ from the one in force.
+    ///
+    /// # Errors
+    /// When a node does not answer.
+    pub async fn kept(&self, id: usize) -> anyhow::Result<Vec<(u64, String)>> {
+        let client = self.http(id);
+        let answer = client.get("/admin/v1/config/history").await?.json();
+        let newest = answer["revision"].as_u64().context("no revision")?;
+        let mut kept = Vec::new();
+        for entry in answer["history"].as_array().into_iter().flatten() {
+            let revision = entry["revision"].as_u64().context("no revision")?;
+            let path = format!("/admin/v1/config/diff?from={revision}&to={newest}");
+            let changes = client.get(&path).await?.json()["changes"].take();
+            let old = changes.as_array().into_iter().flatten();
+            let old = old.filter(|change| change["old"].is_string());
+            let paths = old.filter_map(|change| change["path"].as_str());
+            kept.push((revision, paths.collect::<Vec<_>>().join(" ")));
+        }
+        Ok(kept)
     }
 
     async fn order(&self, through: usize, verb: &str, order: &Value) -> anyhow::Result<Reply> {

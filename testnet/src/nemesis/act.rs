@@ -13,7 +13,8 @@ use crate::eventually;
 /// How long a node that must end may go on.
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// Fail points at which a node dies.
-const CRASHES: [&str; 8] = [
+const CRASHES: [&str; 9] = [
+    "append enospc",
     "append crash_before",
     "append crash_after",
     "fsync crash_before",
@@ -70,7 +71,7 @@ pub async fn carry_out(
         Fault::SyncFails => dies(cluster, any, "fsync error 1", board).await,
         Fault::Crash => dies(cluster, any, CRASHES[step.pick % CRASHES.len()], board).await,
         Fault::SyncStalls => suffers(cluster, any, "fsync delay:200 *", step).await,
-        Fault::DiskFull => suffers(cluster, any, "append enospc *", step).await,
+        Fault::DiskFull => suffers(cluster, any, "room enospc *", step).await,
         Fault::Snapshot => {
             let reply = cluster.snapshot(any).await?;
             Ok(done_if(reply.status < 300))

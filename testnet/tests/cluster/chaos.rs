@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use llm_router_testnet::chaos::{Options, run};
+use llm_router_testnet::say;
 
 async fn holds(seed: u64) -> anyhow::Result<()> {
     let report = run(Options {
@@ -11,6 +12,7 @@ async fn holds(seed: u64) -> anyhow::Result<()> {
         seed,
     })
     .await?;
+    say(&format!("\nchaos: {report}"));
     assert!(report.holds(), "{report}");
     Ok(())
 }

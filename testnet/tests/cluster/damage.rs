@@ -55,7 +55,9 @@ async fn a_node_with_damaged_data_refuses_to_start_and_the_others_go_on() -> any
             Err(error) => anyhow::bail!("{what:?} {how:?}, {}: {error}: {said}", path.display()),
         };
         assert!(matches!(code, Some(1..)), "{what:?}: {code:?}\n{said}");
-        assert!(said.contains("cluster"), "{what:?} {how:?}:\n{said}");
+        for word in ["must not", "cluster remove"] {
+            assert!(said.contains(word), "{what:?} {how:?}:\n{said}");
+        }
         assert!(!said.contains("panicked"), "{what:?} {how:?}:\n{said}");
 
         let other = cluster.running()[0];
@@ -74,7 +76,7 @@ async fn a_full_disk_refuses_changes_with_507_and_routing_goes_on() -> anyhow::R
     let cluster = Cluster::of(3, &config(&upstream, "start")).await?;
     let leader = cluster.leader().await?;
     let follower = cluster.followers().await?[0];
-    cluster.faults(leader, &Faults::default().with("append enospc *"))?;
+    cluster.faults(leader, &Faults::default().with("room enospc *"))?;
     let full = put(cluster.http(follower), &config(&upstream, "never"), None).await;
     assert_eq!(full, Put::Refused(507));
     for id in cluster.ids() {

@@ -22,6 +22,7 @@ mod types;
 mod world;
 
 use std::collections::BTreeMap;
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,6 +31,8 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 
 use client::Client;
+use llm_router_testnet::check::durable;
+use llm_router_testnet::say;
 use nemesis::Nemesis;
 use types::{ms, now, pause};
 use world::World;
@@ -51,8 +54,24 @@ struct Run {
     broken: Option<String>,
 }
 
+/// Runs a seed; where one panics, its number is told.
 fn run(seed: u64) -> Run {
-    SimRuntime::with_seed(seed).block_on(story(seed))
+    let told = catch_unwind(|| SimRuntime::with_seed(seed).block_on(story(seed)));
+    told.unwrap_or_else(|panic| {
+        say(&format!(
+            "seed {seed} panicked; run it again: {}",
+            command(seed)
+        ));
+        resume_unwind(panic)
+    })
+}
+
+/// Runs this seed alone.
+fn command(seed: u64) -> String {
+    format!(
+        "LLM_ROUTER_SIM_SEED={seed} cargo test -p llm-router-testnet --test sim every_seed -- \
+         --nocapture"
+    )
 }
 
 async fn story(seed: u64) -> Run {
@@ -72,10 +91,10 @@ async fn story(seed: u64) -> Run {
     }
     heal::heal(&world).await;
     let history = world.recorder.history();
-    let finally = record(&world);
+    let lost = durable::check(&history, &record(&world)).violations;
     for checked in [
         history.linearizable(),
-        history.kept_in(&finally),
+        lost.into_iter().next().map_or(Ok(()), Err),
         history.monotonic(),
     ] {
         if let Err(why) = checked {
@@ -120,23 +139,20 @@ fn every_seed_keeps_every_promise() {
     for seed in seeds {
         let run = run(seed);
         if let Some(broken) = run.broken {
-            panic!(
-                "seed {seed}: {broken}\nrun it again: LLM_ROUTER_SIM_SEED={seed} cargo test -p \
-                 llm-router-testnet --test sim every_seed -- --nocapture"
-            );
+            panic!("seed {seed}: {broken}\nrun it again: {}", command(seed));
         }
         simulated += run.simulated;
         operations += run.operations;
         faults += run.faults;
     }
     let took = began.elapsed().as_secs_f64();
-    println!(
+    say(&format!(
         "simulation: {count} seeds, {:.0} simulated s in {took:.1} s ({:.1} seeds/s, {:.0}:1), \
          {operations} operations, {faults} faults, 0 broken promises",
         simulated.as_secs_f64(),
         count as f64 / took,
         simulated.as_secs_f64() / took,
-    );
+    ));
 }
 
 #[test]

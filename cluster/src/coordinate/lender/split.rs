@@ -27,6 +27,9 @@ pub(super) fn portions(amount: u64, needs: &[u64], turn: u64) -> Vec<u64> {
     given
 }
 
+/// Of so many slots, one for each node that idles is nothing that the others miss.
+const SPARE: u64 = 8;
+
 /// What one node wants of the slots.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Want {
@@ -36,46 +39,46 @@ pub(super) struct Want {
     pub(super) stays: bool,
 }
 
-/// Slots that can run at once: one for each where there are enough, more by what is wanted, and
-/// what is left evenly between those that stay, so that a node that idles can start at once.
+/// Slots that can run at once: one for each that wants some, more by what is wanted, and what is
+/// left evenly between those that stay, the idle ones first, so that they can start at once.
+///
+/// Of many slots, each node that idles keeps one in any case. Of few it does not: one that begins
+/// asks at once, and the others are cut.
 pub(super) fn slots(limit: u64, wants: &[Want], turn: u64) -> Vec<u64> {
-    let first = |want: &Want| u64::from(want.stays || want.slots > 0);
-    let firsts: u64 = wants.iter().map(first).sum();
-    if limit < firsts {
-        return turns(limit, wants, turn);
+    let eager: Vec<usize> = (0..wants.len()).filter(|&n| wants[n].slots > 0).collect();
+    let idle = (0..wants.len()).filter(|&n| wants[n].slots == 0 && wants[n].stays);
+    let idle: Vec<usize> = idle.collect();
+    let (needy, idlers) = (eager.len() as u64, idle.len() as u64);
+    if limit < needy {
+        return turns(limit, eager, wants.len(), turn);
     }
+    let spare = u64::from(limit >= (idlers * SPARE).max(needy + idlers));
     let beyond = wants.iter().map(|want| want.slots.saturating_sub(1));
     let beyond: Vec<u64> = beyond.collect();
-    let more = portions(limit - firsts, &beyond, 0);
-    let left = limit - firsts - more.iter().sum::<u64>();
-    let staying = wants.iter().filter(|want| want.stays).count() as u64;
-    let (even, odd) = (
-        left.checked_div(staying).unwrap_or(0),
-        left.checked_rem(staying).unwrap_or(0),
-    );
-    let mut index = 0;
-    let head_room = wants.iter().map(|want| {
-        if !want.stays {
-            return 0;
-        }
-        index += 1;
-        even + u64::from(index <= odd)
-    });
-    let given = wants.iter().zip(more).zip(head_room);
+    let mut given = portions(limit - needy - idlers * spare, &beyond, 0);
+    for &index in &eager {
+        given[index] += 1;
+    }
+    for &index in &idle {
+        given[index] += spare;
+    }
+    let left = limit - given.iter().sum::<u64>();
+    let staying: Vec<usize> = idle
+        .into_iter()
+        .chain(eager.into_iter().filter(|&n| wants[n].stays))
+        .collect();
+    let count = (staying.len() as u64).max(1);
+    for (index, place) in staying.into_iter().zip(0..) {
+        given[index] += left / count + u64::from(place < left % count);
+    }
     given
-        .map(|((want, more), room)| first(want) + more + room)
-        .collect()
 }
 
-/// There are too few to go round: those that want one take turns, then come the others.
-fn turns(limit: u64, wants: &[Want], turn: u64) -> Vec<u64> {
-    let mut eager: Vec<usize> = (0..wants.len()).filter(|&n| wants[n].slots > 0).collect();
-    if eager.len() as u64 > limit {
-        let first = turn.wrapping_mul(limit) % (eager.len() as u64);
-        eager.rotate_left(usize::try_from(first).unwrap_or(0));
-    }
-    eager.extend((0..wants.len()).filter(|&n| wants[n].slots == 0 && wants[n].stays));
-    let mut given = vec![0; wants.len()];
+/// There are too few to go round: those that want one take turns.
+fn turns(limit: u64, mut eager: Vec<usize>, nodes: usize, turn: u64) -> Vec<u64> {
+    let first = turn.wrapping_mul(limit) % (eager.len() as u64).max(1);
+    eager.rotate_left(usize::try_from(first).unwrap_or(0));
+    let mut given = vec![0; nodes];
     for index in eager.into_iter().take(usize::try_from(limit).unwrap_or(0)) {
         given[index] = 1;
     }
@@ -100,11 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_one_and_the_rest_follows_demand() {
+    fn demand_comes_first_and_what_is_left_goes_to_those_that_idle() {
         assert_eq!(slots(10, &[0, 0, 0], 0), [4, 3, 3]);
-        assert_eq!(slots(10, &[0, 9, 0], 0), [1, 8, 1]);
+        assert_eq!(slots(6, &[12, 0, 0], 0), [6, 0, 0]);
+        assert_eq!(slots(10, &[0, 9, 0], 0), [1, 9, 0]);
         assert_eq!(slots(10, &[20, 10, 0], 0), [6, 3, 1]);
+        assert_eq!(
+            slots(8, &[1, 1, 1, 1, 1, 1, 1, 1, 0], 0),
+            [1, 1, 1, 1, 1, 1, 1, 1, 0]
+        );
         assert_eq!(slots(10, &[3, 0, 0], 0), [5, 3, 2]);
+        assert_eq!(slots(6, &[100, 1, 0], 0), [5, 1, 0]);
+        assert_eq!(slots(64, &[100, 0, 0], 0), [62, 1, 1]);
     }
 
     #[test]
@@ -125,7 +135,7 @@ mod tests {
     #[test]
     fn where_there_are_too_few_those_that_want_take_turns() {
         assert_eq!(slots(1, &[0, 0, 5], 0), [0, 0, 1]);
-        assert_eq!(slots(2, &[0, 0, 5], 3), [1, 0, 1]);
+        assert_eq!(slots(2, &[0, 0, 5], 3), [0, 0, 2]);
         let turns = [0, 1, 2].map(|turn| slots(1, &[1, 1, 1], turn));
         assert_eq!(turns, [[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
         assert_eq!(slots(0, &[1, 1], 0), [0, 0]);

@@ -106,8 +106,8 @@ fn idle_nodes_share_evenly_and_demand_moves_it_within_two_rounds() {
     let mut bank = Bank::new(LimitKind::Concurrency, 9, 3);
     assert_eq!(bank.all(&[(0, 0), (0, 0), (0, 0)]), [3, 3, 3]);
     // the others are cut first
-    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [3, 1, 1]);
-    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [7, 1, 1]);
+    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [3, 0, 0]);
+    assert_eq!(bank.all(&[(3, 20), (0, 0), (0, 0)]), [9, 0, 0]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_was_cut_is_lent_only_when_the_node_says_that_it_gave_it_back() {
     bank.all(&[(0, 0), (0, 0), (0, 0)]);
     bank.all(&[(0, 0), (0, 0), (0, 0)]);
     let (before, _) = bank.share(2).expect("a share");
-    assert_eq!(bank.all(&[(3, 20), (3, 3), (0, 0)]), [3, 1, 1]);
+    assert_eq!(bank.all(&[(3, 20), (3, 3), (0, 0)]), [3, 2, 0]);
     // node 2 has not taken its cut over
     let still = Demand {
         used: 3,

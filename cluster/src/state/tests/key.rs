@@ -69,3 +69,28 @@ fn what_a_proposer_writes_into_the_agreed_fields_does_not_count() {
     assert_eq!((record.created_ms, record.revoked_ms), (7, None));
     assert_eq!(record.previous, None);
 }
+
+#[test]
+fn the_last_key_that_can_make_others_stays_while_others_are_in_force() {
+    let mut log = Log::default();
+    let admin = |id: &str| KeyRecord {
+        scopes: vec!["admin".to_owned()],
+        expires_ms: None,
+        ..key(id)
+    };
+    let user = KeyRecord {
+        scopes: vec!["use".to_owned()],
+        ..key("u")
+    };
+    for record in [admin("a"), admin("b"), user] {
+        log.apply(Change::CreateKey(record)).unwrap();
+    }
+    let revoke = |id: &str| Change::RevokeKey { id: id.to_owned() };
+    // asked for through two nodes at once, each of which still sees the other key
+    log.apply(revoke("a")).unwrap();
+    let second = log.apply(revoke("b"));
+    assert!(matches!(second, Err(Rejected::Exists { .. })));
+    log.apply(revoke("a")).unwrap();
+    log.apply(revoke("u")).unwrap();
+    log.apply(revoke("b")).unwrap();
+}

@@ -31,6 +31,18 @@ async fn a_full_disk_refuses_proposals_and_keeps_votes() {
 }
 
 #[tokio::test]
+async fn room_runs_out_on_order_and_the_store_goes_on() {
+    let node = Node::new();
+    let store = node.open();
+    node.fail("room enospc *");
+    assert_eq!((store.room().full, store.room().free_mib), (true, 0));
+    acknowledge(&store, [blank(1, 0)]).await;
+    assert!(store.failed().borrow().is_none(), "writes still find room");
+    node.fail("");
+    assert!(!store.room().full);
+}
+
+#[tokio::test]
 async fn a_disk_with_room_takes_proposals() {
     let node = Node::new();
     let room = node.open().room();

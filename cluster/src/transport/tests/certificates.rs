@@ -73,7 +73,13 @@ async fn a_door_of_another_authority_is_not_talked_to() {
     let [ours, theirs] = [certificates(), foreign()];
     let chair = Arc::new(Chair::default());
     let door = Open::tls(&chair, theirs.path()).await;
-    let why = unreachable(&door, Some(keyring(ours.path(), "n2"))).await;
+    let asked = peers(&n2(Some(keyring(ours.path(), "n2"))))
+        .propose(&door.peer(), &command(), PATIENCE)
+        .await;
+    // whoever would join hears of it at once, rather than after all its tries
+    let Err(Error::Refused(Refused::Unwise(why))) = asked else {
+        panic!("{asked:?}");
+    };
     assert!(why.contains("of another authority"), "{why}");
     assert!(chair.proposed.lock().is_empty());
 }

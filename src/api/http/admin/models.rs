@@ -11,7 +11,7 @@ use llm_router_cluster::Revision;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{read, respond};
+use super::{decode, order, respond};
 use crate::api::http::chat::assemble;
 use crate::api::http::{auth, body};
 use crate::api::options::Options;
@@ -77,9 +77,10 @@ pub(in crate::api::http) async fn breaker(
     request: Request<Body>,
 ) -> Response {
     let ordered = async {
-        let order: BreakerOrder = read(request).await?;
-        node.engine.force_breaker(&name, order.mode).await?;
-        Ok(json!({"model": name, "mode": order.mode}))
+        let (bytes, author) = order(request, "breaker").await?;
+        let BreakerOrder { mode } = decode(&bytes)?;
+        node.engine.force_breaker(&name, mode, author).await?;
+        Ok(json!({"model": name, "mode": mode}))
     };
     respond(ordered.await)
 }

@@ -3,20 +3,20 @@
 mod breaker;
 mod commits;
 mod failover;
+mod goals;
 mod partition;
 mod path;
 
 use std::time::Duration;
 
 use clap::ValueEnum;
-use llm_router_testnet::table::Table;
 
 /// How much is measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
     /// Per side and scenario.
     pub(crate) seconds: Duration,
-    /// Leaders killed.
+    /// Leaders killed, and as many followers.
     pub(crate) kills: usize,
     /// Rounds of everything else.
     pub(crate) rounds: usize,
@@ -61,9 +61,4 @@ pub(crate) async fn run(extent: &Extent) -> anyhow::Result<()> {
         path::run(extent.seconds).await?;
     }
     Ok(())
-}
-
-/// A table of times.
-fn times() -> Table {
-    Table::new(&["", "count", "p50 ms", "p99 ms", "longest ms"])
 }

@@ -34,7 +34,7 @@ struct Arguments {
     /// Turns the sides take within that time.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..1000))]
     turns: u32,
-    /// Leaders killed, for the failover.
+    /// Leaders killed, and as many followers, for the failover.
     #[arg(long, default_value_t = 50)]
     kills: usize,
     /// Rounds of breakers, partitions and transfers.

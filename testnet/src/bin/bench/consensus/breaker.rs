@@ -1,5 +1,6 @@
 //! From the failure that decides to the last node that knows, and from the last good probe back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,22 +12,34 @@ use llm_router_testnet::{Cluster, Witness};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::times;
+use super::goals::{at_least, at_most, counts, times, told, within};
 
 const NODES: usize = 5;
 const THRESHOLD: usize = 5;
 const PROBES: usize = 3;
-const COOL_DOWN_MS: u64 = 500;
+const COOL_DOWN: Duration = Duration::from_millis(500);
 /// How often each node is asked how its breaker stands; it adds half of that on average.
 const LOOK: Duration = Duration::from_millis(4);
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How soon every node is to know.
+const KNOWN: Duration = Duration::from_millis(250);
+/// How many requests may go to a dead upstream beside what was in flight as it was decided; with
+/// five breakers of their own it were twenty-five.
+const WASTED: usize = 10;
 
 /// What one round saw.
 struct Round {
     opened: Duration,
     closed: Duration,
+    /// Every request that went to the dead upstream until all nodes knew.
+    failed: usize,
+    /// Of those, without what was in flight when the deciding one failed.
     wasted: usize,
+    failing_probes: usize,
     probes_at_once: usize,
+    /// Nodes went by different epochs, or were open before the deciding failure.
+    wrong: usize,
 }
 
 /// Measures and prints one table. Each round has a model of its own, for a breaker that opens again
@@ -41,8 +54,9 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<()> {
         .collect();
     let config = format!(
         "models:\n{models}circuit_breaker: {{ failure_threshold: {THRESHOLD}, \
-         recovery_timeout: {COOL_DOWN_MS}ms, success_threshold: {PROBES} }}\n\
-         retry: {{ max_attempts: 1 }}\n"
+         recovery_timeout: {}ms, success_threshold: {PROBES} }}\n\
+         retry: {{ max_attempts: 1 }}\n",
+        COOL_DOWN.as_millis(),
     );
     let cluster = Cluster::of(NODES, &config).await?;
     println!("\nbreakers, {NODES} nodes, {THRESHOLD} failures decide, {PROBES} probes bring back");
@@ -51,23 +65,40 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<()> {
         let model = format!("m{round}");
         seen.push(measure(&cluster, &upstream, &model).await.context(model)?);
     }
+    print(&seen);
+    cluster.end().await
+}
+
+fn print(seen: &[Round]) {
     let mut table = times();
     let opened: Spans = seen.iter().map(|round| round.opened).collect();
-    table.row(opened.row("open on every node after the deciding failure"));
+    let name = "open on every node after the deciding failure";
+    table.row(within(name, &opened, &[(99, KNOWN)]));
     let closed: Spans = seen.iter().map(|round| round.closed).collect();
-    table.row(closed.row("closed on every node after the last good probe"));
+    let name = "closed on every node after the last good probe";
+    table.row(within(name, &closed, &[(99, KNOWN)]));
     println!("{table}");
-    let mut wasted: Vec<usize> = seen.iter().map(|round| round.wasted).collect();
-    wasted.sort_unstable();
-    println!(
-        "requests to the dead upstream: {:?} at the median, {:?} at most; the {THRESHOLD} that decide \
-         and what was in flight included",
-        wasted.get(wasted.len() / 2).unwrap_or(&0),
-        wasted.last().unwrap_or(&0)
-    );
-    let most = seen.iter().map(|round| round.probes_at_once).max();
-    println!("probes at once: {} at most", most.unwrap_or(0));
-    cluster.end().await
+    let most = |of: fn(&Round) -> usize| seen.iter().map(of).max().unwrap_or(0);
+    let sum = |of: fn(&Round) -> usize| seen.iter().map(of).sum();
+    let mut table = counts();
+    let name = "most requests to the dead upstream in one round";
+    table.row(told(name, most(|round| round.failed)));
+    let name = "of those, without what was in flight at the deciding failure";
+    table.row(at_most(name, most(|round| round.wasted), WASTED));
+    let name = "and without the failures that decide";
+    let beside = most(|round| round.wasted.saturating_sub(THRESHOLD));
+    table.row(at_most(name, beside, WASTED));
+    let name = "probes while it was dead, in all rounds";
+    table.row(at_least(
+        name,
+        sum(|round| round.failing_probes),
+        seen.len(),
+    ));
+    let name = "most probes at once, good and failing ones";
+    table.row(at_most(name, most(|round| round.probes_at_once), 1));
+    let name = "rounds with different epochs, or open too early";
+    table.row(at_most(name, sum(|round| round.wrong), 0));
+    println!("{table}");
 }
 
 async fn measure(cluster: &Cluster, upstream: &Witness, model: &str) -> anyhow::Result<Round> {
@@ -80,41 +111,72 @@ async fn measure(cluster: &Cluster, upstream: &Witness, model: &str) -> anyhow::
     sleep(Duration::from_millis(300)).await;
     upstream.forget();
     upstream.behave(Manner::Status(500));
-    let opened = everywhere(cluster, model, "open").await?;
-    let bad = |visit: &&Visit| visit.manner != Manner::Good;
+    let (opened, epochs) = everywhere(cluster, model, ("open", 1)).await?;
     let visits = upstream.visits();
-    let deciding = visits.iter().filter(bad).filter_map(|visit| visit.answered);
+    let bad: Vec<&Visit> = visits.iter().filter(|visit| is_bad(visit)).collect();
+    let deciding = bad.iter().filter_map(|visit| visit.answered);
     let deciding = deciding.min_nth(THRESHOLD).context("too few failures")?;
-    let wasted = visits.iter().filter(bad).count();
+    let in_flight = |visit: &&&Visit| {
+        visit.at <= deciding && visit.answered.is_none_or(|answered| answered > deciding)
+    };
+    let (failed, flying) = (bad.len(), bad.iter().filter(in_flight).count());
+
+    // Nobody but a probe goes there while it stays dead, one at a time.
+    sleep(COOL_DOWN * 2).await;
+    let visits = upstream.visits();
+    let failing = stays(
+        visits.iter().filter(|visit| visit.at > opened),
+        Instant::now(),
+    );
 
     upstream.forget();
     upstream.behave(Manner::Good);
-    let closed = everywhere(cluster, model, "closed").await?;
+    let epoch = epochs.last().copied().unwrap_or(0);
+    let (closed, last_epochs) = everywhere(cluster, model, ("closed", epoch + 1)).await?;
     let visits = upstream.visits();
     let good = visits.iter().filter(|visit| visit.manner == Manner::Good);
     let last = good.filter_map(|visit| visit.answered).min_nth(PROBES);
     let last = last.context("too few probes")?;
-    let probes: Vec<(Duration, Duration)> = visits
-        .iter()
-        .filter(|visit| visit.at < last)
-        .map(|visit| {
-            let from = visit.at - visits[0].at;
-            (from, from + (visit.answered.unwrap_or(last) - visit.at))
-        })
-        .collect();
+    let probes = stays(visits.iter().filter(|visit| visit.at < last), last);
     for load in loads {
         load.finish().await?;
     }
+    let same = epochs.len() == 1 && last_epochs.len() == 1;
     Ok(Round {
         opened: opened.saturating_duration_since(deciding),
         closed: closed.saturating_duration_since(last),
-        wasted,
-        probes_at_once: most_at_once(&probes),
+        failed,
+        wasted: failed - flying,
+        failing_probes: failing.len(),
+        probes_at_once: most_at_once(&probes).max(most_at_once(&failing)),
+        wrong: usize::from(!same || opened < deciding),
     })
 }
 
-/// When the last node showed its breaker in this state.
-async fn everywhere(cluster: &Cluster, model: &str, wanted: &str) -> anyhow::Result<Instant> {
+fn is_bad(visit: &Visit) -> bool {
+    visit.manner != Manner::Good
+}
+
+/// From when to when each was there; one without an answer until `open`.
+fn stays<'a>(visits: impl Iterator<Item = &'a Visit>, open: Instant) -> Vec<(Duration, Duration)> {
+    let visits: Vec<&Visit> = visits.collect();
+    let Some(first) = visits.iter().map(|visit| visit.at).min() else {
+        return Vec::new();
+    };
+    let stay = |visit: &&Visit| {
+        let until = visit.answered.unwrap_or(open);
+        (visit.at - first, until.saturating_duration_since(first))
+    };
+    visits.iter().map(stay).collect()
+}
+
+/// When the last node showed its breaker in this state, under the agreed epoch `from` or a later
+/// one: what a node decides by itself does not count. With the epochs at which each did.
+async fn everywhere(
+    cluster: &Cluster,
+    model: &str,
+    (wanted, from): (&str, u64),
+) -> anyhow::Result<(Instant, BTreeSet<u64>)> {
     let mut watchers = JoinSet::new();
     for id in cluster.ids() {
         let client = cluster.http(id).clone();
@@ -122,19 +184,23 @@ async fn everywhere(cluster: &Cluster, model: &str, wanted: &str) -> anyhow::Res
         watchers.spawn(async move {
             loop {
                 let status = client.model_status(&model).await.unwrap_or_default();
-                if status["circuit_breaker"]["state"] == wanted.as_str() {
-                    return Instant::now();
+                let breaker = &status["circuit_breaker"];
+                let epoch = breaker["epoch"].as_u64().unwrap_or(0);
+                if breaker["state"] == wanted.as_str() && epoch >= from {
+                    return (Instant::now(), epoch);
                 }
                 sleep(LOOK).await;
             }
         });
     }
     let all = async {
-        let mut last = Instant::now();
+        let (mut last, mut epochs) = (Instant::now(), BTreeSet::new());
         while let Some(seen) = watchers.join_next().await {
-            last = last.max(seen?);
+            let (at, epoch) = seen?;
+            last = last.max(at);
+            epochs.insert(epoch);
         }
-        anyhow::Ok(last)
+        anyhow::Ok((last, epochs))
     };
     timeout(PATIENCE, all)
         .await

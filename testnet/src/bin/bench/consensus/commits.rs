@@ -13,6 +13,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::goals::verdict;
+
 /// What is changed.
 #[derive(Clone, Copy, Debug)]
 enum What {
@@ -41,6 +43,8 @@ pub(crate) async fn run(seconds: Duration) -> anyhow::Result<()> {
         "p99 ms",
         "longest ms",
         "failed",
+        "goal",
+        "verdict",
     ];
     let mut table = Table::new(&head);
     for (what, name) in [(What::Override, "small"), (What::Config, "configuration")] {
@@ -54,13 +58,33 @@ pub(crate) async fn run(seconds: Duration) -> anyhow::Result<()> {
             let client = cluster.http(through);
             let (spans, failed) = measure(client, &base, what, clients, seconds).await?;
             let mut row = spans.row(&name);
-            row.insert(2, format!("{:.0}", rate(spans.count(), seconds)));
+            let rate = rate(spans.count(), seconds);
+            row.insert(2, format!("{rate:.0}"));
             row.push(failed.to_string());
+            let (goal, met) = judge(what, clients, (&spans, rate));
+            row.extend([goal.to_owned(), verdict(met && failed == 0)]);
             table.row(row);
         }
     }
     println!("{table}");
     cluster.end().await
+}
+
+/// What is asked of small changes: one after the other they are as fast as a shared disk lets them
+/// be, many at once share its syncs. Of the others only that none fails.
+fn judge(what: What, clients: usize, (spans, rate): (&Spans, f64)) -> (&'static str, bool) {
+    let within = |percent, most| {
+        let time = spans.at(percent);
+        time.is_some_and(|time| time <= Duration::from_millis(most))
+    };
+    match (what, clients) {
+        (What::Override, 1) => (
+            "p50 <= 20, p99 <= 80, 0 failed",
+            within(50, 20) && within(99, 80),
+        ),
+        (What::Override, _) => (">= 2000 per second, 0 failed", rate >= 2_000.0),
+        (What::Config, _) => ("0 failed", spans.count() > 0),
+    }
 }
 
 async fn measure(
