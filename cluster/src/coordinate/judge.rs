@@ -184,6 +184,12 @@ impl Judge {
         node.map_or(0, |node| node.latest.sequence())
     }
 
+    /// It opens again and again: with the next opening five times within ten minutes.
+    pub fn flaps(&self, target: &TargetId, now: Duration) -> bool {
+        let course = self.courses.get(target);
+        course.is_some_and(|course| course.is_flapping(now))
+    }
+
     /// Nodes alive that told of a full disk, and what is left on it in MiB.
     pub fn full(&self, now: Duration) -> BTreeMap<MemberId, u64> {
         let live = self.nodes.iter().filter(|(_, node)| node.is_live(now));
