@@ -333,6 +333,11 @@ impl BreakerView {
         self.0.state_at(now).as_str()
     }
 
+    /// The operator's word.
+    pub(crate) fn mode(&self) -> &'static str {
+        self.0.mode.as_str()
+    }
+
     pub(crate) fn failure_count(&self) -> u32 {
         self.0.failure_count
     }

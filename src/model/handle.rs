@@ -218,6 +218,7 @@ impl ModelHandle {
             in_flight: self.shared.queue.in_flight(),
             circuit_breaker: BreakerStatus {
                 state: breaker.state(now),
+                mode: breaker.mode(),
                 failure_count: breaker.failure_count(),
                 epoch: breaker.epoch(),
             },

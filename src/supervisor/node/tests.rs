@@ -313,6 +313,8 @@ async fn an_operators_word_is_seen_on_every_node_and_after_a_restart_of_the_acto
         ..record(1, Phase::Closed)
     });
     eventually("open", async || node.state() == "open").await;
+    let mode = node.model.status(Moment::now()).circuit_breaker.mode;
+    assert_eq!(mode, "force_open");
     node.model.shared.breaker.mailbox().actor().unwrap().kill();
     eventually("refused", async || ask(&node.model).await.is_err()).await;
     assert_eq!(node.asked(), 0);
