@@ -109,28 +109,7 @@ impl Actor for BreakerActor {
         }
         let mut urgent = false;
         let transition = match posted.message {
-            Message::Admit(reply) => {
-                let (admission, transition) = state.machine.admit(now);
-                let offered = match admission {
-                    // asked here once more: who says that it drains begins no probe after that
-                    Admission::Probe(ticket) if state.lets_go(&ticket) => {
-                        state
-                            .machine
-                            .record(Outcome::Cancelled, ticket, now, rand::random());
-                        Err(Refused {
-                            retry_after: UNKNOWN_WAIT,
-                            cause: Reason::Probing,
-                        })
-                    }
-                    Admission::Pass(ticket) | Admission::Probe(ticket) => {
-                        Ok(Offered::new(ticket, state.given.handle.clone()))
-                    }
-                    Admission::Refuse(refused) => Err(refused),
-                };
-                // a caller that is gone drops the offer, which comes back as a record
-                let _ = reply.send(offered);
-                transition
-            }
+            Message::Admit(reply) => state.admit(reply, now),
             Message::Record { ticket, outcome } => {
                 for (at, count) in state.given.handle.take_goods() {
                     state.machine.record_good(at, count);
@@ -188,6 +167,32 @@ impl State {
         if self.machine.is_clustered() {
             self.given.handle.publish_ledger(self.machine.ledger(now));
         }
+    }
+
+    fn admit(
+        &mut self,
+        reply: oneshot::Sender<Result<Offered, Refused>>,
+        now: Moment,
+    ) -> Option<Transition> {
+        let (admission, transition) = self.machine.admit(now);
+        let offered = match admission {
+            // asked here once more: who says that it drains begins no probe after that
+            Admission::Probe(ticket) if self.lets_go(&ticket) => {
+                let cancelled = Outcome::Cancelled;
+                self.machine.record(cancelled, ticket, now, rand::random());
+                Err(Refused {
+                    retry_after: UNKNOWN_WAIT,
+                    cause: Reason::Probing,
+                })
+            }
+            Admission::Pass(ticket) | Admission::Probe(ticket) => {
+                Ok(Offered::new(ticket, self.given.handle.clone()))
+            }
+            Admission::Refuse(refused) => Err(refused),
+        };
+        // a caller that is gone drops the offer, which comes back as a record
+        let _ = reply.send(offered);
+        transition
     }
 
     /// The ticket is by a lease that a node which drains does not use any more.

@@ -156,7 +156,7 @@ impl Judge {
         wanted.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         let mut changes = Vec::new();
         for (_, target, epoch, step) in wanted {
-            if self.grant(&target, epoch, &step, (records, policy), now) {
+            if self.grant((&target, epoch), &step, (records, policy), now) {
                 changes.push(BreakerChange {
                     target: target.0,
                     expect: epoch,
@@ -261,8 +261,7 @@ impl Judge {
     /// Whether what is wanted may be proposed now; notes that it is.
     fn grant(
         &mut self,
-        target: &TargetId,
-        epoch: u64,
+        (target, epoch): (&TargetId, u64),
         wanted: &Wanted,
         (records, policy): (&BTreeMap<TargetId, BreakerRecord>, &Policy),
         now: Duration,

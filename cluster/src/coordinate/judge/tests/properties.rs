@@ -162,12 +162,11 @@ proptest! {
                     prop_assert!(over || told == (0, true), "{:?} of {:?}, {:?}", age, time, told);
                 }
                 court.apply(&change);
-                lease = match change.to {
-                    BreakerStep::HalfOpen { holder, lease_ms, .. } => {
-                        Some((court.now, holder.0, Duration::from_millis(lease_ms), (0, false)))
-                    }
-                    _ => None,
-                };
+                lease = None;
+                if let BreakerStep::HalfOpen { holder, lease_ms, .. } = change.to {
+                    let time = Duration::from_millis(lease_ms);
+                    lease = Some((court.now, holder.0, time, (0, false)));
+                }
             }
         }
     }
