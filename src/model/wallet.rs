@@ -155,7 +155,7 @@ impl Wallet {
                 retry_after: short.retry_after,
             };
             let free = now + short.retry_after;
-            if now >= until && short.lendable {
+            if now >= asked + MAX_WAIT && short.lendable {
                 self.found_dry(kind, now);
             }
             let hopeless = if short.lendable {
