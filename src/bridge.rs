@@ -50,6 +50,9 @@ pub(crate) struct Agreed {
     pub(crate) applied: Moment,
     /// This node is the one that may probe.
     pub(crate) mine: bool,
+    /// It was to be the one, but saw so when no leader was in reach: as it does when it runs anew.
+    /// The leader counts the lease from another moment, so nothing is begun by it.
+    pub(crate) declined: bool,
 }
 
 impl fmt::Debug for Bridge {
@@ -99,6 +102,11 @@ impl Bridge {
         self.link().is_some_and(Link::is_connected)
     }
 
+    /// The node is about to leave: it begins nothing that others would have to wait for.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.link().is_some_and(Link::is_draining)
+    }
+
     /// What is agreed about an upstream, and since when this node knows; nothing without a cluster.
     /// A record that was not seen before counts from `now`.
     pub(crate) fn agreed(&self, target: &TargetId, now: Moment) -> Option<Agreed> {
@@ -109,8 +117,11 @@ impl Bridge {
         if let Some(known) = seen.get(target).filter(|known| known.record == record) {
             return Some(known.clone());
         }
+        let holds = record.holder == Some(inner.link.member());
+        let in_reach = inner.link.is_connected();
         let agreed = Agreed {
-            mine: record.holder == Some(inner.link.member()),
+            mine: holds && in_reach,
+            declined: holds && !in_reach,
             applied: now,
             record,
         };

@@ -42,4 +42,7 @@ pub mod decisions {
 
     #[doc = include_str!("guide/decisions/0009-a-node-in-doubt-ends.md")]
     pub mod d0009_a_node_in_doubt_ends {}
+
+    #[doc = include_str!("guide/decisions/0010-what-the-breaker-leaves-out.md")]
+    pub mod d0010_what_the_breaker_leaves_out {}
 }

@@ -208,6 +208,11 @@ impl Coordinator {
     pub(crate) fn drain(&self) {
         self.board.drain();
     }
+
+    /// It does already.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.board.is_draining()
+    }
 }
 
 #[cfg(test)]

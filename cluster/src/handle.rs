@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::command::{Change, Done, RequestId};
+use crate::coordinate::Coordinator;
 use crate::error::Error;
 use crate::identity::{ClusterId, MemberId, NodeId, Revision};
 use crate::inside::Inside;
@@ -252,6 +253,12 @@ impl Handle {
     /// more probes, and of the limits what it still needs. The node stays a member that hears and serves.
     pub async fn drain(&self) {
         self.inside().drain().await;
+    }
+
+    /// [`Handle::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        let coordinator = self.inside().coordinator.get();
+        coordinator.is_some_and(Coordinator::is_draining)
     }
 
     /// Drains, then stops. What the store holds is on disk when this returns.

@@ -158,13 +158,10 @@ impl Inside {
     /// Another member said no. One that says that this node is no member any more ends it: what it
     /// knows grows old, and nothing will ever tell it.
     pub(crate) fn heed(&self, error: &Error) {
-        match error {
-            Error::Refused(Refused::NotMember { name })
-                if *name == *self.identity.node.as_str() =>
-            {
-                self.dismissed();
-            }
-            _ => {}
+        if let Error::Refused(Refused::NotMember { name }) = error
+            && name == self.identity.node.as_str()
+        {
+            self.dismissed();
         }
     }
 

@@ -23,7 +23,8 @@ pub struct Report {
     pub boot: BootId,
     /// Grows by one with every report of a run.
     pub sequence: u64,
-    /// Upstreams that had calls in the last [`BUCKETS`] seconds, or probes, or a health check's word.
+    /// Upstreams that had calls in the last [`BUCKETS`] seconds, or probes, or a health check's word,
+    /// and all the node serves whose breaker is agreed not to be closed.
     pub evidence: BTreeMap<TargetId, Evidence>,
     /// Limits the node uses or wants.
     pub demand: BTreeMap<LimitId, Demand>,
@@ -56,6 +57,9 @@ pub struct Evidence {
     pub suspect: bool,
     /// How the probes of this epoch went, on the node that holds the lease.
     pub probe: Option<Probe>,
+    /// It holds the lease of this epoch and begins no probe by it: it was out of contact when it was
+    /// told, runs anew, or drains.
+    pub declines: bool,
     /// An active health check was good since it opened.
     pub healthy: bool,
     /// Time the upstream asked for at its last failure, in milliseconds from now.

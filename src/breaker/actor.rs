@@ -6,7 +6,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::admission::{Admission, Refused, Ticket};
+use super::admission::{Admission, Reason, Refused, Ticket, UNKNOWN_WAIT};
 use super::handle::{BreakerHandle, Offered};
 use super::machine::Machine;
 use super::outcome::Outcome;
@@ -29,6 +29,8 @@ pub(crate) enum Message {
         /// How it ended.
         outcome: Outcome,
     },
+    /// A probe's answer has begun.
+    Answers(Ticket),
     /// An active health check ended.
     Health(bool),
     /// Overrule.
@@ -107,18 +109,7 @@ impl Actor for BreakerActor {
         }
         let mut urgent = false;
         let transition = match posted.message {
-            Message::Admit(reply) => {
-                let (admission, transition) = state.machine.admit(now);
-                let offered = match admission {
-                    Admission::Pass(ticket) | Admission::Probe(ticket) => {
-                        Ok(Offered::new(ticket, state.given.handle.clone()))
-                    }
-                    Admission::Refuse(refused) => Err(refused),
-                };
-                // a caller that is gone drops the offer, which comes back as a record
-                let _ = reply.send(offered);
-                transition
-            }
+            Message::Admit(reply) => state.admit(reply, now),
             Message::Record { ticket, outcome } => {
                 for (at, count) in state.given.handle.take_goods() {
                     state.machine.record_good(at, count);
@@ -126,6 +117,11 @@ impl Actor for BreakerActor {
                 let recovers = outcome.is_answer() && before.failure_count > 0;
                 urgent = outcome == Outcome::Hard || ticket.probe.is_some() || recovers;
                 state.machine.record(outcome, ticket, now, rand::random())
+            }
+            Message::Answers(ticket) => {
+                state.machine.answers(ticket, now);
+                urgent = true;
+                None
             }
             Message::Health(up) => state.machine.health(up, now),
             Message::Force(mode, done) => {
@@ -171,6 +167,37 @@ impl State {
         if self.machine.is_clustered() {
             self.given.handle.publish_ledger(self.machine.ledger(now));
         }
+    }
+
+    fn admit(
+        &mut self,
+        reply: oneshot::Sender<Result<Offered, Refused>>,
+        now: Moment,
+    ) -> Option<Transition> {
+        let (admission, transition) = self.machine.admit(now);
+        let offered = match admission {
+            // asked here once more: who says that it drains begins no probe after that
+            Admission::Probe(ticket) if self.lets_go(&ticket) => {
+                let cancelled = Outcome::Cancelled;
+                self.machine.record(cancelled, ticket, now, rand::random());
+                Err(Refused {
+                    retry_after: UNKNOWN_WAIT,
+                    cause: Reason::Probing,
+                })
+            }
+            Admission::Pass(ticket) | Admission::Probe(ticket) => {
+                Ok(Offered::new(ticket, self.given.handle.clone()))
+            }
+            Admission::Refuse(refused) => Err(refused),
+        };
+        // a caller that is gone drops the offer, which comes back as a record
+        let _ = reply.send(offered);
+        transition
+    }
+
+    /// The ticket is by a lease that a node which drains does not use any more.
+    fn lets_go(&self, ticket: &Ticket) -> bool {
+        ticket.lease_until.is_some() && self.given.handle.bridge().is_draining()
     }
 
     /// Takes over what is agreed; whoever waits for an upstream that this node may not use now

@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
     probe: Option<Probe>,
     /// A health check was good since it opened.
     pub(super) healthy: bool,
+    /// It is agreed not to be closed: the leader hears of it though nothing happens.
+    pub(super) watched: bool,
     /// The node leaves the upstream alone by its own evidence.
     pub(super) suspect: bool,
     /// Until when the upstream asked for patience.
@@ -74,6 +76,11 @@ impl Ledger {
         self.last_answer = self.last_answer.max(Some(at));
     }
 
+    /// Good probes by the lease of this epoch.
+    pub(super) fn proved(&self) -> (u64, u32) {
+        (self.epoch, self.probe.map_or(0, |probe| probe.good))
+    }
+
     /// As the leader hears it, counts still lying in `goods` included; nothing when there is
     /// nothing to say.
     pub(super) fn evidence(&self, goods: &Goods, in_flight: u32, now: Moment) -> Option<Evidence> {
@@ -93,7 +100,7 @@ impl Ledger {
         }
         let idle = buckets == [Calls::default(); BUCKETS] && in_flight == 0;
         let silent = self.failures.is_empty() && self.probe.is_none();
-        if idle && silent && !self.healthy && !self.suspect {
+        if idle && silent && !self.healthy && !self.suspect && !self.watched {
             return None;
         }
         let age = |at: &Moment| millis(now.since(*at));
@@ -106,6 +113,7 @@ impl Ledger {
             in_flight,
             suspect: self.suspect,
             probe: self.probe,
+            declines: false,
             healthy: self.healthy,
             retry_after_ms: retry_after
                 .filter(|left| !left.is_zero())

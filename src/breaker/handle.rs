@@ -172,10 +172,30 @@ impl BreakerHandle {
     /// This node is the one to probe the upstream, and no probe runs.
     pub(crate) fn awaits_probe(&self, now: Moment) -> bool {
         let BreakerView(snapshot) = self.view();
+        self.may_probe(&snapshot) && snapshot.verdict(now) == Verdict::Probe
+    }
+
+    /// How many probes were good by the lease that this node holds, under which epoch; nothing
+    /// without one.
+    pub(crate) fn proved(&self) -> Option<(u64, u32)> {
+        let BreakerView(snapshot) = self.view();
+        self.may_probe(&snapshot)
+            .then(|| self.inner.ledger.load().proved())
+    }
+
+    fn may_probe(&self, snapshot: &Snapshot) -> bool {
         let leased = snapshot
             .overlay
             .is_some_and(|overlay| overlay.lease_until.is_some());
-        leased && snapshot.mode == Mode::Auto && snapshot.verdict(now) == Verdict::Probe
+        leased && snapshot.mode == Mode::Auto && !self.inner.bridge.is_draining()
+    }
+
+    /// This node holds a lease and begins no probe by it. To be asked before what runs is counted:
+    /// once it declines, nothing begins any more.
+    pub(crate) fn declines(&self) -> bool {
+        let overlay = self.view().0.overlay;
+        let draining = self.inner.bridge.is_draining();
+        overlay.is_some_and(|overlay| overlay.declined || draining && overlay.lease_until.is_some())
     }
 
     /// What this node has seen, for the leader; counts are read, not taken.
@@ -265,6 +285,14 @@ impl BreakerHandle {
             .post_owed(Message::Record { ticket, outcome });
     }
 
+    /// A probe's answer has begun: the upstream answers, however long the rest of it takes. The
+    /// probe keeps its place until it is recorded.
+    pub(crate) fn answers(&self, ticket: Ticket) {
+        if ticket.probe.is_some() && ticket.lease_until.is_some() {
+            self.inner.mailbox.post_owed(Message::Answers(ticket));
+        }
+    }
+
     /// Reports an active health check.
     pub(crate) fn health(&self, up: bool) {
         self.inner.mailbox.post_owed(Message::Health(up));
@@ -303,6 +331,11 @@ impl BreakerView {
     /// As operators see it.
     pub(crate) fn state(&self, now: Moment) -> &'static str {
         self.0.state_at(now).as_str()
+    }
+
+    /// The operator's word.
+    pub(crate) fn mode(&self) -> &'static str {
+        self.0.mode.as_str()
     }
 
     pub(crate) fn failure_count(&self) -> u32 {

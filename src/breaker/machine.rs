@@ -19,6 +19,9 @@ const GATE_DEFAULT: Duration = Duration::from_secs(1);
 /// The longest an upstream may shut us out by asking; it is asked again after that.
 const GATE_MAX: Duration = Duration::from_secs(300);
 
+/// How far nodes spread their return after a gate.
+const GATE_SPREAD: Duration = Duration::from_secs(1);
+
 /// Refused credentials in a row that mean the credential and not one odd answer.
 const CREDENTIAL_THRESHOLD: u32 = 3;
 
@@ -56,6 +59,8 @@ struct Quarantine {
 struct Probe {
     id: ProbeId,
     lost_at: Moment,
+    /// Its answer has begun, which counted as a good probe.
+    answers: bool,
 }
 
 /// One model's breaker.
@@ -218,10 +223,13 @@ impl Machine {
         now: Moment,
         jitter: f64,
     ) -> Option<Transition> {
+        let counted = self.counted(ticket) && outcome.is_answer();
         let on_time = self.return_probe(ticket, now);
-        self.hear_gate(outcome, now);
+        self.hear_gate(outcome, now, jitter);
         self.hear_credential(outcome, ticket, now);
-        self.testify(outcome, ticket, now);
+        if !counted {
+            self.testify(outcome, ticket, now);
+        }
         let judged = on_time && ticket.epoch == self.epoch && self.mode == Mode::Auto;
         if !judged || self.is_governed(now) {
             return None;
@@ -331,6 +339,7 @@ impl Machine {
         self.probe = Some(Probe {
             id,
             lost_at: now + self.settings.probe_lease,
+            answers: false,
         });
         if let Some(quarantine) = &mut self.quarantine {
             quarantine.next_probe = now + QUARANTINE_PROBE_EVERY;
@@ -351,11 +360,19 @@ impl Machine {
     }
 
     /// What the upstream asks for holds whenever the attempt began.
-    fn hear_gate(&mut self, outcome: Outcome, now: Moment) {
+    ///
+    /// Nodes of a cluster come back spread over a second, not all at the moment it named.
+    fn hear_gate(&mut self, outcome: Outcome, now: Moment, jitter: f64) {
         let Outcome::Gate { retry_after } = outcome else {
             return;
         };
-        let until = now + retry_after.unwrap_or(GATE_DEFAULT).min(GATE_MAX);
+        let asked = retry_after.unwrap_or(GATE_DEFAULT).min(GATE_MAX);
+        let spread = if self.is_clustered() {
+            GATE_SPREAD.mul_f64(unit(jitter))
+        } else {
+            Duration::ZERO
+        };
+        let until = now + asked.saturating_add(spread);
         self.gated_until = self.gated_until.max(until);
         if let Phase::Open {
             until: open_until, ..
@@ -434,12 +451,7 @@ impl Machine {
         now: Moment,
         jitter: f64,
     ) -> Transition {
-        let jitter = if jitter.is_finite() {
-            jitter.clamp(0.0, 1.0)
-        } else {
-            0.0
-        };
-        let until = now + self.open_time(jitter);
+        let until = now + self.open_time(unit(jitter));
         let until = until.max(self.gated_until);
         self.suspicions = self.suspicions.saturating_add(1);
         let phase = Phase::Open {
@@ -459,6 +471,15 @@ impl Machine {
         let enough = all >= u64::from(self.settings.rate_min_calls);
         let failing = hard * 100 >= all * u64::from(self.settings.rate_percent);
         (enough && failing).then_some(Cause::Rate)
+    }
+}
+
+/// A random number as it should be.
+const fn unit(random: f64) -> f64 {
+    if random.is_finite() {
+        random.clamp(0.0, 1.0)
+    } else {
+        0.0
     }
 }
 

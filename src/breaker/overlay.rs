@@ -14,6 +14,10 @@
 //! The times are counted by this node's clock from its own apply. What an isolated node waits for
 //! is in its own machine: adopting a record puts it there ([`super::Machine`]).
 //!
+//! A lease is taken only by a node in contact, so that leader and holder count it from about the same
+//! moment; a node that restarts declines the lease it finds, and one that drains begins no probe by
+//! its own. Both tell the leader, which lends to the next.
+//!
 //! A leased probe that shows no sign of life is cut off when the lease ends, for another node may
 //! probe soon after. One whose answer is already flowing is not: its client is served.
 //!
@@ -50,6 +54,8 @@ pub struct Overlay {
     pub probe_before: Option<Moment>,
     /// While half-open, on the node that probes: when the lease ends.
     pub lease_until: Option<Moment>,
+    /// While half-open: this node was to probe and does not.
+    pub declined: bool,
     /// One of its probes failed: the leader decides what follows.
     pub failed: bool,
 }
@@ -84,6 +90,7 @@ impl Overlay {
             until: applied + Duration::from_millis(record.cooldown_ms),
             probe_before: mine.then_some(applied + probing),
             lease_until: mine.then_some(applied + lease),
+            declined: state == State::HalfOpen && agreed.declined,
             failed: false,
         }
     }

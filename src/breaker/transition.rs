@@ -42,6 +42,17 @@ pub enum Mode {
     ForceClosed,
 }
 
+impl Mode {
+    /// `auto`, `force_open` or `force_closed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mode::Auto => "auto",
+            Mode::ForceOpen => "force_open",
+            Mode::ForceClosed => "force_closed",
+        }
+    }
+}
+
 /// Why a breaker changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {

@@ -20,6 +20,8 @@ pub(crate) trait Link: Send + Sync + 'static {
     fn member(&self) -> MemberId;
     /// A leader with a quorum was heard of lately.
     fn is_connected(&self) -> bool;
+    /// This node is about to leave.
+    fn is_draining(&self) -> bool;
     /// How many members there are, as far as applied here; at least 1.
     fn members(&self) -> u32;
     /// A member's name.
@@ -52,6 +54,10 @@ impl Link for Handle {
 
     fn is_connected(&self) -> bool {
         Handle::is_connected(self)
+    }
+
+    fn is_draining(&self) -> bool {
+        Handle::is_draining(self)
     }
 
     fn members(&self) -> u32 {

@@ -27,6 +27,7 @@ pub(crate) struct Stand {
 struct Inner {
     members: u32,
     isolated: AtomicBool,
+    draining: AtomicBool,
     records: Mutex<BTreeMap<TargetId, BreakerRecord>>,
     changed: watch::Sender<u64>,
     heard: watch::Sender<Arc<Heard>>,
@@ -39,6 +40,7 @@ impl Stand {
         let inner = Inner {
             members,
             isolated: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             records: Mutex::default(),
             changed: watch::Sender::new(0),
             heard: watch::Sender::default(),
@@ -59,6 +61,16 @@ impl Stand {
     /// Contact with the leader is lost.
     pub(crate) fn isolate(&self) {
         self.inner.isolated.store(true, Ordering::SeqCst);
+    }
+
+    /// Contact with the leader is there again.
+    pub(crate) fn heal(&self) {
+        self.inner.isolated.store(false, Ordering::SeqCst);
+    }
+
+    /// The node is about to leave.
+    pub(crate) fn drain(&self) {
+        self.inner.draining.store(true, Ordering::SeqCst);
     }
 
     /// The leader lends these shares and no others.
@@ -104,6 +116,10 @@ impl Link for Stand {
 
     fn is_connected(&self) -> bool {
         !self.inner.isolated.load(Ordering::SeqCst)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.inner.draining.load(Ordering::SeqCst)
     }
 
     fn members(&self) -> u32 {

@@ -29,7 +29,7 @@ fn list(models: &Value) -> String {
                 cell(&model["model"]),
                 cell(&model["queue_depth"]),
                 cell(&model["in_flight"]),
-                cell(&model["circuit_breaker"]["state"]),
+                breaker(&model["circuit_breaker"]),
                 cell(&model["successes"]),
                 cell(&model["failures"]),
                 millis(&model["avg_first_token_ms"]),
@@ -51,6 +51,15 @@ fn list(models: &Value) -> String {
         "HEALTH",
     ];
     table(headings, rows)
+}
+
+/// Its state, and the operator's word if it stands on one.
+fn breaker(status: &Value) -> String {
+    let state = cell(&status["state"]);
+    match status["mode"].as_str() {
+        Some(mode @ ("force_open" | "force_closed")) => format!("{state} ({mode})"),
+        Some(_) | None => state,
+    }
 }
 
 /// Milliseconds; a dash before the first measurement.

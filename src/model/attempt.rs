@@ -84,6 +84,15 @@ pub(crate) struct Timing {
 impl ModelHandle {
     /// Waits for a permit, draws from the budgets, asks the breaker, asks the upstream.
     pub(crate) async fn attempt(&self, attempt: Attempt<'_>) -> Result<Attempted, AttemptError> {
+        self.attempt_for(attempt, false).await
+    }
+
+    /// As [`ModelHandle::attempt`]; `ping` when nobody asked for it.
+    pub(super) async fn attempt_for(
+        &self,
+        attempt: Attempt<'_>,
+        ping: bool,
+    ) -> Result<Attempted, AttemptError> {
         let request = attempt.request;
         let asked = Moment::now();
         let mut permit = self.permit(request).await?;
@@ -113,7 +122,7 @@ impl ModelHandle {
         };
         permit.used();
         drawn.begin();
-        let verdict = Verdict::new(self.clone(), (leave, drawn), span.clone());
+        let verdict = Verdict::new(self.clone(), (leave, drawn), (ping, span.clone()));
         self.ask(call, permit, verdict, timing)
             .instrument(span)
             .await

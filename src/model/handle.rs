@@ -1,7 +1,7 @@
 //! A typed handle on one model: what requests and the fleet may ask of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use llm_router_cluster::state::TargetId;
@@ -120,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) profile: Mutex<Profile>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
+    /// The node asks it something itself, or waits to.
+    pub(super) pinging: AtomicBool,
     /// Budgets per minute.
     pub(crate) wallet: Wallet,
     /// Instruments.
@@ -136,15 +138,29 @@ pub(crate) struct ModelHandle {
 impl ModelHandle {
     /// A handle with nobody behind it yet.
     pub(crate) fn new(spec: Arc<Spec>, metrics: Metrics, bridge: Bridge) -> Self {
+        let wallet = Wallet::new(spec.config.limits, bridge.clone());
+        ModelHandle::with_wallet(spec, wallet, metrics, bridge)
+    }
+
+    /// As [`ModelHandle::new`], after another upstream under the same limits: what was spent of
+    /// them stays spent.
+    pub(crate) fn after(&self, spec: Arc<Spec>, metrics: Metrics, bridge: Bridge) -> Self {
+        let wallet = self.shared.wallet.clone();
+        wallet.reconfigure(spec.config.limits);
+        ModelHandle::with_wallet(spec, wallet, metrics, bridge)
+    }
+
+    fn with_wallet(spec: Arc<Spec>, wallet: Wallet, metrics: Metrics, bridge: Bridge) -> Self {
         let target = spec.target.clone();
         let breaker = BreakerHandle::new(spec.breaker, bridge.clone(), target);
         let shared = Shared {
-            queue: QueueHandle::new(spec.queue_limits(), bridge.clone()),
+            queue: QueueHandle::new(spec.queue_limits(), bridge),
             breaker,
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: Mutex::default(),
             health: AtomicU8::new(0),
-            wallet: Wallet::new(spec.config.limits, bridge),
+            pinging: AtomicBool::new(false),
+            wallet,
             metrics,
         };
         ModelHandle {
@@ -202,6 +218,7 @@ impl ModelHandle {
             in_flight: self.shared.queue.in_flight(),
             circuit_breaker: BreakerStatus {
                 state: breaker.state(now),
+                mode: breaker.mode(),
                 failure_count: breaker.failure_count(),
                 epoch: breaker.epoch(),
             },

@@ -2,6 +2,7 @@
 //! an upstream and no client asks. Without it a model nobody asks this node for would stay open.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempt::Attempt;
 use super::handle::ModelHandle;
@@ -15,10 +16,24 @@ const QUESTION: &str = "ping";
 /// Tokens of the answer.
 const ANSWER_TOKENS: u64 = 1;
 
+/// While it lives, the node's own question waits or is answered.
+struct Asking<'a>(&'a AtomicBool);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 impl ModelHandle {
-    /// Asks the upstream, if queue, budgets and breaker let it. How it went is told to the breaker
-    /// like any attempt's end.
+    /// Asks the upstream, if queue, budgets and breaker let it, and if it is not being asked so
+    /// already. How it went is told to the breaker like any attempt's end, but for one thing: an
+    /// upstream that refuses the question (it may allow no answer of one token) is there.
     pub(super) async fn ping(&self) {
+        if self.shared.pinging.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let _asking = Asking(&self.shared.pinging);
         let request = match self.question() {
             Ok(request) => request,
             Err(error) => {
@@ -31,7 +46,7 @@ impl ModelHandle {
             number: 1,
         };
         // refused, it is made by a client's request or at the next occasion
-        let _ = Box::pin(self.attempt(attempt)).await;
+        let _ = Box::pin(self.attempt_for(attempt, true)).await;
     }
 
     fn question(&self) -> Result<ChatRequest, Error> {

@@ -38,6 +38,8 @@ pub(crate) struct Short {
     pub(crate) retry_after: Duration,
     /// The leader may lend more at any moment.
     pub(crate) lendable: bool,
+    /// But it lent nothing to one who waited just now.
+    pub(crate) dry: bool,
 }
 
 /// A budget. What is reserved must be released or settled.
@@ -53,6 +55,8 @@ pub(crate) struct Purse {
     pleaded: u64,
     /// Number of the loan taken over last.
     pub(crate) taken: u64,
+    /// Until when nobody waits for a loan: it was waited for in vain.
+    pub(crate) dry_until: Moment,
     seconds: [(u64, u64); SECONDS],
 }
 
@@ -65,6 +69,7 @@ impl Purse {
             reserved: 0,
             pleaded: 0,
             taken: 0,
+            dry_until: Moment::ZERO,
             seconds: [(0, 0); SECONDS],
         }
     }
@@ -83,6 +88,9 @@ impl Purse {
             (Terms::Own(_), Terms::Lent(_)) | (Terms::Lent(_), Terms::Own(_)) => true,
         };
         self.terms = terms;
+        if more {
+            self.dry_until = Moment::ZERO;
+        }
         more
     }
 
@@ -105,6 +113,7 @@ impl Purse {
         Err(Short {
             retry_after: self.frees_after(cost - room, now),
             lendable: matches!(self.terms, Terms::Lent(_)),
+            dry: now < self.dry_until,
         })
     }
 

@@ -22,11 +22,17 @@ pub(super) struct Verdict {
     first_token: Option<Duration>,
     usage: Option<Usage>,
     finish: Option<Finish>,
+    /// Nobody asked: the question is the node's own.
+    ping: bool,
     pub(super) span: Span,
 }
 
 impl Verdict {
-    pub(super) fn new(model: ModelHandle, (leave, drawn): (Ticket, Drawn), span: Span) -> Self {
+    pub(super) fn new(
+        model: ModelHandle,
+        (leave, drawn): (Ticket, Drawn),
+        (ping, span): (bool, Span),
+    ) -> Self {
         Verdict {
             model,
             leave: Some((leave, drawn)),
@@ -34,6 +40,7 @@ impl Verdict {
             first_token: None,
             usage: None,
             finish: None,
+            ping,
             span,
         }
     }
@@ -48,6 +55,9 @@ impl Verdict {
     pub(super) fn first_token(&mut self) {
         self.first_token
             .get_or_insert_with(|| Moment::now().since(self.started));
+        if let Some((ticket, _)) = &self.leave {
+            self.model.shared.breaker.answers(*ticket);
+        }
     }
 
     /// A piece of the answer passed.
@@ -74,8 +84,15 @@ impl Verdict {
         if matches!(failure.class, Class::Hard) {
             self.model.shared.profile.lock().failed();
         }
-        let outcome = AttemptOutcome::Failed(failure.class);
-        self.settle(Outcome::from(failure.class), outcome, failure.status);
+        // what the upstream has against the node's own question says that it is there
+        let lives = self.ping && matches!(failure.class, Class::Caller);
+        let outcome = if lives {
+            Outcome::Ok
+        } else {
+            Outcome::from(failure.class)
+        };
+        let told = AttemptOutcome::Failed(failure.class);
+        self.settle(outcome, told, failure.status);
     }
 
     /// The client's time ran out. It counts against the model only after real patience.

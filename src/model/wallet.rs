@@ -14,8 +14,11 @@ use crate::bridge::Bridge;
 use crate::config::routing::RateLimits;
 use crate::types::Moment;
 
-/// Longest a request waits for a budget: a leader answers within milliseconds or not at all.
-const MAX_WAIT: Duration = Duration::from_millis(1500);
+/// Longest a request waits for a budget, and holds its place in the queue meanwhile: a leader that
+/// can lend more answers within a tenth of a second.
+const MAX_WAIT: Duration = Duration::from_millis(250);
+/// What the leader did not lend to one who waited, nobody waits for so soon after.
+const DRY: Duration = Duration::from_secs(1);
 
 /// A budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +133,8 @@ impl Wallet {
         purses.of(kind).map(|purse| purse.demand(now))
     }
 
-    /// Takes one request and so many tokens; waits a little where the leader may lend more.
+    /// Takes one request and so many tokens; waits a little where the leader may lend more, unless
+    /// somebody has waited just now and got nothing.
     pub(crate) async fn draw(&self, tokens: u64, deadline: Moment) -> Result<Drawn, Limited> {
         let asked = Moment::now();
         if let Ok(drawn) = self.take(tokens, asked) {
@@ -151,12 +155,26 @@ impl Wallet {
                 retry_after: short.retry_after,
             };
             let free = now + short.retry_after;
-            if now >= until || (!short.lendable && free > until) {
+            if now >= asked + MAX_WAIT && short.lendable {
+                self.found_dry(kind, now);
+            }
+            let hopeless = if short.lendable {
+                short.dry
+            } else {
+                free > until
+            };
+            if now >= until || hopeless {
                 return Err(limited);
             }
             let _plea = short.lendable.then(|| Plea::new(self, kind, cost));
             let wake = if short.lendable { until } else { free };
             let _ = tokio::time::timeout(now.until(wake), filled).await;
+        }
+    }
+
+    fn found_dry(&self, kind: LimitKind, now: Moment) {
+        if let Some(purse) = self.inner.purses.lock().of(kind) {
+            purse.dry_until = now + DRY;
         }
     }
 

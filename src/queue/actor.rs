@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
@@ -15,6 +16,9 @@ use crate::breaker::BreakerHandle;
 use crate::mailbox::Posted;
 use crate::telemetry::Metrics;
 use crate::types::{ModelName, Moment};
+
+/// Between two such calls; what is wanted in between goes with the next report, as soon as that.
+const URGE_APART: Duration = Duration::from_millis(250);
 
 /// Orders.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(crate) struct State {
     buffer: Buffer,
     waiting: HashMap<ItemId, oneshot::Sender<Result<Permit, Denied>>>,
     timer: Option<(Moment, Timer)>,
+    /// When the leader was last told at once that more is wanted.
+    urged: Option<Moment>,
 }
 
 /// A wake-up call to oneself.
@@ -78,6 +84,7 @@ impl Actor for QueueActor {
             buffer,
             waiting: HashMap::new(),
             timer: None,
+            urged: None,
         })
     }
 
@@ -116,7 +123,9 @@ impl State {
             let _ = reply.send(Err(Denied::Broken));
             return;
         }
-        if slots.is_capped() {
+        let urged = self.urged.is_some_and(|at| now.since(at) < URGE_APART);
+        if slots.is_capped() && !urged {
+            self.urged = Some(now);
             self.given.handle.inner.bridge.urge(); // the leader may lend this node more at once
         }
         let id = item.id;
@@ -245,7 +254,7 @@ impl State {
             timer.abort();
         }
         if let Some(at) = next {
-            let wait = Moment::now().until(at) + std::time::Duration::from_millis(1);
+            let wait = Moment::now().until(at) + Duration::from_millis(1);
             let timer = myself.send_after(wait, || Posted::own(Message::Tick));
             self.timer = Some((at, timer));
         }

@@ -78,13 +78,13 @@ impl Fleet {
                 let name = deployment.name.clone();
                 let spec = Arc::new(Spec::new(deployment, settings));
                 let known = serving.get(&name);
-                // the same upstream here, under the same name everywhere
-                let same = known.filter(|known| {
-                    known.spec.identity == spec.identity && known.spec.target == spec.target
-                });
-                let handle = match same {
-                    Some(known) => known.with_spec(spec),
-                    None => ModelHandle::new(spec, self.metrics.clone(), self.bridge.clone()),
+                // what is agreed and limited goes by the name that every node knows it under
+                let known = known.filter(|known| known.spec.target == spec.target);
+                let (metrics, bridge) = (self.metrics.clone(), self.bridge.clone());
+                let handle = match known {
+                    Some(known) if known.spec.identity == spec.identity => known.with_spec(spec),
+                    Some(known) => known.after(spec, metrics, bridge),
+                    None => ModelHandle::new(spec, metrics, bridge),
                 };
                 (name, handle)
             })

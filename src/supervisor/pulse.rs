@@ -28,8 +28,13 @@ use crate::types::Moment;
 const EVERY: Duration = Duration::from_millis(250);
 /// Urgent reports are at least this far apart; what happens in between goes with the next.
 const APART: Duration = Duration::from_millis(5);
-/// How long a client's request may come and be the probe before the node asks something itself.
+/// How long a client's request may come and be the probe before the node asks something itself. It
+/// doubles with each question that proved nothing, for each may cost something.
 const PROBE_PATIENCE: Duration = Duration::from_millis(250);
+/// And grows no longer than this.
+const MAX_PATIENCE: Duration = Duration::from_secs(10);
+/// Doublings that reach it.
+const MAX_DOUBLINGS: u32 = 6;
 /// How often the node's counters are read for the cluster's figures.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,13 +54,31 @@ pub(super) struct Arguments {
     pub(super) recorder: Recorder,
 }
 
+/// An upstream that is to be probed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Idle {
+    /// Since when nobody has, or the node has asked last.
+    since: Moment,
+    /// The lease's epoch and the good probes by it.
+    proved: (u64, u32),
+    /// Questions that proved nothing more.
+    fruitless: u32,
+}
+
+impl Idle {
+    fn patience(&self) -> Duration {
+        let doubled = PROBE_PATIENCE * (1 << self.fruitless.min(MAX_DOUBLINGS));
+        doubled.min(MAX_PATIENCE)
+    }
+}
+
 /// What it changes.
 pub(super) struct State {
     given: Arguments,
     loans: Loans,
     connected: bool,
-    /// Upstreams to be probed here, and since when nobody has.
-    idle: BTreeMap<TargetId, Moment>,
+    /// Upstreams to be probed here.
+    idle: BTreeMap<TargetId, Idle>,
     usage: (Option<Instant>, BTreeMap<String, u64>),
     last: Report,
     prompting: Option<JoinHandle<()>>,
@@ -211,17 +234,25 @@ impl State {
     fn probe(&mut self, models: &[ModelHandle], now: Moment) {
         let mut idle = BTreeMap::new();
         for model in models {
-            if !model.shared.breaker.awaits_probe(now) {
+            let breaker = &model.shared.breaker;
+            let Some(proved) = breaker.proved() else {
                 continue;
-            }
+            };
             let target = &model.spec.target;
-            let since = self.idle.get(target).copied().unwrap_or(now);
-            if now.since(since) < PROBE_PATIENCE {
-                idle.insert(target.clone(), since);
-            } else {
-                // asked too often it does no harm: the breaker lets one probe through at a time
+            let known = self.idle.get(target).filter(|idle| idle.proved == proved);
+            let mut one = known.copied().unwrap_or(Idle {
+                since: now,
+                proved,
+                fruitless: 0,
+            });
+            if !breaker.awaits_probe(now) {
+                one.since = now;
+            } else if now.since(one.since) >= one.patience() {
+                one.since = now;
+                one.fruitless = one.fruitless.saturating_add(1);
                 model.shared.mailbox.post_owed(ModelMessage::Ping);
             }
+            idle.insert(target.clone(), one);
         }
         self.idle = idle;
     }
@@ -279,8 +310,14 @@ fn id(model: &ModelHandle, kind: LimitKind) -> LimitId {
 }
 
 fn seen(model: &ModelHandle, now: Moment) -> Option<(TargetId, Evidence)> {
+    // in this order: nothing that began before it declined is missed
+    let declines = model.shared.breaker.declines();
     let in_flight = u32::try_from(model.shared.queue.in_flight()).unwrap_or(u32::MAX);
     let evidence = model.shared.breaker.evidence(in_flight, now)?;
+    let evidence = Evidence {
+        declines,
+        ..evidence
+    };
     Some((model.spec.target.clone(), evidence))
 }
 
@@ -323,4 +360,24 @@ fn usage(recorder: &Recorder) -> BTreeMap<String, u64> {
         .chain(split("requests_by_model", stats.requests_by_model))
         .chain(split("requests_by_priority", stats.requests_by_priority))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Idle;
+    use crate::types::Moment;
+
+    #[test]
+    fn questions_that_prove_nothing_come_ever_more_rarely() {
+        let patience = |fruitless| {
+            let idle = Idle {
+                since: Moment::ZERO,
+                proved: (1, 0),
+                fruitless,
+            };
+            idle.patience().as_millis()
+        };
+        assert_eq!([0, 1, 2, 5].map(patience), [250, 500, 1_000, 8_000]);
+        assert_eq!([6, 7, u32::MAX].map(patience), [10_000; 3]);
+    }
 }

@@ -77,6 +77,8 @@ pub struct ModelStatus {
 pub struct BreakerStatus {
     /// `closed`, `open` or `half_open`.
     pub state: &'static str,
+    /// The operator's word: `auto` while there is none, `force_open` or `force_closed`.
+    pub mode: &'static str,
     /// Consecutive failures.
     pub failure_count: u32,
     /// Grows with every transition.

@@ -83,6 +83,10 @@ impl Board {
         self.wake.notify_one();
     }
 
+    pub(super) fn is_draining(&self) -> bool {
+        self.outbox.lock().is_draining()
+    }
+
     /// Another stream begins: the next report goes at once.
     pub(super) fn begin_stream(&self) {
         self.outbox.lock().begin();

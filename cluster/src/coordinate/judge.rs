@@ -24,7 +24,7 @@
 //!
 //! Open to half-open once the cool-down is over, or a health check is good; one node holds the
 //! lease to probe. Half-open to closed or open by that node's word, or to another holder when the
-//! lease is over or the holder is gone.
+//! lease is over, or at once when the holder declines it; what it has proved until then counts.
 
 mod case;
 mod course;
@@ -156,7 +156,7 @@ impl Judge {
         wanted.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         let mut changes = Vec::new();
         for (_, target, epoch, step) in wanted {
-            if self.grant(&target, epoch, &step, (records, policy), now) {
+            if self.grant((&target, epoch), &step, (records, policy), now) {
                 changes.push(BreakerChange {
                     target: target.0,
                     expect: epoch,
@@ -182,6 +182,12 @@ impl Judge {
     pub fn heard(&self, member: MemberId) -> u64 {
         let node = self.nodes.get(&member);
         node.map_or(0, |node| node.latest.sequence())
+    }
+
+    /// It opens again and again: with the next opening five times within ten minutes.
+    pub fn flaps(&self, target: &TargetId, now: Duration) -> bool {
+        let course = self.courses.get(target);
+        course.is_some_and(|course| course.is_flapping(now))
     }
 
     /// Nodes alive that told of a full disk, and what is left on it in MiB.
@@ -229,7 +235,8 @@ impl Judge {
         if let Some(course) = self.courses.get_mut(target) {
             course.unknown_since = None;
         }
-        let (live, seen) = (self.probers(now), self.seen(target, record.epoch, now));
+        let live = self.probers(target, now);
+        let seen = self.seen(target, record.epoch, now);
         if let Some(member) = rules::path_suspect(&seen)
             && record.phase == Phase::Closed
         {
@@ -241,7 +248,9 @@ impl Judge {
             numbers,
             seen: &seen,
             live: &live,
-            holder_gone: record.holder.is_none_or(|holder| self.is_gone(holder, now)),
+            holder_unheard: record
+                .holder
+                .is_some_and(|holder| self.is_unheard(holder, now)),
             course: self.courses.get(target).unwrap_or(&unseen),
             lot: pace::lot(self.seed, target, record.epoch),
             now,
@@ -252,8 +261,7 @@ impl Judge {
     /// Whether what is wanted may be proposed now; notes that it is.
     fn grant(
         &mut self,
-        target: &TargetId,
-        epoch: u64,
+        (target, epoch): (&TargetId, u64),
         wanted: &Wanted,
         (records, policy): (&BTreeMap<TargetId, BreakerRecord>, &Policy),
         now: Duration,
@@ -271,7 +279,7 @@ impl Judge {
         {
             return false;
         }
-        let live = self.probers(now);
+        let live = self.probers(target, now);
         let course = self.courses.entry(target.clone()).or_default();
         if matches!(wanted.step, BreakerStep::HalfOpen { .. }) {
             course.forget_tried(&live);
@@ -359,19 +367,22 @@ impl Judge {
             .is_some_and(|begun| now.saturating_sub(begun) < time)
     }
 
-    /// It was heard of and is silent or drains, or was given the time to be heard of.
-    fn is_gone(&self, member: MemberId, now: Duration) -> bool {
-        match self.nodes.get(&member) {
-            Some(node) => !node.is_live(now) || node.report.draining,
-            None => !self.leads_less_than(SILENT, now),
-        }
+    /// This leader was not told yet what the member does.
+    fn is_unheard(&self, member: MemberId, now: Duration) -> bool {
+        !self.nodes.contains_key(&member) && self.leads_less_than(SILENT, now)
     }
 
-    /// Nodes that may hold a lease, in the order of their numbers.
-    fn probers(&self, now: Duration) -> Vec<MemberId> {
+    /// Nodes that may hold a lease, in the order of their numbers: those that tell of the upstream.
+    /// Where nobody does, nobody is known not to serve it.
+    fn probers(&self, target: &TargetId, now: Duration) -> Vec<MemberId> {
         let able = |node: &Node| node.is_live(now) && !node.report.draining;
-        let nodes = self.nodes.iter().filter(|(_, node)| able(node));
-        nodes.map(|(member, _)| *member).collect()
+        let able = || self.nodes.iter().filter(move |(_, node)| able(node));
+        let serving = able().filter(|(_, node)| node.report.evidence.contains_key(target));
+        let serving: Vec<_> = serving.map(|(member, _)| *member).collect();
+        if serving.is_empty() {
+            return able().map(|(member, _)| *member).collect();
+        }
+        serving
     }
 }
 

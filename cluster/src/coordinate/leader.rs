@@ -187,13 +187,22 @@ impl Leader {
         if changes.is_empty() {
             return;
         }
+        let flaps = |change: &&BreakerChange| {
+            let opens = matches!(
+                change.to,
+                BreakerStep::Open { .. } | BreakerStep::Reopen { .. }
+            );
+            opens && self.judge.flaps(&TargetId(change.target.clone()), now)
+        };
+        let flapping = changes.iter().filter(flaps);
+        let flapping: BTreeSet<_> = flapping.map(|change| change.target.clone()).collect();
         let propose = Arc::clone(&self.propose);
         self.proposals.spawn(async move {
             let targets = changes.iter().map(|change| TargetId(change.target.clone()));
             let targets = targets.collect();
             let proposed = propose.propose(Change::Breakers(changes.clone()), LEADER);
             let outcome = timeout(PATIENCE, proposed).await;
-            tell_outcome(&changes, outcome.unwrap_or(Err(Error::Timeout)));
+            tell_outcome(&changes, &flapping, outcome.unwrap_or(Err(Error::Timeout)));
             targets
         });
     }
@@ -222,7 +231,7 @@ impl Leader {
     }
 }
 
-fn tell(change: &BreakerChange) {
+fn tell(change: &BreakerChange, flaps: bool) {
     let (target, epoch) = (&change.target, change.expect);
     match &change.to {
         BreakerStep::Open { cause, cooldown_ms } | BreakerStep::Reopen { cause, cooldown_ms } => {
@@ -233,6 +242,13 @@ fn tell(change: &BreakerChange) {
                 cooldown_ms,
                 "breaker opens"
             );
+            if flaps {
+                tracing::warn!(
+                    target,
+                    cooldown_ms,
+                    "breaker flaps, so it stays open for longer"
+                );
+            }
         }
         BreakerStep::HalfOpen { holder, .. } => {
             tracing::info!(target, epoch, holder = holder.0, "breaker is probed");
@@ -243,12 +259,16 @@ fn tell(change: &BreakerChange) {
 }
 
 /// What became of them. Told once it is agreed: before that nothing has happened.
-fn tell_outcome(changes: &[BreakerChange], outcome: Result<Outcome, Error>) {
+fn tell_outcome(
+    changes: &[BreakerChange],
+    flapping: &BTreeSet<String>,
+    outcome: Result<Outcome, Error>,
+) {
     match outcome {
         Ok(Outcome::Done(Done::Several { outcomes })) => {
             for (change, outcome) in changes.iter().zip(outcomes) {
                 match outcome {
-                    Outcome::Done(_) => tell(change),
+                    Outcome::Done(_) => tell(change, flapping.contains(&change.target)),
                     Outcome::Rejected(reason) => {
                         let target = &change.target;
                         tracing::warn!(target, %reason, "a breaker's transition is refused");

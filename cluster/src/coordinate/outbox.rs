@@ -50,6 +50,10 @@ impl Outbox {
         self.urgent = true;
     }
 
+    pub(super) const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// Another stream: the next report goes at once.
     pub(super) fn begin(&mut self) {
         self.sent = None;

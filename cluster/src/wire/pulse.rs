@@ -88,6 +88,7 @@ fn evidence_out((target, evidence): (TargetId, Evidence)) -> v1::Evidence {
             good: probe.good,
             failed: probe.failed,
         }),
+        declines: evidence.declines,
         healthy: evidence.healthy,
         retry_after_ms: evidence.retry_after_ms,
     }
@@ -115,6 +116,7 @@ fn evidence_in(evidence: v1::Evidence) -> Result<(TargetId, Evidence), BadPulse>
             good: probe.good,
             failed: probe.failed,
         }),
+        declines: evidence.declines,
         healthy: evidence.healthy,
         retry_after_ms: evidence.retry_after_ms,
     };

@@ -259,7 +259,11 @@ async fn counters_and_model_status_are_told() {
         (status.provider.as_str(), status.queue_depth),
         ("ollama", 4)
     );
-    assert_eq!(status.circuit_breaker.unwrap().state, "half_open");
+    let breaker = status.circuit_breaker.unwrap();
+    assert_eq!(
+        (breaker.state.as_str(), breaker.mode.as_str()),
+        ("half_open", "auto")
+    );
     let mut router = RouterServiceClient::new(open.channel().await);
     let listed = router
         .list_models(v1::ListModelsRequest {})

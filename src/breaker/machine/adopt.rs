@@ -93,6 +93,9 @@ impl Machine {
         };
         let mut ledger = self.ledger.clone();
         ledger.suspect = suspect;
+        ledger.watched = self
+            .overlay
+            .is_some_and(|overlay| overlay.state != State::Closed);
         ledger.gated_until = Some(self.gated_until).filter(|until| *until > now);
         ledger
     }
@@ -148,6 +151,26 @@ impl Machine {
         let leased = ticket.probe.is_some() && overlay.lease_until.is_some();
         overlay.failed |= leased && outcome == Outcome::Hard;
         self.ledger.record(outcome, leased, now);
+    }
+
+    /// A leased probe's answer has begun: that proves the upstream, and the rest of it may take
+    /// longer than the lease. It is counted once.
+    pub(crate) fn answers(&mut self, ticket: Ticket, now: Moment) {
+        let current = |overlay: &Overlay| overlay.era == ticket.era;
+        let leased = ticket.lease_until.is_some() && self.overlay.as_ref().is_some_and(current);
+        let Some(probe) = self.probe.as_mut().filter(|probe| {
+            leased && Some(probe.id) == ticket.probe && now < probe.lost_at && !probe.answers
+        }) else {
+            return;
+        };
+        probe.answers = true;
+        self.ledger.record(Outcome::Ok, true, now);
+    }
+
+    /// The probe counts as good already.
+    pub(super) fn counted(&self, ticket: Ticket) -> bool {
+        self.probe
+            .is_some_and(|probe| Some(probe.id) == ticket.probe && probe.answers)
     }
 
     /// How long the node's own opening lasts.

@@ -82,6 +82,24 @@ async fn a_loan_that_does_not_come_is_not_waited_for_beyond_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_rate_that_is_spent_is_waited_for_once_and_then_refused_at_once_for_a_while() {
+    let wallet = Wallet::new(limits(60, 6_000), Bridge::over(Stand::new(3)));
+    wallet.lend(LimitKind::Requests, Terms::Lent(0), Some(1));
+    let asked = Moment::now();
+    assert!(wallet.draw(10, soon()).await.is_err());
+    let first = Moment::now().since(asked);
+    assert!(first >= super::MAX_WAIT, "the leader may lend more");
+    let asked = Moment::now();
+    for _ in 0..10 {
+        assert!(wallet.draw(10, soon()).await.is_err());
+    }
+    assert!(Moment::now().since(asked) < super::MAX_WAIT);
+    // what is lent after all counts at once
+    wallet.lend(LimitKind::Requests, Terms::Lent(1), Some(2));
+    assert!(wallet.draw(10, soon()).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_node_of_three_that_was_lent_nothing_uses_a_third() {
     let wallet = Wallet::new(limits(3, 6_000), Bridge::over(Stand::new(3)));
     let mut drawn = wallet.draw(10, soon()).await.unwrap();

@@ -172,3 +172,21 @@ async fn a_removed_model_lets_its_waiters_go_and_a_kept_one_keeps_its_breaker() 
     assert!(!matches!(late, Err(AttemptError::Deadline)));
     fleet.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_spent_of_a_limit_stays_spent_when_the_secret_changes() {
+    let (fleet, _) = fleet(&[]).await;
+    let serve = async |secret: &[u8]| {
+        let mut model = deployment("a", 1);
+        model.config.limits.rpm = Some(1);
+        model.identity = blake3::hash(secret);
+        let models = fleet.apply(vec![model], &BreakerConfig::default()).await;
+        models.unwrap()["a"].clone()
+    };
+    let before = serve(b"old").await;
+    assert!(answers(&before).await);
+    let after = serve(b"new").await;
+    assert!(!Arc::ptr_eq(&before.shared, &after.shared));
+    assert!(!answers(&after).await);
+    fleet.stop().await;
+}

@@ -1,5 +1,7 @@
 //! Promises of a node that is one of several, with a stand-in for the others.
 
+mod probes;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use llm_router_cluster::MemberId;
 use llm_router_cluster::policy::{LimitId, LimitKind};
-use llm_router_cluster::pulse::Share;
+use llm_router_cluster::pulse::{Report, Share};
 use llm_router_cluster::state::{BreakerRecord, Mode, Phase};
 
 use super::super::Fleet;
@@ -25,7 +27,7 @@ use crate::types::{ChatRequest, Moment, Request, RequestId, TenantId};
 #[derive(Default)]
 struct Upstream {
     asked: AtomicU32,
-    failing: bool,
+    fails: Option<Class>,
 }
 
 #[async_trait]
@@ -36,8 +38,8 @@ impl Provider for Upstream {
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        if self.failing {
-            return Err(Failure::new(Class::Hard, "http 503"));
+        if let Some(class) = self.fails {
+            return Err(Failure::new(class, "no"));
         }
         Demo::new("echo").generate(call).await
     }
@@ -56,10 +58,15 @@ struct Node {
 
 /// One of three nodes with one model of four slots.
 async fn node(failing: bool) -> Node {
+    node_of(failing.then_some(Class::Hard)).await
+}
+
+/// The same, and how its upstream fails.
+async fn node_of(fails: Option<Class>) -> Node {
     let (stand, upstream) = (
         Stand::new(3),
         Arc::new(Upstream {
-            failing,
+            fails,
             ..Upstream::default()
         }),
     );
@@ -299,54 +306,6 @@ async fn without_a_leader_a_node_uses_an_equal_part_and_at_least_one() {
 }
 
 #[tokio::test]
-async fn the_holder_probes_an_upstream_nobody_asks_for_and_reports_how_it_went() {
-    let node = node(false).await;
-    node.agree(record(1, Phase::Open));
-    eventually("open", async || node.state() == "open").await;
-    node.agree(BreakerRecord {
-        holder: Some(MemberId(1)),
-        ..record(2, Phase::HalfOpen)
-    });
-    let target = node.model.spec.target.clone();
-    let report = node
-        .stand
-        .reported(|report| {
-            let probe = report
-                .evidence
-                .get(&target)
-                .and_then(|evidence| evidence.probe);
-            probe.is_some_and(|probe| probe.good >= 2)
-        })
-        .await;
-    assert_eq!(report.evidence[&target].epoch, 2);
-    assert_eq!(
-        node.state(),
-        "half_open",
-        "the leader closes it, nobody else"
-    );
-    node.agree(record(3, Phase::Closed));
-    eventually("closed", async || node.state() == "closed").await;
-    ask(&node.model).await.unwrap();
-    node.fleet.stop().await;
-}
-
-#[tokio::test]
-async fn a_node_that_is_not_the_holder_never_probes() {
-    let node = node(false).await;
-    node.agree(BreakerRecord {
-        holder: Some(MemberId(2)),
-        ..record(2, Phase::HalfOpen)
-    });
-    eventually("half-open", async || node.state() == "half_open").await;
-    for _ in 0..20 {
-        assert!(ask(&node.model).await.is_err());
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert_eq!(node.asked(), 0);
-    node.fleet.stop().await;
-}
-
-#[tokio::test]
 async fn an_operators_word_is_seen_on_every_node_and_after_a_restart_of_the_actor() {
     let node = node(false).await;
     node.agree(BreakerRecord {
@@ -354,6 +313,8 @@ async fn an_operators_word_is_seen_on_every_node_and_after_a_restart_of_the_acto
         ..record(1, Phase::Closed)
     });
     eventually("open", async || node.state() == "open").await;
+    let mode = node.model.status(Moment::now()).circuit_breaker.mode;
+    assert_eq!(mode, "force_open");
     node.model.shared.breaker.mailbox().actor().unwrap().kill();
     eventually("refused", async || ask(&node.model).await.is_err()).await;
     assert_eq!(node.asked(), 0);

@@ -11,8 +11,11 @@ use crate::identity::MemberId;
 use crate::policy::BreakerPolicy;
 use crate::state::{BreakerRecord, Cause, Mode, Phase};
 
-/// A probe's lease beyond the time to the first token.
+/// A probe's lease beyond the time to the first tokens.
 const LEASE_MS: u64 = 10_000;
+/// A lease has time for the first tokens of all probes up to this, and beyond it for one: a holder
+/// that dies keeps the upstream from everybody for as long.
+const MANY_MS: u64 = 60_000;
 /// What the leader waits beyond a lease, for clocks that run at different speeds.
 const LEASE_SLACK: Duration = Duration::from_millis(500);
 /// So long closed forgets one opening.
@@ -47,8 +50,8 @@ pub(super) struct Case<'a> {
     pub(super) seen: &'a [Seen],
     /// Who may hold the lease.
     pub(super) live: &'a [MemberId],
-    /// Whoever holds it has died or drains.
-    pub(super) holder_gone: bool,
+    /// What its holder does is not known yet.
+    pub(super) holder_unheard: bool,
     pub(super) course: &'a Course,
     pub(super) lot: u64,
     pub(super) now: Duration,
@@ -91,18 +94,22 @@ impl Case<'_> {
         if !over && !by_health {
             return None;
         }
-        let lent = self.lent()?;
+        let lent = self.lent(self.numbers.success_threshold)?;
         Some(Wanted {
             by_health,
             ..lent.into()
         })
     }
 
+    /// What the holder tells.
+    fn holder(&self) -> Option<&Seen> {
+        let holder = self.record.holder?;
+        self.seen.iter().find(|node| node.member == holder)
+    }
+
     /// What the holder says of its probes.
     fn probed(&self) -> Option<Wanted> {
-        let holder = self.record.holder?;
-        let told = self.seen.iter().find(|node| node.member == holder)?;
-        let probe = told.probe?;
+        let probe = self.holder()?.probe?;
         if probe.failed {
             let step = BreakerStep::Reopen {
                 cause: Cause::ProbeFailed,
@@ -113,22 +120,38 @@ impl Case<'_> {
         (probe.good >= self.record.need_ok).then(|| BreakerStep::Close.into())
     }
 
-    /// The lease ran out, or whoever holds it is gone or about to go.
+    /// The lease ran out, or its holder makes nothing of it.
+    ///
+    /// Never while an attempt of the holder may run, so that there are no two probes: an answer
+    /// that flows on may take one more lease. A holder that is silent may still probe, so its
+    /// lease is waited for too. What was proved already need not be proved again: an upstream
+    /// whose answers are long closes after some leases.
     fn handed_over(&self) -> Option<Wanted> {
-        let lease = Duration::from_millis(self.record.lease_ms).saturating_add(LEASE_SLACK);
-        let over = self.course.age(self.now) >= lease;
-        if over || self.holder_gone {
-            self.lent().map(Into::into)
-        } else {
-            None
+        let holder = self.holder();
+        let busy = holder.is_some_and(|told| told.busy);
+        let declines = holder.is_some_and(|told| told.declines);
+        let lease = Duration::from_millis(self.record.lease_ms);
+        let longest = if busy { lease.saturating_mul(2) } else { lease };
+        let over = self.course.age(self.now) >= longest.saturating_add(LEASE_SLACK);
+        if over && !self.holder_unheard || declines && !busy {
+            let good = holder.and_then(|told| told.probe).map_or(0, |it| it.good);
+            return self
+                .lent(self.record.need_ok.saturating_sub(good))
+                .map(Into::into);
         }
+        None
     }
 
-    fn lent(&self) -> Option<BreakerStep> {
+    /// Lends the next in turn the right to probe until so many probes were good.
+    fn lent(&self, need_ok: u32) -> Option<BreakerStep> {
+        let need_ok = need_ok.max(1);
+        let first_token = self.numbers.first_token_ms;
+        let all = first_token.saturating_mul(need_ok.into());
+        let time = all.min(MANY_MS).max(first_token);
         Some(BreakerStep::HalfOpen {
             holder: self.course.next_holder(self.record.epoch, self.live)?,
-            lease_ms: LEASE_MS.saturating_add(self.numbers.first_token_ms),
-            need_ok: self.numbers.success_threshold.max(1),
+            lease_ms: LEASE_MS.saturating_add(time),
+            need_ok,
         })
     }
 

@@ -21,6 +21,10 @@ pub(super) struct Seen {
     pub(super) suspect: bool,
     pub(super) healthy: bool,
     pub(super) probe: Option<Probe>,
+    /// Attempts run there.
+    pub(super) busy: bool,
+    /// It holds the lease and makes nothing of it.
+    pub(super) declines: bool,
     /// What is left of the time the upstream asked for, in milliseconds.
     pub(super) retry_after: u64,
 }
@@ -55,6 +59,8 @@ impl Seen {
             suspect: evidence.suspect,
             healthy: evidence.healthy,
             probe: evidence.probe,
+            busy: evidence.in_flight > 0,
+            declines: evidence.declines,
             retry_after: evidence.retry_after_ms.map_or(0, |asked| {
                 let passed = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
                 asked.saturating_sub(passed)

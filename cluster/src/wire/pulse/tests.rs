@@ -128,27 +128,30 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         any::<u32>(),
     );
     let signs = (
-        any::<bool>(),
+        any::<(bool, bool)>(),
         option::of(any::<(u32, bool)>()),
         any::<bool>(),
         any::<Option<u64>>(),
     );
-    (counts, signs).prop_map(|(counts, (suspect, probe, healthy, retry_after_ms))| {
-        let (epoch, calls, failure_ages_ms, last_ok_age_ms, in_flight) = counts;
-        let mut buckets = [Calls::default(); BUCKETS];
-        buckets.copy_from_slice(&calls);
-        Evidence {
-            epoch,
-            buckets,
-            failure_ages_ms,
-            last_ok_age_ms,
-            in_flight,
-            suspect,
-            probe: probe.map(|(good, failed)| Probe { good, failed }),
-            healthy,
-            retry_after_ms,
-        }
-    })
+    (counts, signs).prop_map(
+        |(counts, ((suspect, declines), probe, healthy, retry_after_ms))| {
+            let (epoch, calls, failure_ages_ms, last_ok_age_ms, in_flight) = counts;
+            let mut buckets = [Calls::default(); BUCKETS];
+            buckets.copy_from_slice(&calls);
+            Evidence {
+                epoch,
+                buckets,
+                failure_ages_ms,
+                last_ok_age_ms,
+                in_flight,
+                suspect,
+                probe: probe.map(|(good, failed)| Probe { good, failed }),
+                declines,
+                healthy,
+                retry_after_ms,
+            }
+        },
+    )
 }
 
 fn report() -> impl Strategy<Value = Report> {

@@ -252,6 +252,7 @@ impl From<BreakerStatus> for v1::BreakerStatus {
     fn from(given: BreakerStatus) -> Self {
         v1::BreakerStatus {
             state: given.state.to_owned(),
+            mode: given.mode.to_owned(),
             failure_count: given.failure_count,
             epoch: given.epoch,
         }

@@ -115,6 +115,7 @@ impl UseCase for Scripted {
             in_flight: 2,
             circuit_breaker: BreakerStatus {
                 state: "half_open",
+                mode: "auto",
                 failure_count: 5,
                 epoch: 9,
             },

@@ -32,6 +32,7 @@ fn agreed(record: BreakerRecord, mine: bool, applied: u64) -> Agreed {
         record,
         applied: at(applied),
         mine,
+        declined: false,
     }
 }
 
@@ -310,6 +311,24 @@ fn the_same_record_read_again_changes_nothing() {
     assert_eq!(machine.snapshot(at(200)), before);
 }
 
+#[test]
+fn an_answer_that_has_begun_is_one_good_probe_and_keeps_its_place() {
+    let mut machine = node();
+    lease(&mut machine, 2, 0);
+    let good = |machine: &Machine, now| evidence(machine, now).probe.unwrap().good;
+    let running = ticket(&mut machine, 0);
+    machine.answers(running, at(100));
+    machine.answers(running, at(200));
+    assert_eq!(good(&machine, 200), 1);
+    assert_eq!(refusal(&mut machine, 200).0, Reason::Probing);
+    machine.record(Outcome::Ok, running, at(9_000), 0.5);
+    assert_eq!(good(&machine, 9_000), 1, "it is counted once");
+    let cut_off = ticket(&mut machine, 9_000);
+    machine.answers(cut_off, at(9_100));
+    machine.record(Outcome::Hard, cut_off, at(9_500), 0.5);
+    assert!(evidence(&machine, 9_500).probe.unwrap().failed);
+}
+
 fn evidence_of(machine: &Machine, now: u64) -> Option<llm_router_cluster::pulse::Evidence> {
     let goods = crate::breaker::goods::Goods::default();
     machine.ledger(at(now)).evidence(&goods, 0, at(now))
@@ -348,7 +367,7 @@ fn evidence_tells_calls_by_age_and_what_the_upstream_asked_for() {
     );
     assert_eq!(seen.failure_ages_ms, [1_100]);
     assert_eq!(seen.last_ok_age_ms, Some(1_300));
-    assert_eq!(seen.retry_after_ms, Some(8_000));
+    assert_eq!(seen.retry_after_ms, Some(8_500), "half of the spread");
     assert!(!seen.suspect && seen.probe.is_none());
 }
 

@@ -50,7 +50,7 @@ fn nobody_probes_before_the_cool_down_is_over() {
         court.round(),
         [BreakerStep::HalfOpen {
             holder: MemberId(2),
-            lease_ms: 12_000,
+            lease_ms: 16_000,
             need_ok: 3
         }]
     );
@@ -115,7 +115,7 @@ fn a_failed_probe_opens_it_again_for_twice_as_long() {
 #[test]
 fn the_lease_goes_on_half_a_second_after_its_end() {
     let (mut court, first) = half_open(&[1, 2]);
-    court.wait(12_399);
+    court.wait(16_399);
     heartbeats(&mut court, &[1, 2]);
     assert_eq!(court.round(), []);
     court.wait(1);
@@ -124,30 +124,113 @@ fn the_lease_goes_on_half_a_second_after_its_end() {
 }
 
 #[test]
-fn the_lease_goes_on_at_once_when_its_holder_is_gone() {
-    let (court, first) = half_open(&[1, 2]);
-    let other = 3 - first;
-    let mut draining = court.clone();
-    draining.wait(1_000);
-    let report = Report {
+fn the_lease_goes_on_at_once_when_its_holder_declines_and_nothing_runs_there() {
+    let (mut court, first) = half_open(&[1, 2]);
+    let told = |court: &Court, declines, in_flight| Evidence {
+        epoch: court.epoch(),
+        declines,
+        in_flight,
+        ..Evidence::default()
+    };
+    court.wait(1_000);
+    heartbeats(&mut court, &[3 - first]);
+    for (declines, in_flight) in [(false, 0), (true, 1)] {
+        let word = told(&court, declines, in_flight);
+        court.hear(first, &[("gpu", word)]);
+        assert_eq!(court.round(), [], "{declines} {in_flight}");
+    }
+    let word = told(&court, true, 0);
+    let draining = Report {
         draining: true,
         ..Report::default()
     };
-    draining.hear_report(first, report, &[]);
-    assert_eq!(holder(&draining.round()), Some(other));
+    court.hear_report(first, draining, &[("gpu", word)]);
+    assert_eq!(holder(&court.round()), Some(3 - first));
+}
 
-    let mut died = court;
-    died.wait(2_899);
-    heartbeats(&mut died, &[other]);
-    assert_eq!(died.round(), []);
-    died.wait(1);
-    assert_eq!(holder(&died.round()), Some(other));
+#[test]
+fn a_holder_that_is_silent_keeps_its_lease_to_the_end() {
+    let (mut court, first) = half_open(&[1, 2]);
+    court.wait(16_399);
+    heartbeats(&mut court, &[3 - first]);
+    assert_eq!(court.round(), [], "cut off, it may probe");
+    court.wait(1);
+    assert_eq!(holder(&court.round()), Some(3 - first));
+}
+
+#[test]
+fn an_answer_that_flows_keeps_the_lease_for_one_more() {
+    let (mut court, first) = half_open(&[1, 2]);
+    let runs = |court: &Court, in_flight| Evidence {
+        epoch: court.epoch(),
+        in_flight,
+        ..Evidence::default()
+    };
+    court.wait(32_399);
+    for (member, in_flight) in [(first, 1), (3 - first, 0)] {
+        let word = runs(&court, in_flight);
+        court.hear(member, &[("gpu", word)]);
+    }
+    assert_eq!(court.round(), []);
+    court.wait(1);
+    assert_eq!(holder(&court.round()), Some(3 - first));
+}
+
+#[test]
+fn what_one_holder_proved_the_next_need_not() {
+    let (mut court, first) = half_open(&[1]);
+    for left in [3, 2, 1, 1] {
+        let record = court.records[&gpu()].clone();
+        assert_eq!(record.need_ok, left);
+        if left == 1 {
+            break;
+        }
+        let one = probe(&court, 1, false);
+        court.wait(record.lease_ms + 500);
+        court.hear(first, &[("gpu", one)]);
+        assert_eq!(holder(&court.round()), Some(first));
+        court.wait(1_000);
+    }
+    let last = probe(&court, 1, false);
+    court.hear(first, &[("gpu", last)]);
+    assert_eq!(court.round(), [BreakerStep::Close]);
+}
+
+#[test]
+fn a_lease_has_time_for_all_probes_unless_that_is_too_long() {
+    for (first_token, expected) in [(2_000, 16_000), (30_000, 70_000), (120_000, 130_000)] {
+        let mut court = court(&["gpu"]);
+        let numbers = court.policy.breakers.get_mut(&gpu()).expect("a policy");
+        numbers.first_token_ms = first_token;
+        court.open_gpu();
+        court.wait(6_000);
+        heartbeats(&mut court, &[1]);
+        let steps = court.round();
+        assert!(
+            matches!(steps[..], [BreakerStep::HalfOpen { lease_ms, .. }] if lease_ms == expected),
+            "{steps:?}"
+        );
+    }
+}
+
+#[test]
+fn only_a_node_that_tells_of_the_upstream_probes_it() {
+    let mut court = court(&["gpu"]);
+    court.open_gpu();
+    court.wait(6_000);
+    heartbeats(&mut court, &[1, 2, 3]);
+    let serves = Evidence {
+        epoch: court.epoch(),
+        ..Evidence::default()
+    };
+    court.hear(3, &[("gpu", serves)]);
+    assert_eq!(holder(&court.round()), Some(3));
 }
 
 #[test]
 fn a_new_leader_gives_the_holder_time_to_be_heard() {
     let (mut court, first) = half_open(&[1, 2]);
-    court.wait(1_000);
+    court.wait(16_400);
     court.judge.begin(court.now);
     heartbeats(&mut court, &[3 - first]);
     assert_eq!(court.round(), []);

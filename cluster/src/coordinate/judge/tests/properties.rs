@@ -18,6 +18,8 @@ enum Event {
         healthy: bool,
         lag: u64,
         draining: bool,
+        in_flight: u32,
+        declines: bool,
     },
     Judge,
     /// Judges, but the proposals are lost.
@@ -28,20 +30,26 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     let probe = proptest::option::of((0_u32..4, any::<bool>()));
-    let flags = (prop::bool::weighted(0.1), prop::bool::weighted(0.1));
+    let flags = (
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
+        0_u32..2,
+        prop::bool::weighted(0.2),
+    );
     let report = (1_u64..5, 0_u32..12, 0_u32..12, probe, 0_u64..2, flags);
-    let report =
-        report.prop_map(
-            |(member, ok, hard, probe, lag, (healthy, draining))| Event::Report {
-                member,
-                ok,
-                hard,
-                probe,
-                healthy,
-                lag,
-                draining,
-            },
-        );
+    let report = report.prop_map(
+        |(member, ok, hard, probe, lag, (healthy, draining, in_flight, declines))| Event::Report {
+            member,
+            ok,
+            hard,
+            probe,
+            healthy,
+            lag,
+            draining,
+            in_flight,
+            declines,
+        },
+    );
     prop_oneof![
         6 => report,
         4 => Just(Event::Judge),
@@ -70,11 +78,15 @@ impl Court {
                 healthy,
                 lag,
                 draining,
+                in_flight,
+                declines,
             } => {
                 let evidence = Evidence {
                     epoch: self.epoch().saturating_sub(*lag),
                     probe: probe.map(|(good, failed)| Probe { good, failed }),
                     healthy: *healthy,
+                    in_flight: *in_flight,
+                    declines: *declines,
                     ..seen(*ok, *hard)
                 };
                 let report = Report {
@@ -120,6 +132,40 @@ proptest! {
                     let epoch = court.epoch();
                     prop_assert!(led.insert(epoch), "epoch {} has a second holder", epoch);
                     prop_assert_eq!(court.records[&gpu()].holder, Some(holder));
+                }
+            }
+        }
+    }
+
+    /// A holder that does not decline keeps its lease to the end, and for one more while an attempt
+    /// of it runs: so nobody else probes meanwhile.
+    #[test]
+    fn no_lease_goes_on_while_its_holder_may_probe(events in vec(event(), 1..200)) {
+        let mut court = court(&["gpu"]);
+        // since when, whose, and what it told last of it: attempts running, and that it declines
+        let mut lease: Option<(Duration, u64, Duration, (u32, bool))> = None;
+        for event in &events {
+            if let (Event::Report { member, lag: 0, in_flight, declines, .. }, Some(lease)) =
+                (event, &mut lease)
+                && lease.1 == *member
+            {
+                lease.3 = (*in_flight, *declines);
+            }
+            for change in court.step(event) {
+                if let (BreakerStep::HalfOpen { .. }, Some((since, _, time, told))) =
+                    (&change.to, lease)
+                {
+                    let age = court.now - since;
+                    let slack = Duration::from_millis(500);
+                    // after ten seconds of silence what it told last says nothing
+                    let over = age >= time + slack;
+                    prop_assert!(over || told == (0, true), "{:?} of {:?}, {:?}", age, time, told);
+                }
+                court.apply(&change);
+                lease = None;
+                if let BreakerStep::HalfOpen { holder, lease_ms, .. } = change.to {
+                    let time = Duration::from_millis(lease_ms);
+                    lease = Some((court.now, holder.0, time, (0, false)));
                 }
             }
         }

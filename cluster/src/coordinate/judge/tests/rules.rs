@@ -4,9 +4,11 @@ use super::*;
 
 fn causes(court: &mut Court) -> Vec<Cause> {
     let steps = court.judge().into_iter();
-    let cause = |change: BreakerChange| match change.to {
-        BreakerStep::Open { cause, .. } => cause,
-        other => panic!("{other:?}"),
+    let cause = |change: BreakerChange| {
+        let BreakerStep::Open { cause, .. } = change.to else {
+            panic!("{change:?}");
+        };
+        cause
     };
     steps.map(cause).collect()
 }

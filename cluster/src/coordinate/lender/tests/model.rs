@@ -66,14 +66,21 @@ fn step() -> impl Strategy<Value = Step> {
         })
 }
 
+/// What a node uses on its own.
+fn even(limit: u64) -> u64 {
+    (limit / NODES as u64).max(1)
+}
+
 /// A node as this crate and the one above it make it.
 struct Node {
     outbox: Outbox,
     share: Option<(Share, Duration)>,
     /// Attempts that began by a share that is valid still.
     lent: u64,
-    /// Others: it began them on its own, or its share has ended.
+    /// It began them on its own.
     own: u64,
+    /// Their share has ended, or was taken back.
+    left: u64,
     under_way: VecDeque<(Duration, Directive)>,
     boots: u64,
 }
@@ -85,30 +92,33 @@ impl Node {
             share: None,
             lent: 0,
             own: 0,
+            left: 0,
             under_way: VecDeque::new(),
             boots,
         }
     }
 
     /// Attempts end, others begin as far as they may.
-    fn run(&mut self, limit: u64, ends: u64, wants: u64, now: Duration) {
-        let ended = self.own.min(ends);
-        self.own -= ended;
-        self.lent -= self.lent.min(ends - ended);
+    fn run(&mut self, limit: u64, mut ends: u64, wants: u64, now: Duration) {
+        for some in [&mut self.left, &mut self.own, &mut self.lent] {
+            let ended = (*some).min(ends);
+            *some -= ended;
+            ends -= ended;
+        }
         let more = |may: u64, running: u64| wants.min(may).saturating_sub(running);
         match self.share {
             Some((share, until)) if now < until => {
                 self.lent += more(share.amount, self.running());
             }
             Some(_) | None => {
-                self.own += std::mem::take(&mut self.lent);
-                self.own += more((limit / NODES as u64).max(1), self.own);
+                self.left += std::mem::take(&mut self.lent);
+                self.own += more(even(limit), self.running());
             }
         }
     }
 
     fn running(&self) -> u64 {
-        self.lent + self.own
+        self.lent + self.own + self.left
     }
 
     fn demand(&self, wants: u64) -> Demand {
@@ -174,9 +184,9 @@ impl World {
                 continue;
             }
             node.outbox.take(&mut directive, now);
-            if let Some(share) = directive.shares.get(&id) {
-                node.share = Some((*share, now + Duration::from_millis(share.valid_ms)));
-            }
+            // all of its shares: one that is not named is gone
+            let share = directive.shares.get(&id);
+            node.share = share.map(|share| (*share, now + Duration::from_millis(share.valid_ms)));
         }
         node.run(limit, step.ends[index], step.wants[index], now);
         let report = Report {
@@ -223,8 +233,9 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// What runs by valid shares never exceeds the limit. So what runs beyond it is what nodes run
-    /// on their own, each up to its even part, and what ran when their shares ended.
+    /// What runs by valid shares never exceeds the limit. What runs beyond it is what `k` nodes
+    /// without a share run on their own, each up to its even part, and what ran when their shares
+    /// ended.
     #[test]
     fn the_bound_holds_in_every_step(
         limit in 1_u64..25,
@@ -237,6 +248,13 @@ proptest! {
             prop_assert!(
                 lent.iter().sum::<u64>() <= limit,
                 "step {}: {:?} run of {}", number, lent, limit
+            );
+            let alone = world.nodes.iter().filter(|node| node.own > 0).count() as u64;
+            let left: u64 = world.nodes.iter().map(|node| node.left).sum();
+            let running = world.running();
+            prop_assert!(
+                running.iter().sum::<u64>() <= limit + alone * even(limit) + left,
+                "step {}: {:?} run of {}, {} by themselves", number, running, limit, alone
             );
         }
     }
