@@ -69,11 +69,10 @@ async fn a_changed_file_is_agreed_on_unless_somebody_else_was_faster() -> anyhow
     )?;
     newer(&cluster, 2, "both").await?;
     assert_eq!(cluster.in_step().await?, agreed, "the file was too late");
-    let log = cluster.log(2);
-    assert!(
-        log.contains("config apply"),
-        "no word of what to do:\n{log}"
-    );
+    eventually("it says what to do", SOON, async || {
+        cluster.log(2).contains("config apply").then_some(())
+    })
+    .await?;
 
     // A file that does not hold changes nothing.
     write(
