@@ -11,6 +11,7 @@
 pub mod clients;
 mod last;
 pub mod report;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
-use crate::check::Verdict;
 use crate::check::history::Recorder;
+use crate::check::{Verdict, breaker};
 use crate::cluster::{Cluster, LIMIT};
-use crate::nemesis::{Board, Carried, Fault, Schedule, carry_out};
+use crate::nemesis::{Board, Carried, Fault, Frail, Schedule, carry_out};
 use crate::witness::Witness;
 use clients::Clients;
 
@@ -76,7 +77,9 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
 
 async fn story(options: Options) -> anyhow::Result<Report> {
     let upstream = Witness::start().await?;
-    let base = format!("models:\n{}", upstream.model("gpt", ""));
+    let frail = Frail::start().await?;
+    let models = [upstream.model("gpt", ""), frail.model()].concat();
+    let base = format!("models:\n{models}{}", Frail::rules());
     let mut cluster = Cluster::of(options.nodes, "").await?;
     let board = Board::new(options.nodes);
     let started = Instant::now();
@@ -86,8 +89,10 @@ async fn story(options: Options) -> anyhow::Result<Report> {
     cluster.in_step().await?;
     let clients = Clients::start(&cluster, &board, &base, record);
     let mut tallies = BTreeMap::new();
-    let harmed = harm(&mut cluster, &board, options, started, &mut tallies).await;
+    let stage = (&board, &frail);
+    let harmed = harm(&mut cluster, stage, options, started, &mut tallies).await;
     cluster.heal();
+    frail.heal();
     let healed = Instant::now();
     let in_step = match harmed.is_ok() {
         true => cluster.in_step_within(LIMIT).await,
@@ -99,6 +104,8 @@ async fn story(options: Options) -> anyhow::Result<Report> {
     let faults = tallies.values().map(|tally: &Tally| tally.done).sum();
     let mut verdicts = last::consistent(&seen.history);
     let whole = harmed.is_ok() && in_step.is_ok();
+    verdicts.push(breaker::epochs(&seen.looks));
+    verdicts.push(frail.probed_by_one());
     verdicts.push(outcome(
         "every node comes back, none ends by itself",
         faults,
@@ -131,7 +138,7 @@ fn outcome<T>(promise: &'static str, faults: usize, told: &anyhow::Result<T>) ->
 
 async fn harm(
     cluster: &mut Cluster,
-    board: &Board,
+    (board, frail): (&Board, &Frail),
     options: Options,
     started: Instant,
     tallies: &mut BTreeMap<Fault, Tally>,
@@ -143,18 +150,20 @@ async fn harm(
         }
         // A fault of the network lasts on into the next step now and then, so that faults overlap;
         // what lives on a minority's word meanwhile cannot be rebuilt.
-        let overlaps = held > 0 && step.fault != Fault::Corrupt && step.fault != Fault::KillAll;
+        let overlaps = held > 0 && !step.fault.needs_peace() && step.fault != Fault::KillAll;
         if held == 0 || !overlaps {
             cluster.heal();
             held = 0;
             sleep(step.quiet).await;
         }
-        if step.fault == Fault::Corrupt {
-            // A node is rebuilt from the others: they have to be there.
+        if step.fault.needs_peace() {
             cluster.in_step_within(LIMIT).await?;
         }
+        if step.fault.takes_out() {
+            cluster.formed(options.nodes).await?;
+        }
         let began = started.elapsed();
-        let carried = carry_out(cluster, &step, board)
+        let carried = carry_out(cluster, &step, board, frail)
             .await
             .with_context(|| format!("fault {number}: {}", step.fault.as_str()))?;
         let tally = tallies.entry(step.fault).or_default();

@@ -18,6 +18,7 @@
 //! Nodes are numbered from 1: node 1 is called `n1`.
 
 pub mod admin;
+pub mod breakers;
 pub mod certs;
 pub mod damage;
 mod links;

@@ -8,6 +8,7 @@
 
 mod act;
 pub mod board;
+pub mod frail;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::cluster::Break;
 
 pub use act::{Carried, carry_out, rebuild};
 pub use board::Board;
+pub use frail::{Frail, Trouble};
 
 /// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,8 @@ pub enum Fault {
     PauseLeader,
     /// A follower stands still.
     PauseFollower,
+    /// One node stands still for longer than anybody waits for it.
+    PauseLong,
     /// Links break.
     Network(Wire),
     /// A sync to disk fails once on one node, which ends.
@@ -42,10 +46,18 @@ pub enum Fault {
     Crash,
     /// One node's disk has no room for changes, and some for what must be kept.
     DiskFull,
+    /// The leader dies as it writes a snapshot.
+    CrashInSnapshot,
+    /// A follower that was away for too long dies as it puts a snapshot in its state's place.
+    CrashInInstall,
     /// The leader writes a snapshot and drops the log before it.
     Snapshot,
     /// Leadership is handed over.
     Transfer,
+    /// A follower is taken out, emptied, and joins again.
+    Replace,
+    /// The upstream of one model fails; another model stands in for it.
+    Upstream(Trouble),
     /// A byte on one node's disk changes while it is down. If it refuses to start, it is taken out,
     /// emptied, and joins again.
     Corrupt,
@@ -72,12 +84,13 @@ pub enum Wire {
 
 impl Fault {
     /// All of them, with how often each comes.
-    const WEIGHTS: [(Fault, u32); 19] = [
+    const WEIGHTS: [(Fault, u32); 26] = [
         (Fault::KillLeader, 12),
         (Fault::KillFollower, 8),
         (Fault::KillAll, 4),
         (Fault::PauseLeader, 8),
         (Fault::PauseFollower, 4),
+        (Fault::PauseLong, 3),
         (Fault::Network(Wire::CutOffLeader), 10),
         (Fault::Network(Wire::CutOffFollower), 6),
         (Fault::Network(Wire::CutOffAll), 3),
@@ -89,8 +102,14 @@ impl Fault {
         (Fault::SyncStalls, 4),
         (Fault::Crash, 10),
         (Fault::DiskFull, 4),
+        (Fault::CrashInSnapshot, 4),
+        (Fault::CrashInInstall, 4),
         (Fault::Snapshot, 6),
         (Fault::Transfer, 6),
+        (Fault::Replace, 4),
+        (Fault::Upstream(Trouble::Dead), 8),
+        (Fault::Upstream(Trouble::Flapping), 4),
+        (Fault::Upstream(Trouble::DeadForOne), 4),
         (Fault::Corrupt, 4),
     ];
 
@@ -102,6 +121,7 @@ impl Fault {
             Fault::KillAll => "kill all nodes",
             Fault::PauseLeader => "pause the leader",
             Fault::PauseFollower => "pause a follower",
+            Fault::PauseLong => "pause for long",
             Fault::Network(Wire::CutOffLeader) => "cut off the leader",
             Fault::Network(Wire::CutOffFollower) => "cut off a follower",
             Fault::Network(Wire::CutOffAll) => "cut off all nodes",
@@ -113,10 +133,27 @@ impl Fault {
             Fault::SyncStalls => "syncs stall",
             Fault::Crash => "crash at a fail point",
             Fault::DiskFull => "disk full",
+            Fault::CrashInSnapshot => "crash in a snapshot",
+            Fault::CrashInInstall => "crash in an install",
             Fault::Snapshot => "snapshot and purge",
             Fault::Transfer => "transfer leadership",
+            Fault::Replace => "take out and let in",
+            Fault::Upstream(Trouble::Dead) => "upstream dead",
+            Fault::Upstream(Trouble::Flapping) => "upstream flapping",
+            Fault::Upstream(Trouble::DeadForOne) => "upstream dead for one",
             Fault::Corrupt => "corrupt and rebuild",
         }
+    }
+
+    /// It needs nodes that are in step and links that are whole: what is rebuilt is rebuilt from the
+    /// others, and a breaker is everybody's only among those who hear of the leader.
+    pub const fn needs_peace(self) -> bool {
+        self.takes_out() || matches!(self, Fault::Upstream(_))
+    }
+
+    /// A node may be taken out and let in again: all others have to vote meanwhile.
+    pub const fn takes_out(self) -> bool {
+        matches!(self, Fault::Corrupt | Fault::Replace)
     }
 
     /// It is about the network alone, so that another fault can come while it lasts.

@@ -10,11 +10,13 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::chaos::watch;
+use crate::check::breaker::Look;
 use crate::check::history::{Answer, Call, History, Recorder};
 use crate::client::{Client, chat};
 use crate::cluster::Cluster;
 use crate::cluster::admin::{Fresh, Put, put, read};
-use crate::nemesis::Board;
+use crate::nemesis::{Board, frail};
 
 const WRITERS: u64 = 4;
 const READERS: u64 = 2;
@@ -24,6 +26,10 @@ const PER_WRITER: u64 = 10_000_000;
 const ASKERS: usize = 2;
 /// A breath between two operations, so that two cores have some left for the nodes.
 const BREATH: Duration = Duration::from_millis(25);
+/// Between two looks at a node's breaker, which cost it more than a request.
+const WATCH: Duration = Duration::from_millis(200);
+/// The name under which clients ask for the frail model, with the whole one behind it.
+const FRAIL_FIRST: &str = "frail-first";
 /// Failed requests that are kept in full.
 const MOST_TOLD: usize = 20;
 
@@ -40,6 +46,8 @@ pub struct Seen {
     pub failures: u64,
     /// Those that failed on a node that was down, or stood still, at some time meanwhile.
     pub excused: u64,
+    /// What nodes that were whole held of the frail model's breaker, in order on each node.
+    pub looks: Vec<Look>,
 }
 
 /// The clients.
@@ -94,6 +102,7 @@ impl Clients {
             for _ in 0..ASKERS {
                 tasks.spawn(seat.clone().ask(node));
             }
+            tasks.spawn(seat.clone().watch(node));
         }
         Clients {
             stop,
@@ -115,6 +124,7 @@ impl Clients {
             all.failures += seen.failures;
             all.excused += seen.excused;
             all.failed.extend(seen.failed);
+            all.looks.extend(seen.looks);
         }
         all.failed.truncate(MOST_TOLD);
         all.history = self.recorder.history();
@@ -124,8 +134,11 @@ impl Clients {
 
 /// A configuration that carries this serial number.
 pub fn with_serial(base: &str, serial: u64) -> String {
+    let frail = frail::MODEL;
     format!(
-        "{base}routes:\n  - {{ name: s-{serial}, match: {{ model: s-{serial} }}, targets: [gpt] }}\n"
+        "{base}routes:\n  - {{ name: s-{serial}, match: {{ model: s-{serial} }}, targets: [gpt] }}\n  \
+         - {{ name: {FRAIL_FIRST}, match: {{ model: {FRAIL_FIRST} }}, targets: [{frail}], fallback: \
+         [gpt] }}\n"
     )
 }
 
@@ -239,13 +252,27 @@ impl Seat {
         seen.map(|(revision, _)| revision)
     }
 
+    async fn watch(self, node: usize) -> Seen {
+        let mut seen = Seen::default();
+        let client = &self.nodes[node - 1];
+        while self.goes_on() {
+            let look = watch::look(client, &self.board, node, frail::MODEL).await;
+            seen.looks.extend(look);
+            sleep(WATCH).await;
+        }
+        seen
+    }
+
     async fn ask(self, node: usize) -> Seen {
         let mut seen = Seen::default();
         let client = &self.nodes[node - 1];
-        let question = chat("gpt", "are you there?");
-        while self.goes_on() {
+        let questions = ["gpt", FRAIL_FIRST].map(|model| chat(model, "are you there?"));
+        for question in questions.iter().cycle() {
+            if !self.goes_on() {
+                break;
+            }
             let mark = self.board.mark(node);
-            let asked = client.chat_with(&[("cache", "off")], &question).await;
+            let asked = client.chat_with(&[("cache", "off")], question).await;
             let problem = match asked {
                 Ok(reply) if reply.status == 200 => None,
                 Ok(reply) => Some(format!("n{node}: {} {}", reply.status, reply.text())),

@@ -53,12 +53,13 @@ fn misplaced(operation: &Operation) -> Option<String> {
     else {
         return None;
     };
-    match operation.answer {
-        Answer::Set { revision } if revision != expected + 1 => Some(format!(
-            "{value} was made from {expected} and became {revision}"
-        )),
-        _ => None,
+    if let Answer::Set { revision } = operation.answer
+        && revision != expected + 1
+    {
+        let made = format!("{value} was made from {expected} and became {revision}");
+        return Some(made);
     }
+    None
 }
 
 /// Values in force although nobody wrote them, or whose write was refused.

@@ -173,7 +173,7 @@ impl<'a, M: Model> Search<'a, M> {
         if span.returned.is_some() {
             self.answered_left -= 1;
         }
-        self.to_head();
+        self.rewind();
         self.note_depth();
     }
 
@@ -198,7 +198,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.next[previous] = place;
         self.previous[next] = place;
         // The horizon is that of everything before this place, and of the place itself.
-        self.to_head();
+        self.rewind();
         while self.at != place {
             let Some(span) = self.span(self.at) else {
                 break;
@@ -214,7 +214,7 @@ impl<'a, M: Model> Search<'a, M> {
         Progress::Going
     }
 
-    fn to_head(&mut self) {
+    fn rewind(&mut self) {
         self.at = self.next[0];
         self.horizon = None;
     }

@@ -217,13 +217,4 @@ impl Cluster {
         let request = self.http(through).request(Method::POST, &path);
         whole(request.timeout(PATIENCE).json(order)).await
     }
-
-    /// State and epoch of a model's breaker as a node sees it.
-    pub async fn breaker(&self, id: usize, model: &str) -> Option<(String, u64)> {
-        let asked = self.http(id).model_status(model);
-        let status = tokio::time::timeout(Duration::from_secs(1), asked).await;
-        let breaker = status.ok()?.ok()?["circuit_breaker"].take();
-        let state = breaker["state"].as_str()?.to_owned();
-        Some((state, breaker["epoch"].as_u64().unwrap_or(0)))
-    }
 }

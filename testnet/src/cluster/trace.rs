@@ -1,4 +1,4 @@
-//! Faults below the program: system calls of a running node fail or stall, by `strace`.
+//! Faults below the program: system calls of a running node fail, by `strace`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,17 +15,12 @@ use crate::eventually;
 pub enum Syscall {
     /// It fails with EIO.
     SyncFails,
-    /// It takes this many milliseconds longer.
-    SyncStalls(u32),
 }
 
 impl Syscall {
-    fn injection(self) -> String {
+    const fn injection(self) -> &'static str {
         match self {
-            Syscall::SyncFails => "inject=fdatasync,fsync:error=EIO".to_owned(),
-            Syscall::SyncStalls(millis) => {
-                format!("inject=fdatasync,fsync:delay_enter={}", millis * 1000)
-            }
+            Syscall::SyncFails => "inject=fdatasync,fsync:error=EIO",
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Carries out one fault and takes it back.
 
+mod snapshots;
+
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::time::sleep;
 
-use super::{Board, Fault, Step, Wire};
+use super::{Board, Fault, Frail, Step, Wire};
 use crate::cluster::damage::{How, What};
 use crate::cluster::{Cluster, Faults, LIMIT};
 use crate::eventually;
@@ -24,6 +26,9 @@ const CRASHES: [&str; 9] = [
     "apply crash_before",
     "apply crash_after",
 ];
+/// How long a node stands still at least, where that is to be long: several elections, and longer
+/// than a client of the harness waits for a word about a breaker or a leader.
+const LONG: Duration = Duration::from_secs(4);
 const SLOWEST_MS: usize = 500;
 const NARROW: u32 = 64 << 10;
 
@@ -47,6 +52,7 @@ pub async fn carry_out(
     cluster: &mut Cluster,
     step: &Step,
     board: &Board,
+    frail: &Frail,
 ) -> anyhow::Result<Carried> {
     let leader = cluster.leader_now().await;
     let mut others = cluster.running();
@@ -61,11 +67,23 @@ pub async fn carry_out(
         Fault::KillLeader => kill(cluster, &[leader.unwrap_or(any)], step, board).await,
         Fault::KillFollower => kill(cluster, &[other], step, board).await,
         Fault::KillAll => kill(cluster, &all, step, board).await,
-        Fault::PauseLeader => pause(cluster, leader.unwrap_or(any), step, board).await,
-        Fault::PauseFollower => pause(cluster, other, step, board).await,
+        Fault::PauseLeader => pause(cluster, leader.unwrap_or(any), step.lasts, board).await,
+        Fault::PauseFollower => pause(cluster, other, step.lasts, board).await,
+        Fault::PauseLong => pause(cluster, any, LONG + step.lasts, board).await,
         Fault::Network(wire) => {
             network(cluster, step, wire, (leader.unwrap_or(any), other));
             sleep(step.lasts).await;
+            Ok(Carried::Done)
+        }
+        Fault::CrashInSnapshot => match leader {
+            Some(leader) => snapshots::dies_writing(cluster, (leader, other), step, board).await,
+            None => Ok(Carried::Void),
+        },
+        Fault::CrashInInstall => snapshots::dies_installing(cluster, other, step, board).await,
+        Fault::Replace => {
+            board.excuse(other);
+            rebuild(cluster, other).await?;
+            board.accuse(other);
             Ok(Carried::Done)
         }
         Fault::SyncFails => dies(cluster, any, "fsync error 1", board).await,
@@ -80,6 +98,7 @@ pub async fn carry_out(
             let reply = cluster.transfer(any, None).await?;
             Ok(done_if(reply.status < 300))
         }
+        Fault::Upstream(trouble) => Ok(frail.suffer(cluster, trouble, (any, step.lasts)).await),
         Fault::Corrupt => corrupt(cluster, other, step, board).await,
     }
 }
@@ -115,12 +134,12 @@ async fn kill(
 async fn pause(
     cluster: &Cluster,
     id: usize,
-    step: &Step,
+    lasts: Duration,
     board: &Board,
 ) -> anyhow::Result<Carried> {
     board.excuse(id);
     cluster.pause(id).await?;
-    sleep(step.lasts).await;
+    sleep(lasts).await;
     cluster.resume(id).await?;
     board.accuse(id);
     Ok(Carried::Done)

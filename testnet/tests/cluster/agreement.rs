@@ -108,7 +108,26 @@ async fn a_learner_serves_and_a_read_waits_for_what_its_caller_has_seen() -> any
     let path = format!("/admin/v1/config?consistency=local&min_revision={revision}");
     let request = cluster.http(2).request(Method::GET, &path);
     assert_eq!(whole(request).await?.json()["revision"], revision);
-    let reply = cluster.http(2).chat(&chat("second", "hello")).await?;
+    let question = chat("second", "hello");
+    let reply = cluster.http(2).chat(&question).await?;
     assert_eq!(reply.status, 200, "{}", reply.text());
+
+    // The same for requests: what the caller has seen is in service, or it is told so.
+    let text = config(&upstream, &["first", "second", "third"]);
+    let revision = cluster.put(1, &text).await?;
+    let seen = [("min-revision", &*revision.to_string())];
+    let question = chat("third", "hello");
+    let reply = cluster.http(2).chat_with(&seen, &question).await?;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let served = reply.header("x-llm-router-revision").parse::<u64>()?;
+    assert!(served >= revision, "{served} after {revision}");
+    let unseen = [("min-revision", &*(revision + 1_000).to_string())];
+    let reply = cluster.http(2).chat_with(&unseen, &question).await?;
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert!(
+        reply.text().contains("revision_not_here"),
+        "{}",
+        reply.text()
+    );
     cluster.end().await
 }

@@ -7,7 +7,7 @@ use llm_router_testnet::cluster::Faults;
 use llm_router_testnet::cluster::admin::{Put, put};
 use llm_router_testnet::cluster::damage::{How, What};
 use llm_router_testnet::nemesis::rebuild;
-use llm_router_testnet::{Cluster, Witness};
+use llm_router_testnet::{Cluster, Witness, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -89,6 +89,21 @@ async fn a_full_disk_refuses_changes_with_507_and_routing_goes_on() -> anyhow::R
     cluster.faults(leader, &Faults::default())?;
     let text = config(&upstream, "after");
     cluster.put_until(follower, &text).await?;
+
+    // A follower that could not keep a change counts as much, once the leader has heard of it.
+    cluster.faults(follower, &Faults::default().with("room enospc *"))?;
+    eventually(
+        "the leader knows of a follower without room",
+        SOON,
+        async || {
+            let told = put(cluster.http(leader), &config(&upstream, "meanwhile"), None).await;
+            (told == Put::Refused(507)).then_some(())
+        },
+    )
+    .await?;
+    cluster.faults(follower, &Faults::default())?;
+    let text = config(&upstream, "in-the-end");
+    cluster.put_until(leader, &text).await?;
     cluster.in_step().await?;
     cluster.end().await
 }

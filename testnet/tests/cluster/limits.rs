@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use llm_router_testnet::client::chat;
 use llm_router_testnet::cluster::Break;
 use llm_router_testnet::load::Load;
 use llm_router_testnet::{Cluster, Witness, eventually};
-use tokio::time::sleep;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 const SOON: Duration = Duration::from_secs(6);
 const LIMIT: u64 = 6;
@@ -74,5 +76,41 @@ async fn requests_per_minute_are_counted_over_all_nodes() -> anyhow::Result<()> 
     assert!(sent <= RPM, "{sent} requests of at most {RPM} a minute");
     assert!(sent >= RPM / 2, "only {sent} of {RPM} were let through");
     drop(loads);
+    cluster.end().await
+}
+
+#[tokio::test]
+async fn tokens_per_minute_are_counted_over_all_nodes() -> anyhow::Result<()> {
+    const TPM: usize = 600;
+    /// What the upstream says every answer cost.
+    const COST: usize = 12;
+    let upstream = Witness::start().await?;
+    let keys = format!("limits: {{ tpm: {TPM} }}");
+    let config = format!(
+        "models:\n{}retry: {{ max_attempts: 1 }}\n",
+        upstream.model("gpt", &keys)
+    );
+    let cluster = Cluster::of(3, &config).await?;
+    let mut question = chat("gpt", "how much is this?");
+    question["max_tokens"] = json!(4);
+    let (began, mut refused) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(8) {
+        for id in cluster.ids() {
+            let reply = cluster
+                .http(id)
+                .chat_with(&[("cache", "off")], &question)
+                .await?;
+            if reply.status != 200 {
+                assert_eq!(reply.status, 429, "{}", reply.text());
+                assert!(!reply.header("retry-after").is_empty());
+                refused += 1;
+            }
+        }
+    }
+    let spent = upstream.count() * COST;
+    assert!(refused > 0, "{spent} tokens and nobody was refused");
+    // One at a time is asked: no more than one can cost more than was thought.
+    assert!(spent <= TPM + COST, "{spent} of at most {TPM} a minute");
+    assert!(spent >= TPM / 2, "only {spent} of {TPM} were let through");
     cluster.end().await
 }

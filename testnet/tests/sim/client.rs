@@ -43,7 +43,9 @@ impl Client {
     pub(crate) async fn work(mut self) {
         while self.world.is_stormy() {
             match self.rng.random_range(0..10) {
-                0..=3 => drop(self.set().await),
+                0..=3 => {
+                    self.set().await;
+                }
                 4..=5 => self.read().await,
                 6..=7 => self.read_local(),
                 _ => self.move_breaker().await,

@@ -5,6 +5,11 @@
 //! A seed that fails prints the command that runs it again. `LLM_ROUTER_SIM_SEED` runs one seed,
 //! `LLM_ROUTER_SIM_SEEDS` so many from the first.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of it is one test, whose parts are not marked as such"
+)]
+
 mod client;
 mod disk;
 mod heal;

@@ -162,7 +162,7 @@ impl Nemesis {
     }
 
     /// The node that learns comes in; doing it again changes nothing.
-    async fn admit_learner(&mut self) {
+    async fn admit_learner(&self) {
         if let Some(leader) = self.world.leader() {
             let id = self.world.voters + 1;
             let admitted = leader.raft.add_learner(id, peer(id), false);
