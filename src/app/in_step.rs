@@ -58,6 +58,18 @@ pub enum Newer {
     Unknown,
 }
 
+impl Newer {
+    /// In one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Newer::File => "file",
+            Newer::Agreed => "agreed",
+            Newer::Both => "both",
+            Newer::Unknown => "unknown",
+        }
+    }
+}
+
 /// How a file stands to the agreed config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
