@@ -23,7 +23,7 @@ use crate::inference::{Engine, Parts};
 use crate::telemetry::Metrics;
 use crate::tenancy::Keys;
 
-/// The node `n1`, alone.
+/// The node `n1`, alone, or `n2`, which has joined it.
 pub(crate) struct One {
     pub(crate) node: Arc<Node>,
     pub(crate) cluster: Handle,
@@ -34,7 +34,14 @@ pub(crate) struct One {
 impl One {
     /// A fresh node with this config file.
     pub(crate) async fn begin(file: &str) -> Self {
-        One::over(tempfile::tempdir().unwrap(), file).await
+        One::over(tempfile::tempdir().unwrap(), file, &[]).await
+    }
+
+    /// A second node, which learns from this one: once that is gone it is isolated.
+    pub(crate) async fn second(&self, file: &str) -> Self {
+        let status = self.cluster.status();
+        let address = [status.nodes[0].address.clone()];
+        One::over(tempfile::tempdir().unwrap(), file, &address).await
     }
 
     /// The same node once more, over its data, with this in its file.
@@ -48,17 +55,18 @@ impl One {
             node, cluster, dir, ..
         } = self;
         drop((node, cluster));
-        One::over(dir, file).await
+        One::over(dir, file, &[]).await
     }
 
-    async fn over(dir: TempDir, file: &str) -> Self {
+    async fn over(dir: TempDir, file: &str, join: &[String]) -> Self {
         std::fs::write(dir.path().join("llm-router.yaml"), file).unwrap();
         let flags = Flags {
             config: Some(dir.path().join("llm-router.yaml")),
             ..Flags::default()
         };
-        let loaded = load(&flags, &Environment::default()).unwrap();
-        let id = NodeId::parse("n1").unwrap();
+        let mut loaded = load(&flags, &Environment::default()).unwrap();
+        loaded.node.cluster.join = join.to_vec();
+        let id = NodeId::parse(if join.is_empty() { "n1" } else { "n2" }).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let cluster = clustering::start(&id, &loaded.node.cluster, (listener, dir.path()), None)
             .await

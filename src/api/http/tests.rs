@@ -6,18 +6,21 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use http::{Method, Request};
+use llm_router_cluster::Revision;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::routes;
 use crate::app::testing::One;
 
+/// How long two nodes may take to come to know of each other on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 const FILE: &str = "models: { a: { provider: demo, model: echo } }\n";
 
 async fn ask(one: &One, request: http::request::Builder, body: &Value) -> Response {
-    let body = match body {
-        Value::Null => Body::empty(),
-        body => Body::from(body.to_string()),
+    let body = match body.is_null() {
+        true => Body::empty(),
+        false => Body::from(body.to_string()),
     };
     let request = request.body(body).unwrap();
     routes(Arc::clone(&one.node))
@@ -84,11 +87,14 @@ async fn a_config_that_cannot_be_built_is_422_with_its_place_and_changes_nothing
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolated_node_says_so_with_what_it_does_meanwhile_and_serves() {
-    let one = One::begin(FILE).await;
+    let first = One::begin(FILE).await;
+    let one = first.second("").await;
+    let agreed = one.agreed().in_service(Revision(1), PATIENCE).await;
+    agreed.unwrap();
     let health = read(ask(&one, to(Method::GET, "/health"), &Value::Null).await).await;
     assert_eq!(health.1["cluster"]["connected"], true);
     assert!(health.1["cluster"]["applied"].as_u64() > Some(0));
-    one.cluster.shutdown().await;
+    first.cluster.shutdown().await;
     while !one.node.is_isolated() {
         // what is heard of a leader wears off with time alone
         tokio::time::sleep(Duration::from_millis(20)).await;
