@@ -2,6 +2,7 @@
 
 pub mod agreed;
 mod agreeing;
+mod author;
 mod banner;
 mod clustering;
 mod deploy;
@@ -13,9 +14,14 @@ mod identity;
 pub mod in_step;
 mod lifeline;
 mod node;
-mod partition;
+pub mod partition;
 mod serve;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
-pub use agreed::{Agreed, author};
+pub use agreed::Agreed;
+pub use author::author;
 pub use node::Node;
 pub use serve::{Say, ServeOptions, serve};

@@ -79,7 +79,7 @@ pub enum Refused {
     /// Its name is taken.
     #[error(
         "a node called {name} is a member already; if it lost its data, take it out first with \
-         `llm-router cluster remove {name}`, or choose another name"
+         `llm-router cluster remove {name} --yes`, or choose another name"
     )]
     NameTaken {
         /// The name.

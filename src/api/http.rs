@@ -13,6 +13,8 @@ mod models;
 mod revision;
 pub mod server;
 mod sse;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

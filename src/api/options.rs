@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use llm_router_cluster::Revision;
 
 use crate::error::{Error, Kind};
 use crate::types::{CacheMode, Moment, Priority, RequestId, TenantId};
@@ -31,6 +32,27 @@ pub struct Options {
     pub tags: Vec<(String, String)>,
     /// From `x-llm-router-timeout-ms`, else the SDK's own hint, else the default.
     pub deadline: Moment,
+}
+
+const MIN_REVISION: &str = "x-llm-router-min-revision";
+
+/// The revision a caller has seen.
+///
+/// # Errors
+/// [`Kind::InvalidRequest`] naming the header.
+pub fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Error> {
+    let Some(given) = headers.get(MIN_REVISION) else {
+        return Ok(None);
+    };
+    let number = given
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let revision = number.map(Revision).ok_or_else(|| {
+        let message = format!("header {MIN_REVISION} must be a revision's number");
+        Error::new(Kind::InvalidRequest, message).with_param(MIN_REVISION)
+    })?;
+    Ok(Some(revision))
 }
 
 /// The request's id: the caller's own where it is acceptable, else a fresh one.
@@ -127,4 +149,26 @@ fn tags(header: Option<&str>) -> Result<Vec<(String, String)>, Error> {
         }
     }
     Ok(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use llm_router_cluster::Revision;
+
+    use super::{MIN_REVISION, min_revision};
+
+    #[test]
+    fn a_revision_that_is_none_is_refused_and_none_is_fine() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(MIN_REVISION, HeaderValue::from_static(value));
+            min_revision(&headers)
+        };
+        for bad in ["", "x", "-1", "1.5", "99999999999999999999"] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
+        assert_eq!(with(" 7 ").unwrap(), Some(Revision(7)));
+        assert_eq!(min_revision(&HeaderMap::new()).unwrap(), None);
+    }
 }

@@ -1,16 +1,15 @@
 //! The use cases on what the nodes agree on: the routing config, its history, the members. Both
 //! doors offer them; [`super::Node`] holds them.
 
-use std::collections::BTreeMap;
+mod shown;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use llm_router_cluster::command::{Change, Done, RequestId};
-use llm_router_cluster::state::ConfigRevision;
+use llm_router_cluster::command::{Change, Done};
 use llm_router_cluster::{
-    Author, Consistency, Error as Refusal, Handle, Order, Rejected, Revision, State, Status,
+    Author, Consistency, Error as Refusal, Handle, Order, Rejected, Revision, State,
 };
-use serde::Serialize;
 use tokio::sync::watch;
 
 use super::deploy::unservable;
@@ -25,6 +24,7 @@ use crate::error::{Error, Kind};
 use crate::inference::Engine;
 
 pub use crate::config::difference::Difference;
+pub use shown::{ClusterShown, ConfigShown, FiguresShown, Past, Service, Unserved};
 
 /// How long a change may take: an election fits, a client that waits does not give up.
 pub const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -44,65 +44,6 @@ struct Inner {
     engine: Engine,
     service: watch::Receiver<Service>,
     file: Option<watch::Receiver<FileStanding>>,
-}
-
-/// Which agreed config is in service on this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Service {
-    /// Its revision; 0 while it is the node's own default.
-    pub revision: Revision,
-    /// Why a newer one is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Unserved>,
-}
-
-/// An agreed config that this node cannot serve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unserved {
-    /// Its revision.
-    pub revision: Revision,
-    /// Why, without secrets.
-    pub reason: String,
-}
-
-/// A config and its revision; secrets are references or dots.
-#[derive(Clone, Debug, Serialize)]
-pub struct ConfigShown {
-    /// The revision; 0 while nothing is agreed and the node serves its default.
-    pub revision: Revision,
-    /// The routing part.
-    pub config: Arc<RoutingConfig>,
-}
-
-/// One revision of the past, without its text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Past {
-    /// Its number.
-    pub revision: Revision,
-    /// Wall-clock milliseconds when it was made.
-    pub at_ms: u64,
-    /// Who made it.
-    pub by: String,
-    /// Where it came from.
-    pub note: String,
-}
-
-/// How the node stands in its cluster, and what it does meanwhile.
-#[derive(Clone, Debug, Serialize)]
-pub struct ClusterShown {
-    /// As the cluster says it.
-    #[serde(flatten)]
-    pub status: Status,
-    /// Revision of the agreed config in service here; 0 for the node's default.
-    pub in_service: Revision,
-    /// Why the newest is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub config_problem: Option<Unserved>,
-    /// What the node does with each resource while it hears of no leader.
-    pub partition_mode: BTreeMap<&'static str, &'static str>,
-    /// How the node's config file stands to what is agreed, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<FileStanding>,
 }
 
 impl Agreed {
@@ -262,21 +203,25 @@ impl Agreed {
     }
 
     /// Revisions kept, the newest first.
-    pub fn history(&self) -> Vec<Past> {
-        let state = self.inner.cluster.state();
-        state.config().history().map(Past::from).collect()
+    ///
+    /// # Errors
+    /// [`Kind::NoQuorum`] when they cannot be known as fresh as asked.
+    pub async fn history(&self, consistency: Consistency) -> Result<Vec<Past>, Error> {
+        let state = self.state(consistency, None).await?;
+        Ok(state.config().history().map(Past::from).collect())
     }
 
     /// What differs between two revisions that are kept; `None` is the one in force.
     ///
     /// # Errors
-    /// [`Kind::NotFound`]; [`Kind::InvalidConfig`] when only a newer version can read one of them.
-    pub fn diff(
+    /// [`Kind::NotFound`]; [`Kind::InvalidConfig`] when only a newer version can read one of them;
+    /// [`Kind::NoQuorum`] when they cannot be known as fresh as asked.
+    pub async fn diff(
         &self,
-        from: Option<Revision>,
-        to: Option<Revision>,
+        (from, to): (Option<Revision>, Option<Revision>),
+        consistency: Consistency,
     ) -> Result<Vec<Difference>, Error> {
-        let state = self.inner.cluster.state();
+        let state = self.state(consistency, None).await?;
         let [from, to] = [from, to].map(|revision| kept(&state, revision));
         Ok(between(&from?, &to?, &self.inner.seal))
     }
@@ -335,31 +280,29 @@ impl Agreed {
         }
     }
 
+    /// How the node's file stands, and every change of it.
+    #[cfg(test)]
+    pub(super) fn file(&self) -> Option<watch::Receiver<FileStanding>> {
+        self.inner.file.clone()
+    }
+
+    /// Figures of the whole cluster, as the leader summed them last.
+    pub fn figures(&self) -> FiguresShown {
+        let heard = self.inner.cluster.heard().borrow().clone();
+        let figures = &heard.directive.figures;
+        FiguresShown {
+            nodes: figures.nodes,
+            heard_ms_ago: heard.at.map(|at| at.elapsed().as_millis()),
+            usage: figures.usage.clone(),
+        }
+    }
+
     /// Carries out an order about members.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Conflict`] with the reason, [`Kind::NoQuorum`].
     pub async fn order(&self, order: Order) -> Result<(), Error> {
         Ok(self.inner.cluster.order(order, CHANGE_PATIENCE).await?)
-    }
-}
-
-impl Service {
-    /// It is in service, something newer is, or it cannot be.
-    fn has_seen(&self, revision: Revision) -> bool {
-        let refused = self.problem.as_ref().map(|problem| problem.revision);
-        self.revision >= revision || refused >= Some(revision)
-    }
-}
-
-impl From<&ConfigRevision> for Past {
-    fn from(kept: &ConfigRevision) -> Self {
-        Past {
-            revision: kept.revision,
-            at_ms: kept.at_ms,
-            by: kept.by.clone(),
-            note: kept.note.clone(),
-        }
     }
 }
 
@@ -392,63 +335,5 @@ pub(super) fn outcome(refusal: &Refusal) -> &'static str {
         Refusal::Refused(_) => "refused",
         Refusal::Unreachable { .. } => "unreachable",
         Refusal::Store(_) | Refusal::Stopped => "stopped",
-    }
-}
-
-/// An author for a change that came through a door. A request id of ours, or a UUID, makes repeats
-/// of the same request (the same `payload` under the same id) one change; any other is replaced.
-pub fn author(request_id: Option<&str>, by: impl Into<String>, payload: &[&[u8]]) -> Author {
-    let mut author = Author::new(by);
-    let given = request_id.map(|id| id.strip_prefix("req_").unwrap_or(id));
-    if let Some(id) = given.and_then(|id| uuid::Uuid::parse_str(id).ok()) {
-        let mut digest = blake3::Hasher::new();
-        digest.update(id.as_bytes());
-        for part in payload {
-            digest.update(&(part.len() as u64).to_le_bytes());
-            digest.update(part);
-        }
-        let mut bytes = [0; 16];
-        digest.finalize_xof().fill(&mut bytes);
-        author.request = RequestId(u128::from_le_bytes(bytes));
-    }
-    author
-}
-
-#[cfg(test)]
-mod tests {
-    use llm_router_cluster::Revision;
-
-    use super::{Service, Unserved, author};
-
-    const UUID: &str = "0191d5a0-7c1e-7000-8000-000000000001";
-
-    #[test]
-    fn a_repeated_request_is_one_request_and_another_body_another() {
-        let of = |id, body: &str| author(Some(id), "operator", &[body.as_bytes()]).request;
-        let ours = format!("req_{}", UUID.replace('-', ""));
-        assert_eq!(of(UUID, "a"), of(UUID, "a"));
-        assert_eq!(of(UUID, "a"), of(&ours, "a"));
-        assert_ne!(of(UUID, "a"), of(UUID, "b"));
-        assert_ne!(
-            of("my-id", "a"),
-            of("my-id", "a"),
-            "not an id made to be unique"
-        );
-        let split = |parts: &[&[u8]]| author(Some(UUID), "operator", parts).request;
-        assert_ne!(split(&[b"ab", b"c"]), split(&[b"a", b"bc"]));
-    }
-
-    #[test]
-    fn a_change_is_settled_when_served_overtaken_or_refused() {
-        let service = |revision, refused: Option<u64>| Service {
-            revision: Revision(revision),
-            problem: refused.map(|refused| Unserved {
-                revision: Revision(refused),
-                reason: String::new(),
-            }),
-        };
-        let seen = |service: Service| service.has_seen(Revision(5));
-        assert!(!seen(service(4, None)) && !seen(service(3, Some(4))));
-        assert!(seen(service(5, None)) && seen(service(6, None)) && seen(service(4, Some(5))));
     }
 }

@@ -21,8 +21,12 @@ use crate::inference::Engine;
 
 /// Most problems of a config told as the reason why it is not served.
 const MAX_REASONS: usize = 5;
-/// Tries to put a config in service where only a moment was bad, and the pause between them.
+/// Tries at start to put a config in service where only a moment was bad, and the pause between
+/// them: the next best is served after that.
 const TRIES: (usize, Duration) = (3, Duration::from_secs(1));
+/// Pauses before such a config is tried again while it is followed: from the first it doubles up to
+/// the longest, for as long as it is the newest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// Follows the agreed state.
 pub(super) struct Following {
@@ -66,7 +70,8 @@ impl Following {
     pub(super) async fn begin(&self, state: &State, default: RoutingConfig) -> Result<(), Error> {
         let mut newest_problem = None;
         for agreed in state.config().history() {
-            match self.serve(agreed).await {
+            let served = patiently(async || self.serve(agreed).await, |problem| problem.passing);
+            match served.await {
                 Ok(()) => {
                     self.tell(agreed.revision, newest_problem);
                     return Ok(());
@@ -77,23 +82,36 @@ impl Following {
                 }
             }
         }
-        self.deploy(Revision(0), default).await?;
+        patiently(
+            async || self.deploy(Revision(0), default.clone()).await,
+            is_passing,
+        )
+        .await?;
         self.tell(Revision(0), newest_problem);
         Ok(())
     }
 
-    /// Follows until `shutdown`.
+    /// Follows until `shutdown`. What cannot be served for a moment is tried again until it can.
     pub(super) async fn run(
         self,
         mut states: watch::Receiver<Arc<State>>,
         shutdown: CancellationToken,
     ) {
+        let mut pause = None;
         loop {
             let state = Arc::clone(&states.borrow_and_update());
             self.step(&state).await;
+            let passing = self.service.borrow().is_passing();
+            pause = passing.then(|| next_pause(pause));
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                changed = states.changed() => if changed.is_err() { return },
+                changed = states.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    pause = None;
+                }
+                () = rest(pause) => {}
             }
         }
     }
@@ -102,28 +120,28 @@ impl Following {
         let Some(agreed) = state.config().current() else {
             return;
         };
-        if agreed.revision == self.newest_seen() {
+        let before = self.service.borrow().clone();
+        let first_time = before.newest() != agreed.revision;
+        if !first_time && !before.is_passing() {
             return;
         }
         let served = self.serve(agreed).await;
-        self.engine.metrics().config_reloaded(served.is_ok());
+        if first_time || served.is_ok() {
+            self.engine.metrics().config_reloaded(served.is_ok());
+        }
         match served {
             Ok(()) => {
                 tracing::info!(revision = agreed.revision.0, by = %agreed.by, "agreed config in service");
                 self.tell(agreed.revision, None);
             }
             Err(problem) => {
-                refused(&problem);
+                if first_time {
+                    refused(&problem);
+                }
                 let in_service = self.service.borrow().revision;
                 self.tell(in_service, Some(problem));
             }
         }
-    }
-
-    fn newest_seen(&self) -> Revision {
-        let service = self.service.borrow();
-        let refused = service.problem.as_ref().map(|problem| problem.revision);
-        refused.unwrap_or(service.revision)
     }
 
     fn tell(&self, revision: Revision, problem: Option<Unserved>) {
@@ -131,28 +149,51 @@ impl Following {
     }
 
     async fn serve(&self, agreed: &ConfigRevision) -> Result<(), Unserved> {
-        let unserved = |reason| Unserved {
+        let unserved = |reason, passing| Unserved {
             revision: agreed.revision,
             reason,
+            passing,
         };
-        let routing = read(agreed).map_err(|problems| unserved(reasons(&problems)))?;
+        let routing = read(agreed).map_err(|problems| unserved(reasons(&problems), false))?;
         let deployed = self.deploy(agreed.revision, routing).await;
-        deployed.map_err(|error| unserved(error.to_string()))
+        deployed.map_err(|error| unserved(error.to_string(), is_passing(&error)))
     }
 
-    /// Tries again where only a moment was bad: actors being restarted.
     async fn deploy(&self, revision: Revision, mut routing: RoutingConfig) -> Result<(), Error> {
         self.found.fill(&mut routing);
-        let (mut tries, pause) = TRIES;
-        loop {
-            tries -= 1;
-            match apply(&self.engine, &self.seal, revision, routing.clone()).await {
-                Err(error) if error.kind == Kind::Unavailable && tries > 0 => {
-                    tokio::time::sleep(pause).await;
-                }
-                settled => return settled,
-            }
+        apply(&self.engine, &self.seal, revision, routing).await
+    }
+}
+
+/// At start: tries again where only a moment was bad, a few times.
+async fn patiently<E>(
+    attempt: impl AsyncFn() -> Result<(), E>,
+    passing: impl Fn(&E) -> bool,
+) -> Result<(), E> {
+    let (tries, pause) = TRIES;
+    for _ in 1..tries {
+        match attempt().await {
+            Err(error) if passing(&error) => tokio::time::sleep(pause).await,
+            settled => return settled,
         }
+    }
+    attempt().await
+}
+
+/// Only a moment was bad: actors are being restarted.
+fn is_passing(error: &Error) -> bool {
+    error.kind == Kind::Unavailable
+}
+
+fn next_pause(before: Option<Duration>) -> Duration {
+    let (first, longest) = PAUSES;
+    before.map_or(first, |before| (before * 2).min(longest))
+}
+
+async fn rest(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -176,4 +217,28 @@ fn reasons(problems: &Problems) -> String {
         })
         .collect();
     told.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{PAUSES, is_passing, next_pause};
+    use crate::error::{Error, Kind};
+
+    #[test]
+    fn a_moment_is_waited_out_in_growing_steps_and_a_refusal_is_not() {
+        let pauses: Vec<Duration> = std::iter::successors(Some(next_pause(None)), |before| {
+            Some(next_pause(Some(*before)))
+        })
+        .take(8)
+        .collect();
+        assert_eq!((pauses[0], pauses[1]), (PAUSES.0, PAUSES.0 * 2));
+        assert_eq!(pauses[7], PAUSES.1);
+        assert!(is_passing(&Error::new(Kind::Unavailable, "restarting")));
+        assert!(!is_passing(&Error::new(
+            Kind::InvalidConfig,
+            "no such option"
+        )));
+    }
 }

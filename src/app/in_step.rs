@@ -58,6 +58,18 @@ pub enum Newer {
     Unknown,
 }
 
+impl Newer {
+    /// In one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Newer::File => "file",
+            Newer::Agreed => "agreed",
+            Newer::Both => "both",
+            Newer::Unknown => "unknown",
+        }
+    }
+}
+
 /// How a file stands to the agreed config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -172,85 +184,32 @@ mod tests {
     #[test]
     fn the_whole_table_of_a_file_and_an_agreed_config() {
         use Newer::*;
+        use Standing::{Differs, Emptied, Silent, Unagreed};
+        const SAME: Standing = Standing::InStep;
         let last = noted("old", 4);
-        let never = None;
-        let then = Some(&last);
-        let agreed = |revision, digest| Some((Revision(revision), digest));
-        // file, agreed, last → standing, proposed at start (alone, not alone), on change
+        let (never, then) = (None, Some(&last));
+        let is = |revision, digest| Some((Revision(revision), digest));
+        let (a, new, old) = (Some("a"), Some("new"), Some("old"));
+        // file, agreed, last → standing, proposed at start of a node alone, on change
         let table = [
-            (None, None, never, Standing::Silent, None, None),
-            (None, agreed(4, "old"), then, Standing::Emptied, None, None),
-            (
-                Some("new"),
-                None,
-                never,
-                Standing::Unagreed,
-                Some(0),
-                Some(0),
-            ),
-            (
-                Some("a"),
-                agreed(4, "a"),
-                never,
-                Standing::InStep,
-                None,
-                None,
-            ),
-            (
-                Some("a"),
-                agreed(9, "a"),
-                then,
-                Standing::InStep,
-                None,
-                None,
-            ),
-            (
-                Some("new"),
-                agreed(4, "old"),
-                then,
-                Standing::Differs(File),
-                None,
-                Some(4),
-            ),
-            (
-                Some("old"),
-                agreed(5, "other"),
-                then,
-                Standing::Differs(Agreed),
-                None,
-                Some(4),
-            ),
-            (
-                Some("new"),
-                agreed(5, "other"),
-                then,
-                Standing::Differs(Both),
-                None,
-                Some(4),
-            ),
-            (
-                Some("new"),
-                agreed(5, "other"),
-                never,
-                Standing::Differs(Unknown),
-                None,
-                Some(0),
-            ),
+            (None, None, never, Silent, None, None),
+            (None, is(4, "old"), then, Emptied, None, None),
+            (new, None, never, Unagreed, Some(0), Some(0)),
+            (a, is(4, "a"), never, SAME, None, None),
+            (a, is(9, "a"), then, SAME, None, None),
+            (new, is(4, "old"), then, Differs(File), None, Some(4)),
+            (old, is(5, "b"), then, Differs(Agreed), None, Some(4)),
+            (new, is(5, "b"), then, Differs(Both), None, Some(4)),
+            (new, is(5, "b"), never, Differs(Unknown), None, Some(0)),
         ];
-        for (file, agreed, last, standing, at_start, on_change) in table {
+        for (file, agreed, last, standing, alone, on_change) in table {
             let sides = Sides { file, agreed, last };
             assert_eq!(sides.standing(), standing, "{sides:?}");
-            assert_eq!(
-                sides.propose_at_start(true),
-                at_start.map(Revision),
-                "{sides:?}"
-            );
+            let at_start = sides.propose_at_start(true);
+            assert_eq!(at_start, alone.map(Revision), "{sides:?}");
             assert_eq!(sides.propose_at_start(false), None, "{sides:?}");
-            assert_eq!(
-                sides.propose_on_change(),
-                on_change.map(Revision),
-                "{sides:?}"
-            );
+            let changed = sides.propose_on_change();
+            assert_eq!(changed, on_change.map(Revision), "{sides:?}");
         }
     }
 

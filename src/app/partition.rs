@@ -1,7 +1,7 @@
 //! What a node does with each resource while it hears of no leader with a quorum.
 
-/// Resource and mode, as `GET /admin/v1/cluster` shows them.
-pub(super) const MODES: [(&str, &str); 6] = [
+/// Resource and mode, as `GET /admin/v1/cluster` and `llm_router_partition_mode` show them.
+pub const MODES: [(&str, &str); 6] = [
     // by the last agreed config
     ("routing", "serve"),
     // config, keys, members: 503 within half a second
@@ -15,3 +15,18 @@ pub(super) const MODES: [(&str, &str); 6] = [
     // the node's own entries
     ("cache", "local"),
 ];
+
+/// The same as `x-llm-router-partition-mode` says it while it is so.
+pub const HEADER: &str = "routing=serve, writes=refuse, breakers=local, limits=equal_share, \
+                          keys=serve_for_a_time, cache=local";
+
+#[cfg(test)]
+mod tests {
+    use super::{HEADER, MODES};
+
+    #[test]
+    fn the_header_says_what_the_table_says() {
+        let pairs = MODES.map(|(what, mode)| format!("{what}={mode}"));
+        assert_eq!(HEADER, pairs.join(", "));
+    }
+}

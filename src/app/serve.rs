@@ -14,7 +14,7 @@ use super::doors::{Addresses, Bound, Running, Tasks};
 use super::exposure::Exposure;
 use super::lifeline::{End, Signals, end};
 use super::node::Node;
-use super::{banner, clustering, identity};
+use super::{banner, clustering, identity, partition};
 use crate::bridge::Bridge;
 use crate::cache::embed::Embedder;
 use crate::cache::{AnswerCache, Settings};
@@ -130,7 +130,7 @@ async fn start(options: &ServeOptions) -> anyhow::Result<Up> {
     let known = agreed.clone();
     engine
         .metrics()
-        .watch_cluster(move || clustering::levels(&known));
+        .watch_cluster(move || clustering::levels(&known), &partition::MODES);
     let node = Node::new(id, engine, addresses.http.ip().is_loopback());
     let node = Arc::new(node.agreeing(agreed.clone()).asking(keys));
     let running = tasks.open(&node, (doors.http, doors.grpc)).await;

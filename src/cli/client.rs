@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::Context;
 use crate::config::ask::install_crypto;
 use crate::config::env::Environment;
 
@@ -56,6 +58,31 @@ pub struct Client {
     base: String,
     http: reqwest::Client,
     key: Option<SecretString>,
+}
+
+/// How fresh an answer has to be.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Local {
+    /// What the node itself holds, however old: for a node that hears of no leader.
+    #[arg(long)]
+    pub local: bool,
+}
+
+impl Local {
+    /// The node's answer, as fresh as asked: else nothing acknowledged before is missing.
+    ///
+    /// # Errors
+    /// [`Failed`]; the address is none.
+    pub async fn get(self, path: &str, context: &Context) -> anyhow::Result<String> {
+        let node = context.client()?;
+        let request = node.query(Method::GET, path, &[self.pair()])?;
+        Ok(node.whole(request).await?)
+    }
+
+    /// As a pair of a query.
+    pub fn pair(self) -> (&'static str, Option<String>) {
+        ("consistency", self.local.then(|| "local".to_owned()))
+    }
 }
 
 /// The node to talk to: `--addr`, `LLM_ROUTER_ADDR`, the address this environment makes a node

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::client::Local;
 use super::output::Format;
 use super::{Code, Context};
 use crate::config::schema::schema;
@@ -28,7 +29,7 @@ pub enum Config {
     /// Print the agreed routing config alone, as `apply` takes it, or put it into a file.
     Export(export::Export),
     /// List the revisions that are kept, the newest first.
-    History,
+    History(Local),
     /// Agree on an earlier revision again, as a new one.
     Rollback(history::Rollback),
     /// What differs between two revisions.
@@ -39,11 +40,11 @@ pub enum Config {
 #[derive(Clone, Debug, Args)]
 pub struct Show {
     /// Take this file instead of the running node.
-    #[arg(short = 'c', long, value_name = "FILE")]
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with = "local")]
     pub config: Option<PathBuf>,
-    /// What the node itself holds, however old: for a node that hears of no leader.
-    #[arg(long, conflicts_with = "config")]
-    pub local: bool,
+    /// How fresh.
+    #[command(flatten)]
+    pub asked: Local,
 }
 
 /// Prints; secrets are never among it.
@@ -67,15 +68,15 @@ pub async fn run(verb: Config, context: &Context) -> anyhow::Result<Code> {
         }
         Config::Show(Show {
             config: None,
-            local,
+            asked,
         }) => {
-            let answer = export::fetch(local, context).await?;
+            let answer = asked.get("/admin/v1/config", context).await?;
             let document = crate::config::document::read(&answer)?;
             out.value(&document)?;
         }
         Config::Apply(verb) => return apply::run(verb, context).await,
         Config::Export(verb) => return export::run(verb, context).await,
-        Config::History => return history::list(context).await,
+        Config::History(asked) => return history::list(asked, context).await,
         Config::Rollback(verb) => return history::rollback(&verb, context).await,
         Config::Diff(verb) => return diff::run(&verb, context).await,
     }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{Client, PATIENCE, json as read};
+use super::client::{Client, Local, PATIENCE, json as read};
 use super::output::{Format, cell, table, time};
 use super::{Code, Context};
 use crate::config::duration::Span;
@@ -16,7 +16,7 @@ pub enum Keys {
     /// Make a key; it is shown once. From the first one on, every caller needs one.
     Create(Create),
     /// List the keys, revoked ones included; secrets are nowhere to be seen.
-    List,
+    List(Local),
     /// Refuse a key from now on, on every node.
     Revoke(Revoke),
     /// Give a key another secret; the one before it works for the grace.
@@ -72,8 +72,8 @@ pub async fn run(verb: Keys, context: &Context) -> anyhow::Result<Code> {
             let answer = node.post("/admin/v1/keys", &verb.body()).await?;
             hand_over(&answer, context)?;
         }
-        Keys::List => {
-            let answer = node.get("/admin/v1/keys").await?;
+        Keys::List(asked) => {
+            let answer = asked.get("/admin/v1/keys", context).await?;
             let value = read(&answer)?;
             context.out.answer(&answer, || list(&value))?;
         }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use llm_router_cluster::Revision;
 use tracing::Span;
 
 use super::candidates::Walk;
@@ -26,6 +27,7 @@ pub(super) struct Account {
     arrived: Moment,
     span: Span,
     price: Option<Price>,
+    revision: Revision,
     closed: bool,
     _running: Option<InFlight>,
 }
@@ -43,6 +45,7 @@ impl Account {
             record,
             arrived: source.arrived,
             price: None,
+            revision: Revision(0),
             closed: false,
             _running: Some(inner.recorder.enter()),
         }
@@ -62,6 +65,7 @@ impl Account {
             arrived: source.arrived,
             span: Span::none(),
             price: None,
+            revision: Revision(0),
             closed: false,
             _running: None,
         };
@@ -73,7 +77,8 @@ impl Account {
         &self.span
     }
 
-    pub(super) fn routed(&mut self, route: Option<RouteName>) {
+    pub(super) fn routed(&mut self, revision: Revision, route: Option<RouteName>) {
+        self.revision = revision;
         self.record.route = route;
     }
 
@@ -126,6 +131,7 @@ impl Account {
         self.record.first_byte = Some(elapsed);
         ReplyMeta {
             id: self.record.id.clone(),
+            revision: self.revision,
             route: self.record.route.clone(),
             model: self.record.model.clone().unwrap_or_else(|| "".into()),
             attempts: self.record.attempts,

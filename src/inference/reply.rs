@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::BoxStream;
+use llm_router_cluster::Revision;
 use parking_lot::Mutex;
 
 use crate::error::Error;
@@ -43,6 +44,8 @@ impl CacheStatus {
 pub struct ReplyMeta {
     /// The request.
     pub id: RequestId,
+    /// The agreed config it was routed under; 0 for the node's default.
+    pub revision: Revision,
     /// The rule that matched.
     pub route: Option<RouteName>,
     /// The model that answered (or once answered, for a hit).

@@ -53,7 +53,7 @@ impl Inner {
     ) -> Result<Told, Error> {
         let state = self.state.load_full();
         let mut plan = self.plan(&state, request)?;
-        account.routed(plan.route.clone());
+        account.routed(state.revision, plan.route.clone());
         let asked = Moment::now();
         let settings = state.config.cache.for_route(plan.cache.as_ref());
         let ticket = match self.look_up(request, &settings, account).await {

@@ -17,9 +17,10 @@ pub trait Agreement: fmt::Debug + Send + Sync + 'static {
     /// The state, and every later one.
     fn watch(&self) -> watch::Receiver<Arc<State>>;
 
-    /// The state, with nothing missing that was acknowledged before this was asked.
-    fn newest(
+    /// The state, as fresh as asked.
+    fn read(
         &self,
+        consistency: Consistency,
         patience: Duration,
     ) -> BoxFuture<'_, Result<Arc<State>, llm_router_cluster::Error>>;
 
@@ -44,11 +45,12 @@ impl Agreement for Handle {
         Handle::watch(self)
     }
 
-    fn newest(
+    fn read(
         &self,
+        consistency: Consistency,
         patience: Duration,
     ) -> BoxFuture<'_, Result<Arc<State>, llm_router_cluster::Error>> {
-        Box::pin(self.read(Consistency::Linearizable, patience))
+        Box::pin(Handle::read(self, consistency, patience))
     }
 
     fn silence(&self) -> Option<Duration> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use llm_router_cluster::command::{Change, Done};
 use llm_router_cluster::state::KeyRecord;
-use llm_router_cluster::{Author, Error as Refusal, Rejected, State};
+use llm_router_cluster::{Author, Consistency, Error as Refusal, Rejected, State};
 
 use super::agreement::Agreement;
 use super::caller::{Caller, Scope, scopes};
@@ -20,6 +20,8 @@ use crate::types::{Moment, unix_millis};
 
 /// How long a change may take: an election fits, a client that waits does not give up.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a read waits for the newest state.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the secret before a rotation is taken, unless its owner says another time.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Longest of those times: after it a lost secret would be as good as never replaced.
@@ -147,7 +149,7 @@ impl Keys {
         if state.keys().values().any(is_in_force) {
             return Ok(state);
         }
-        let state = agreement.newest(PATIENCE).await?;
+        let state = newest(agreement).await?;
         if *caller == Caller::anyone() && state.keys().values().any(is_in_force) {
             return Err(Refused::Missing.into());
         }
@@ -194,16 +196,19 @@ impl Keys {
     }
 
     /// Every key, revoked ones included, the newest first.
-    pub fn list(&self) -> Vec<KeyShown> {
+    ///
+    /// # Errors
+    /// [`Kind::NoQuorum`] when they cannot be known as fresh as asked.
+    pub async fn list(&self, consistency: Consistency) -> Result<Vec<KeyShown>, Error> {
         let Some(agreement) = &self.inner.agreement else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let state = agreement.state();
+        let state = agreement.read(consistency, READ_PATIENCE).await?;
         let now_ms = wall_ms(&state);
         let shown = |record| KeyShown::of(record, now_ms);
         let mut keys: Vec<KeyShown> = state.keys().values().map(shown).collect();
         keys.sort_by(|a, b| (b.created_ms, &b.id).cmp(&(a.created_ms, &a.id)));
-        keys
+        Ok(keys)
     }
 
     /// Refuses a key from now on, on every node that hears of it. Revoking twice is revoking once.
@@ -273,7 +278,7 @@ impl Keys {
         let mut state = agreement.state();
         if !has_it(&state) {
             // a repeat, or this node lags behind: only the newest state tells
-            state = agreement.newest(PATIENCE).await?;
+            state = newest(agreement).await?;
         }
         match has_it(&state) {
             true => {
@@ -324,6 +329,13 @@ fn permit(caller: &Caller, record: &KeyRecord) -> Result<(), Refused> {
 fn find<'a>(keys: &'a BTreeMap<String, KeyRecord>, id: &str) -> Result<&'a KeyRecord, Error> {
     keys.get(id)
         .ok_or_else(|| Error::new(Kind::NotFound, "no key of that id"))
+}
+
+/// With nothing missing that was acknowledged before.
+async fn newest(agreement: &dyn Agreement) -> Result<Arc<State>, Refusal> {
+    agreement
+        .read(Consistency::Linearizable, READ_PATIENCE)
+        .await
 }
 
 /// Two of them were revoked at once, through two nodes: the state itself refused one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use llm_router_cluster::NodeId;
 use llm_router_cluster::command::{Change, Command, Done, Outcome};
-use llm_router_cluster::{Author, Error, State};
+use llm_router_cluster::{Author, Consistency, Error, State};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -96,9 +96,16 @@ impl Agreement for Alone {
         self.states.subscribe()
     }
 
-    fn newest(&self, _patience: Duration) -> BoxFuture<'_, Result<Arc<State>, Error>> {
-        let silent = self.silence() != Some(Duration::ZERO);
-        self.catch_up();
+    fn read(
+        &self,
+        consistency: Consistency,
+        _patience: Duration,
+    ) -> BoxFuture<'_, Result<Arc<State>, Error>> {
+        let local = consistency == Consistency::Local;
+        let silent = !local && self.silence() != Some(Duration::ZERO);
+        if !local {
+            self.catch_up();
+        }
         Box::pin(async move {
             match silent {
                 true => Err(Error::Timeout),

@@ -130,11 +130,35 @@ impl AdminService for AdminDoor {
         call: Request<v1::GetConfigHistoryRequest>,
     ) -> Answer<v1::GetConfigHistoryResponse> {
         let call = open("GetConfigHistory", call);
-        let history = self.node.agreed().map(|agreed| agreed.history());
-        let history = history.map(|past| v1::GetConfigHistoryResponse {
+        let history = async {
+            let consistency = convert::consistency(call.message.consistency)?;
+            self.node.agreed()?.history(consistency).await
+        };
+        let history = history.await.map(|past| v1::GetConfigHistoryResponse {
             revisions: past.into_iter().map(Into::into).collect(),
         });
         answer(&call.id, history)
+    }
+
+    async fn diff_config(
+        &self,
+        call: Request<v1::DiffConfigRequest>,
+    ) -> Answer<v1::DiffConfigResponse> {
+        let call = open("DiffConfig", call);
+        let found = async {
+            let v1::DiffConfigRequest {
+                from,
+                to,
+                consistency,
+            } = call.message;
+            let consistency = convert::consistency(consistency)?;
+            let revisions = (from.map(Revision), to.map(Revision));
+            self.node.agreed()?.diff(revisions, consistency).await
+        };
+        let found = found.await.map(|changes| v1::DiffConfigResponse {
+            changes: changes.into_iter().map(Into::into).collect(),
+        });
+        answer(&call.id, found)
     }
 
     async fn rollback_config(
@@ -166,8 +190,14 @@ impl AdminService for AdminDoor {
 
     async fn list_keys(&self, call: Request<v1::ListKeysRequest>) -> Answer<v1::ListKeysResponse> {
         let call = open("ListKeys", call);
-        let keys = self.node.keys.list().into_iter().map(Into::into).collect();
-        answer(&call.id, Ok(v1::ListKeysResponse { keys }))
+        let keys = async {
+            let consistency = convert::consistency(call.message.consistency)?;
+            self.node.keys.list(consistency).await
+        };
+        let keys = keys.await.map(|keys| v1::ListKeysResponse {
+            keys: keys.into_iter().map(Into::into).collect(),
+        });
+        answer(&call.id, keys)
     }
 
     async fn revoke_key(

@@ -5,9 +5,13 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
+use tonic::Extensions;
 use tower::{Layer, Service};
 
-use crate::app::Agreed;
+use crate::api::options::min_revision;
+use crate::app::agreed::READ_PATIENCE;
+use crate::app::{Agreed, partition};
+use crate::error::{Error, Kind};
 use crate::types::RequestId;
 
 const REQUEST_ID: &str = "x-request-id";
@@ -75,6 +79,9 @@ where
         let id = HeaderValue::from_str(request_id(request.headers()).as_str()).ok();
         set(request.headers_mut(), REQUEST_ID, id.clone());
         let (node, agreed) = (self.node.clone(), self.agreed.clone());
+        if let Some(agreed) = &agreed {
+            request.extensions_mut().insert(agreed.clone());
+        }
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
@@ -88,13 +95,31 @@ where
     }
 }
 
-/// The revision in service here, and whether there may be a newer one elsewhere.
+/// The revision in service here (a request that was routed has said under which), and whether
+/// there may be a newer one elsewhere; then also what the node does meanwhile.
 fn describe(agreed: &Agreed, headers: &mut HeaderMap) {
-    let revision = HeaderValue::from(agreed.revision().0);
-    headers.insert("x-llm-router-revision", revision);
+    headers
+        .entry("x-llm-router-revision")
+        .or_insert_with(|| HeaderValue::from(agreed.revision().0));
     if agreed.is_isolated() {
         let isolated = HeaderValue::from_static("isolated");
         headers.insert("x-llm-router-partition", isolated);
+        let mode = HeaderValue::from_static(partition::HEADER);
+        headers.insert("x-llm-router-partition-mode", mode);
+    }
+}
+
+/// Returns once the config that the caller has seen is in service here.
+///
+/// # Errors
+/// [`crate::Kind::Behind`] when it is not in time, [`crate::Kind::InvalidRequest`] for a revision
+/// that is none.
+pub(super) async fn catch_up(headers: &HeaderMap, extensions: &Extensions) -> Result<(), Error> {
+    let wanted = min_revision(headers)?;
+    match (wanted, extensions.get::<Agreed>()) {
+        (Some(wanted), Some(agreed)) => agreed.in_service(wanted, READ_PATIENCE).await,
+        (Some(_), None) => Err(Error::new(Kind::Unavailable, "this node is in no cluster")),
+        (None, _) => Ok(()),
     }
 }
 

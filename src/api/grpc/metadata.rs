@@ -14,6 +14,7 @@ pub(super) fn write(meta: &ReplyMeta, out: &mut HeaderMap) {
         }
     };
     set("x-request-id", meta.id.as_str());
+    set("x-llm-router-revision", &meta.revision.to_string());
     set("x-llm-router-model", meta.model.as_str());
     set("x-llm-router-cache", meta.cache.as_str());
     set("x-llm-router-attempts", &meta.attempts.to_string());

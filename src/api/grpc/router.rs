@@ -7,7 +7,7 @@ use tracing::{Instrument, Span};
 
 use super::convert::{self, Call};
 use super::deadline::Deadline;
-use super::identify::request_id;
+use super::identify::{catch_up, request_id};
 use super::stream::{Events, events};
 use super::use_case::UseCase;
 use super::{authorize, metadata, status};
@@ -87,7 +87,8 @@ impl Watched {
 }
 
 /// Takes a call apart: its message, what it says beside it, and its id for errors.
-fn read<T>(
+/// Waits first for the config the caller has seen.
+async fn read<T: Send>(
     call: Request<T>,
     stream: bool,
     fields: impl FnOnce(T) -> v1::GenerateRequest,
@@ -103,7 +104,11 @@ fn read<T>(
         stream,
     };
     let id = request_id(headers);
-    (convert::chat_request(fields(message), call), id)
+    let request = convert::chat_request(fields(message), call);
+    match catch_up(headers, &extensions).await {
+        Ok(()) => (request, id),
+        Err(behind) => (Err(behind), id),
+    }
 }
 
 #[tonic::async_trait]
@@ -115,7 +120,7 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         call: Request<v1::GenerateRequest>,
     ) -> Result<Response<v1::GenerateResponse>, Status> {
         let watched = Watched::begin(GENERATE, &call);
-        let (request, id) = read(call, false, |message| message);
+        let (request, id) = read(call, false, |message| message).await;
         let answer = match request {
             Ok(request) => self.whole(request).instrument(watched.span.clone()).await,
             Err(error) => Err(error),
@@ -131,7 +136,7 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         call: Request<v1::StreamGenerateRequest>,
     ) -> Result<Response<Events>, Status> {
         let watched = Watched::begin(STREAM_GENERATE, &call);
-        let (request, id) = read(call, true, convert::from_stream);
+        let (request, id) = read(call, true, convert::from_stream).await;
         let answer = match request {
             Ok(request) => {
                 self.streamed(request)
@@ -158,7 +163,7 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         &self,
         call: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        let (request, id) = read(call, false, convert::from_explain);
+        let (request, id) = read(call, false, convert::from_explain).await;
         let explained = request.and_then(|request| self.node.explain(&request));
         let explained = explained.map_err(|error| status::report(&error, &id))?;
         Ok(Response::new(convert::explanation(explained)))

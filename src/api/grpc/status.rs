@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::api::details::{self, Details};
 use crate::api::status::of as row_of;
 use crate::error::{Error, Fault, Kind, Retry, Tried};
 use crate::types::RequestId;
@@ -17,6 +18,10 @@ pub(super) const DOMAIN: &str = "llm-router";
 const MAX_MESSAGE: usize = 768;
 /// Longest reason of one candidate in bytes.
 const MAX_REASON: usize = 96;
+/// Most problems of a config listed, and longest text of one in bytes: with their paths they take
+/// 2 KiB at most.
+const MAX_PROBLEMS: usize = 8;
+const MAX_PROBLEM: usize = 160;
 /// Most candidates listed.
 const MAX_TRIED: usize = 8;
 
@@ -74,6 +79,15 @@ fn details(error: &Error, id: &RequestId, message: &str) -> ErrorDetails {
     {
         details.add_bad_request_violation(clip(param, MAX_REASON), message);
     }
+    for problem in details::of(error)
+        .problems
+        .iter()
+        .flat_map(|all| &all.problems)
+        .take(MAX_PROBLEMS)
+    {
+        let path = clip(&problem.path, MAX_REASON);
+        details.add_bad_request_violation(path, clip(&problem.message, MAX_PROBLEM));
+    }
     if let Retry::After(wait) = error.retry {
         details.set_retry_info(Some(wait));
     }
@@ -87,7 +101,8 @@ fn details(error: &Error, id: &RequestId, message: &str) -> ErrorDetails {
     details
 }
 
-/// `ErrorInfo.metadata`: whose fault, the upstream's own status, and what was tried.
+/// `ErrorInfo.metadata`: whose fault, the upstream's own status, what was tried, and what a program
+/// needs to know beside the message: `maybe_applied`, revisions.
 fn facts(error: &Error) -> HashMap<String, String> {
     let fault = match error.fault {
         Fault::Client => "client",
@@ -98,6 +113,17 @@ fn facts(error: &Error) -> HashMap<String, String> {
     let mut facts = HashMap::from([("fault".to_owned(), fault.to_owned())]);
     if let Some(rejection) = &error.rejection {
         facts.insert("upstream_status".to_owned(), rejection.status.to_string());
+    }
+    let Details {
+        facts: more,
+        problems,
+    } = details::of(error);
+    let more = more.into_iter();
+    facts.extend(more.map(|(name, fact)| (name.to_owned(), fact.to_string())));
+    if let Some(problems) = problems {
+        let listed = problems.problems.len();
+        let more = problems.more + listed.saturating_sub(MAX_PROBLEMS);
+        facts.insert("more_problems".to_owned(), more.to_string());
     }
     for (at, tried) in error.tried.iter().take(MAX_TRIED).enumerate() {
         facts.insert(format!("tried_{at}"), line(tried));
@@ -187,6 +213,51 @@ mod tests {
             details.error_info().unwrap().metadata["tried_0"],
             "gpu-fast: http 503"
         );
+    }
+
+    #[test]
+    fn a_refused_change_says_whether_it_may_yet_take_effect_and_a_lost_race_both_revisions() {
+        use llm_router_cluster::{Error as Refusal, Rejected};
+        let lost = Refusal::NoQuorum {
+            retry_after: Duration::from_secs(1),
+            maybe_applied: true,
+        };
+        let facts = |refusal: Refusal| {
+            let details = of(&refusal.into(), &id()).get_error_details();
+            details.error_info().unwrap().metadata.clone()
+        };
+        assert_eq!(facts(lost)["maybe_applied"], "true");
+        let stale = facts(Refusal::Rejected(Rejected::Stale {
+            expected: 3,
+            current: 5,
+        }));
+        assert_eq!(
+            (&*stale["expected_revision"], &*stale["current_revision"]),
+            ("3", "5")
+        );
+    }
+
+    #[test]
+    fn a_refused_config_lists_its_first_problems_and_still_fits() {
+        let keys: Vec<String> = (0..90)
+            .map(|at| format!("k{at}{}: 1", "é".repeat(200)))
+            .collect();
+        let problems = crate::config::parse(&keys.join("\n"), "config").unwrap_err();
+        let error = Error::new(Kind::InvalidConfig, problems.to_string()).with_source(problems);
+        let status = of(&error, &id());
+        let details = status.get_error_details();
+        let violations = &details.bad_request().unwrap().field_violations;
+        assert_eq!(violations.len(), MAX_PROBLEMS);
+        assert!(violations[0].field.starts_with("k0"), "{violations:?}");
+        let metadata = &details.error_info().unwrap().metadata;
+        assert_eq!(metadata["more_problems"], (90 - MAX_PROBLEMS).to_string());
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        let size: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        assert!(size < 8 * 1024, "{size} bytes");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The whole door, over real connections, in front of a scripted node.
 
+mod admin;
 mod deadlines;
 mod scripted;
 mod shutting;

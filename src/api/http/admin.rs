@@ -10,13 +10,14 @@ use axum::extract::Query;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use llm_router_cluster::{Author, Error as Refusal, Rejected, Revision};
-use serde::Serialize;
+use llm_router_cluster::{Author, Consistency, Revision};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::revision::min_revision;
 use super::{auth, body, errors};
+use crate::api::details::{self, Details};
+use crate::api::options::min_revision;
 use crate::app::author;
 use crate::config::Problems;
 use crate::error::{Error, Kind};
@@ -33,40 +34,16 @@ fn respond<T: Serialize>(answer: Result<T, Error>) -> Response {
     }
 }
 
-/// What a program needs to know beside the message: every problem of a config with its place, both
-/// revisions of a lost race, whether a change may yet take effect.
-fn details(error: &Error) -> Value {
-    let Some(source) = std::error::Error::source(error) else {
-        return Value::Null;
-    };
-    if let Some(Problems { problems, more, .. }) = source.downcast_ref() {
+/// What a program needs to know beside the message.
+pub(super) fn details(error: &Error) -> Value {
+    let Details { facts, problems } = details::of(error);
+    if let Some(Problems { problems, more, .. }) = problems {
         return json!({"problems": problems, "more_problems": more});
     }
-    match source.downcast_ref() {
-        Some(Refusal::Rejected(Rejected::Stale { expected, current })) => {
-            json!({"expected_revision": expected, "current_revision": current})
-        }
-        Some(Refusal::Behind { wanted, newest }) => {
-            json!({"min_revision": wanted, "newest_revision": newest})
-        }
-        Some(Refusal::NoQuorum { maybe_applied, .. }) => json!({"maybe_applied": maybe_applied}),
-        Some(Refusal::Timeout) => json!({"maybe_applied": true}),
-        Some(
-            Refusal::Rejected(
-                Rejected::Illegal { .. }
-                | Rejected::NotFound { .. }
-                | Rejected::Exists { .. }
-                | Rejected::TooMuch { .. },
-            )
-            | Refusal::DiskFull { .. }
-            | Refusal::Busy
-            | Refusal::Refused(_)
-            | Refusal::Unreachable { .. }
-            | Refusal::Store(_)
-            | Refusal::Stopped,
-        )
-        | None => Value::Null,
-    }
+    let facts = facts
+        .into_iter()
+        .map(|(name, fact)| (name.to_owned(), fact));
+    Value::Object(facts.collect())
 }
 
 async fn read<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Error> {
@@ -83,6 +60,39 @@ fn query<T: DeserializeOwned>(request: &Request<Body>) -> Result<T, Error> {
     let Query(query) = Query::try_from_uri(request.uri())
         .map_err(|e| Error::new(Kind::InvalidRequest, format!("invalid query: {e}")))?;
     Ok(query)
+}
+
+/// How fresh an answer has to be, as callers say it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Freshness {
+    Local,
+    Lease,
+    #[default]
+    Linearizable,
+}
+
+impl From<Freshness> for Consistency {
+    fn from(freshness: Freshness) -> Self {
+        match freshness {
+            Freshness::Local => Consistency::Local,
+            Freshness::Lease => Consistency::Lease,
+            Freshness::Linearizable => Consistency::Linearizable,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FreshnessQuery {
+    #[serde(default)]
+    consistency: Freshness,
+}
+
+/// How fresh a read has to be whose query says nothing else.
+pub(super) fn freshness(request: &Request<Body>) -> Result<Consistency, Error> {
+    let FreshnessQuery { consistency } = query(request)?;
+    Ok(consistency.into())
 }
 
 /// The revision a caller has seen, by query or header.

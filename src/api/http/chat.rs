@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
+use super::revision::REVISION;
 use super::{auth, body, errors, sse};
 use crate::api::options::{Options, request_id};
 use crate::app::Node;
@@ -99,6 +100,7 @@ fn render(reply: Reply) -> Response {
 /// The answer's story, as response headers.
 pub(super) fn describe(meta: &ReplyMeta, headers: &mut HeaderMap) {
     set(headers, "x-request-id", meta.id.as_str());
+    set(headers, REVISION, &meta.revision.to_string());
     if let Some(route) = &meta.route {
         set(headers, "x-llm-router-route", route.as_str());
     }

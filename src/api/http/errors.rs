@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::api::status;
+use crate::app::partition;
 use crate::error::{Error, Kind, Rejection, Retry};
 
 /// The whole response.
@@ -29,6 +30,11 @@ pub(super) fn render_with(error: &Error, details: Value) -> Response {
     let headers = response.headers_mut();
     if let Retry::After(wait) = error.retry {
         retry_after(headers, wait);
+    }
+    if error.kind == Kind::NoQuorum {
+        // the refused change has found out before the node counts as isolated
+        let mode = HeaderValue::from_static(partition::HEADER);
+        headers.insert("x-llm-router-partition-mode", mode);
     }
     if !row.sdk_may_retry {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
@@ -112,6 +118,15 @@ mod tests {
         assert_eq!(response.headers()["retry-after"], "1");
         assert_eq!(response.headers()["retry-after-ms"], "250");
         assert!(!response.headers().contains_key("x-should-retry"));
+    }
+
+    #[test]
+    fn a_change_refused_without_a_quorum_says_what_the_node_does_meanwhile() {
+        let response = render(&Error::new(Kind::NoQuorum, "no leader"));
+        let mode = response.headers()["x-llm-router-partition-mode"].to_str();
+        assert!(mode.unwrap().contains("writes=refuse"));
+        let other = render(&Error::new(Kind::Behind, "not yet"));
+        assert!(!other.headers().contains_key("x-llm-router-partition-mode"));
     }
 
     #[test]

@@ -11,10 +11,18 @@ use super::errors;
 use crate::app::Node;
 use crate::error::{Error, Kind};
 
-/// The process is alive.
+/// The process is alive; beside it, for whoever watches: how the node stands in its cluster.
 pub(super) async fn live(State(node): State<Arc<Node>>) -> Response {
-    let body =
+    let mut body =
         json!({"status": "ok", "node": node.id.as_str(), "version": env!("CARGO_PKG_VERSION")});
+    if let Ok(agreed) = node.agreed() {
+        let status = agreed.handle().status();
+        body["cluster"] = json!({
+            "connected": status.connected,
+            "applied": status.applied,
+            "leader_contact_ms": status.leader_contact_ms,
+        });
+    }
     errors::json_response(200, body.to_string())
 }
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::admin::{self, details};
 use super::{auth, body, errors};
 use crate::app::{Node, author};
 use crate::config::duration::Span;
@@ -53,9 +54,14 @@ struct RotateOrder {
     grace: Option<Span>,
 }
 
-/// Every key without its secret, the newest first.
-pub(super) async fn list(State(node): State<Arc<Node>>) -> Response {
-    respond(200, Ok(json!({"keys": node.keys.list()})))
+/// Every key without its secret, the newest first; `?consistency=local` asks this node alone.
+pub(super) async fn list(State(node): State<Arc<Node>>, request: Request<Body>) -> Response {
+    let asked = admin::freshness(&request);
+    let listed = async {
+        let keys = node.keys.list(asked?).await?;
+        Ok(json!({"keys": keys}))
+    };
+    respond(200, listed.await)
 }
 
 /// `{"name", "tenant"?, "scopes"?, "expires"?, "valid_without_quorum"?}`; the answer is the only
@@ -132,7 +138,7 @@ fn respond<T: Serialize>(status: u16, answer: Result<T, Error>) -> Response {
             response.headers_mut().insert(header::CACHE_CONTROL, never);
             response
         }
-        Err(error) => errors::render(&error),
+        Err(error) => errors::render_with(&error, details(&error)),
     }
 }
 

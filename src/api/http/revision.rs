@@ -7,46 +7,27 @@ use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, Request};
-use llm_router_cluster::Revision;
 
 use super::chat::set;
 use super::errors;
-use crate::app::Node;
+use crate::api::options::min_revision;
 use crate::app::agreed::READ_PATIENCE;
-use crate::error::{Error, Kind};
+use crate::app::{Node, partition};
 
-const MIN_REVISION: &str = "x-llm-router-min-revision";
+/// The config an answer was given under.
+pub(super) const REVISION: &str = "x-llm-router-revision";
 
-/// Says under which agreed config an answer was given, and whether a newer one may exist that this
-/// node cannot hear of.
+/// Says under which agreed config an answer was given (a request that was routed has said so
+/// itself), and whether a newer one may exist that this node cannot hear of; then also what the
+/// node does meanwhile.
 pub(super) fn describe(node: &Node, headers: &mut HeaderMap) {
-    set(
-        headers,
-        "x-llm-router-revision",
-        &node.revision().to_string(),
-    );
+    if !headers.contains_key(REVISION) {
+        set(headers, REVISION, &node.revision().to_string());
+    }
     if node.is_isolated() {
         set(headers, "x-llm-router-partition", "isolated");
+        set(headers, "x-llm-router-partition-mode", partition::HEADER);
     }
-}
-
-/// The revision a caller has seen.
-///
-/// # Errors
-/// [`Kind::InvalidRequest`] naming the header.
-pub(super) fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Error> {
-    let Some(given) = headers.get(MIN_REVISION) else {
-        return Ok(None);
-    };
-    let number = given
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    let revision = number.map(Revision).ok_or_else(|| {
-        let message = format!("header {MIN_REVISION} must be a revision's number");
-        Error::new(Kind::InvalidRequest, message).with_param(MIN_REVISION)
-    })?;
-    Ok(Some(revision))
 }
 
 /// Lets a request pass once the config its caller has seen is in service here.
@@ -68,26 +49,4 @@ pub(super) async fn catch_up(
         return errors::render(&error);
     }
     next.run(request).await
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderMap, HeaderValue};
-    use llm_router_cluster::Revision;
-
-    use super::{MIN_REVISION, min_revision};
-
-    #[test]
-    fn a_revision_that_is_none_is_refused_and_none_is_fine() {
-        let with = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(MIN_REVISION, HeaderValue::from_static(value));
-            min_revision(&headers)
-        };
-        for bad in ["", "x", "-1", "1.5", "99999999999999999999"] {
-            assert!(with(bad).is_err(), "{bad}");
-        }
-        assert_eq!(with(" 7 ").unwrap(), Some(Revision(7)));
-        assert_eq!(min_revision(&HeaderMap::new()).unwrap(), None);
-    }
 }

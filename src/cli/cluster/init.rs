@@ -7,6 +7,9 @@ use crate::cli::client::json as read;
 use crate::cli::output::cell;
 use crate::cli::{Code, Context};
 
+/// The node-to-node port of a second node on a machine, where the first one's says nothing.
+const SECOND: u16 = 7401;
+
 /// Changes nothing: a node is a cluster of one from its first start.
 ///
 /// # Errors
@@ -34,11 +37,15 @@ fn own_address(status: &Value) -> String {
     own.map(|node| cell(&node["address"])).unwrap_or_default()
 }
 
-/// Works as printed on the same machine; elsewhere the free ports may be the usual ones.
+/// Works as printed on the same machine. The ports are fixed: with picked ones each restart would
+/// be a move to another address, which the others have to be told of.
 fn join_line(address: &str) -> String {
+    let port = address.rsplit_once(':').map(|(_, port)| port);
+    let next = port.and_then(|port| port.parse::<u16>().ok()?.checked_add(1));
+    let next = next.unwrap_or(SECOND);
     format!(
-        "llm-router cluster join {address} --data ./n2 --http 127.0.0.1:0 --grpc 127.0.0.1:0 \
-         --cluster 127.0.0.1:0"
+        "llm-router cluster join {address} --data ./n2 --http 127.0.0.1:8081 \
+         --grpc 127.0.0.1:50052 --cluster 127.0.0.1:{next}"
     )
 }
 

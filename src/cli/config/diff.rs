@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::cli::client::json;
+use crate::cli::client::{Local, json};
 use crate::cli::output::cell;
 use crate::cli::{Code, Context};
 
@@ -17,6 +17,9 @@ pub struct Diff {
     /// The later one; the one in force when not said.
     #[arg(value_name = "B")]
     pub to: Option<u64>,
+    /// How fresh.
+    #[command(flatten)]
+    pub asked: Local,
 }
 
 /// Prints one line for each key that differs.
@@ -28,6 +31,7 @@ pub(super) async fn run(verb: &Diff, context: &Context) -> anyhow::Result<Code> 
     let pairs = [
         ("from", Some(verb.from.to_string())),
         ("to", verb.to.map(|to| to.to_string())),
+        verb.asked.pair(),
     ];
     let request = node.query(Method::GET, "/admin/v1/config/diff", &pairs)?;
     let answer = node.whole(request).await?;

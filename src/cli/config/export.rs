@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use reqwest::Method;
 
 use crate::cli::chat::read_text;
+use crate::cli::client::Local;
 use crate::cli::{Code, Context};
 use crate::config::document::{self, Node};
 use crate::config::file::{MAX_FILE_BYTES, parse};
@@ -19,9 +19,9 @@ pub struct Export {
     /// Put it into this config file instead: its node part stays, what it was is kept beside it.
     #[arg(long, value_name = "FILE")]
     pub into: Option<PathBuf>,
-    /// What the node itself holds, however old: for a node that hears of no leader.
-    #[arg(long)]
-    pub local: bool,
+    /// How fresh.
+    #[command(flatten)]
+    pub asked: Local,
 }
 
 /// Prints the agreed config, keys in the node's order, or puts it into a file. A file is touched
@@ -30,7 +30,7 @@ pub struct Export {
 /// # Errors
 /// The node refuses or is not there; the file is not in order, or cannot be written.
 pub(super) async fn run(verb: Export, context: &Context) -> anyhow::Result<Code> {
-    let shown = document::read(&fetch(verb.local, context).await?)?;
+    let shown = document::read(&verb.asked.get("/admin/v1/config", context).await?)?;
     let config = shown.get("config");
     let config = config.ok_or_else(|| anyhow::anyhow!("the node's answer has no config"))?;
     let Some(file) = verb.into else {
@@ -49,18 +49,6 @@ pub(super) async fn run(verb: Export, context: &Context) -> anyhow::Result<Code>
         None => format!("{file} holds revision {revision}"),
     })?;
     Ok(Code::Ok)
-}
-
-/// The node's answer with the config in force.
-///
-/// # Errors
-/// The node refuses or is not there.
-pub(super) async fn fetch(local: bool, context: &Context) -> anyhow::Result<String> {
-    let node = context.client()?;
-    let consistency = local.then(|| "local".to_owned());
-    let pairs = [("consistency", consistency)];
-    let request = node.query(Method::GET, "/admin/v1/config", &pairs)?;
-    Ok(node.whole(request).await?)
 }
 
 /// Writes beside the file and renames, so that whoever looks sees the old one or the new one

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::client::Local;
 use crate::cli::client::json as read;
 use crate::cli::output::{cell, table, time};
 use crate::cli::{Code, Context};
@@ -22,8 +23,8 @@ pub struct Rollback {
 ///
 /// # Errors
 /// The node refuses or is not there.
-pub(super) async fn list(context: &Context) -> anyhow::Result<Code> {
-    let answer = context.client()?.get("/admin/v1/config/history").await?;
+pub(super) async fn list(asked: Local, context: &Context) -> anyhow::Result<Code> {
+    let answer = asked.get("/admin/v1/config/history", context).await?;
     let value = read(&answer)?;
     let revisions = value["history"].as_array().cloned().unwrap_or_default();
     context.out.answer(&answer, || {

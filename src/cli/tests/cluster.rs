@@ -159,6 +159,10 @@ async fn init_changes_nothing_and_prints_how_a_second_node_joins() {
         "{out}"
     );
     assert!(
+        out.contains("--cluster 127.0.0.1:7402") && !out.contains(":0"),
+        "each restart would be a move: {out}"
+    );
+    assert!(
         out.contains("certs create --cluster c-7f --node n1"),
         "{out}"
     );
@@ -248,13 +252,23 @@ async fn an_export_into_a_file_keeps_its_node_part_and_a_refused_one_touches_not
 #[tokio::test]
 async fn what_the_node_itself_holds_can_be_asked_for_without_a_quorum() {
     let answer = ok(r#"{"revision":2,"config":{"models":{}}}"#);
-    for verb in ["show", "export"] {
-        let (code, _, _, heard) = asked(&["config", verb, "--local"], answer).await;
-        assert_eq!(code, Code::Ok);
-        assert!(
-            heard.starts_with("GET /admin/v1/config?consistency=local "),
-            "{heard}"
-        );
+    for (line, path) in [
+        (&["config", "show", "--local"][..], "/admin/v1/config?"),
+        (&["config", "export", "--local"], "/admin/v1/config?"),
+        (
+            &["config", "history", "--local"],
+            "/admin/v1/config/history?",
+        ),
+        (
+            &["config", "diff", "1", "--local"],
+            "/admin/v1/config/diff?from=1&",
+        ),
+        (&["keys", "list", "--local"], "/admin/v1/keys?"),
+    ] {
+        let (code, _, err, heard) = asked(line, answer).await;
+        assert_eq!(code, Code::Ok, "{err}");
+        let start = format!("GET {path}consistency=local ");
+        assert!(heard.starts_with(&start), "{heard}");
     }
 }
 

@@ -110,13 +110,19 @@ const GAUGES: [([&str; 3], Pick); 9] = [
 ];
 
 impl Metrics {
-    /// From now on, collections tell how this node stands in its cluster. `read` must not wait.
-    pub fn watch_cluster(&self, read: impl Fn() -> ClusterLevels + Send + Sync + 'static) {
+    /// From now on, collections tell how this node stands in its cluster, and what it does with
+    /// each resource without it: `modes`. `read` must not wait.
+    pub fn watch_cluster(
+        &self,
+        read: impl Fn() -> ClusterLevels + Send + Sync + 'static,
+        modes: &'static [(&'static str, &'static str)],
+    ) {
         let meter = self.inner.provider.meter("llm-router");
         let read: Read = Arc::new(read);
         for (words, pick) in GAUGES {
             observe(&meter, &read, words, pick);
         }
+        observe_modes(&meter, read, modes);
     }
 
     /// The cluster was asked to agree on a change of this kind; `outcome` is `ok` or why not.
@@ -143,30 +149,58 @@ fn observe(meter: &Meter, read: &Read, [name, unit, text]: [&'static str; 3], pi
         .build();
 }
 
+fn observe_modes(meter: &Meter, read: Read, modes: &'static [(&'static str, &'static str)]) {
+    meter
+        .u64_observable_gauge("llm_router.partition_mode")
+        .with_unit("{state}")
+        .with_description("What the node does with a resource without a leader: 1 while it is so.")
+        .with_callback(move |gauge| {
+            let isolated = u64::from(!read().connected);
+            for (resource, mode) in modes {
+                let labels = [
+                    KeyValue::new("resource", *resource),
+                    KeyValue::new("mode", *mode),
+                ];
+                gauge.observe(isolated, &labels);
+            }
+        })
+        .build();
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
     fn a_node_in_a_cluster_tells_how_it_stands() {
         let metrics = Metrics::detached();
         assert!(!metrics.render().unwrap().contains("cluster_connected"));
-        metrics.watch_cluster(|| ClusterLevels {
-            connected: true,
+        let connected = Arc::new(AtomicBool::new(true));
+        let shared = Arc::clone(&connected);
+        let levels = move || ClusterLevels {
+            connected: shared.load(Ordering::SeqCst),
             role: 2,
             agreed: 7,
             ..ClusterLevels::default()
-        });
+        };
+        metrics.watch_cluster(levels, &[("writes", "refuse")]);
         metrics.proposed("config", "no_quorum");
         let text = metrics.render().unwrap();
         for line in [
             "llm_router_cluster_connected 1",
             "llm_router_cluster_role 2",
             "llm_router_config_revision 7",
+            "llm_router_partition_mode{mode=\"refuse\",resource=\"writes\"} 0",
             "llm_router_cluster_proposals_total{kind=\"config\",outcome=\"no_quorum\"} 1",
         ] {
             assert!(text.contains(line), "{line}:\n{text}");
         }
         assert!(!text.contains("leader_contact"), "never heard of a leader");
+        connected.store(false, Ordering::SeqCst);
+        let text = metrics.render().unwrap();
+        let isolated = "llm_router_partition_mode{mode=\"refuse\",resource=\"writes\"} 1";
+        assert!(text.contains(isolated), "{text}");
     }
 }

@@ -128,7 +128,7 @@ async fn a_repeated_request_changes_nothing_and_is_told_that_its_secret_is_gone(
     assert!(keys.check(Some(first.unwrap().text())).is_ok());
     let again = keys.create(&anyone, NewKey::named("a"), author).await;
     assert_eq!(kind(again), Kind::Conflict);
-    assert_eq!(keys.list().len(), 2);
+    assert_eq!(keys.list(Consistency::Local).await.unwrap().len(), 2);
     let (id, author) = (&admin.shown().id, by());
     let fresh = keys
         .rotate(&anyone, id, None, author.clone())
@@ -154,7 +154,7 @@ async fn a_node_that_hears_of_no_leader_takes_keys_for_ten_minutes_and_makes_non
 #[tokio::test]
 async fn what_is_listed_holds_no_secret_and_no_digest() {
     let (alone, keys, admin) = with_admin().await;
-    let shown = serde_json::to_string(&keys.list()).unwrap();
+    let shown = serde_json::to_string(&keys.list(Consistency::Local).await.unwrap()).unwrap();
     let secret = admin.text().split('_').nth(2).unwrap();
     let state = alone.state();
     let digest = &state.keys()[&admin.shown().id].digest;
@@ -191,7 +191,7 @@ async fn a_first_key_is_none_where_the_cluster_has_one_that_this_node_has_not_he
     alone.lag();
     let late = made(&keys, NewKey::named("stranger")).await;
     assert_eq!(kind(late), Kind::Unauthenticated);
-    assert_eq!(keys.list().len(), 1);
+    assert_eq!(keys.list(Consistency::Linearizable).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

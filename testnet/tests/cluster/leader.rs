@@ -127,6 +127,8 @@ async fn a_sync_that_fails_ends_the_node_and_nothing_acknowledged_is_lost() -> a
     next_write(&cluster, survivor, &config(&upstream, "by-fail-point")).await?;
     let code = cluster.ends(leader, SOON).await?;
     assert_eq!(code, Some(74), "{}", cluster.log(leader));
+    // the fail point counts anew in each process
+    cluster.faults(leader, &Faults::default())?;
     cluster.restart(leader).await?;
     let revision = cluster.in_step().await?;
 

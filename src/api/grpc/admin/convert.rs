@@ -6,7 +6,8 @@ use llm_router_cluster::Consistency;
 use llm_router_cluster::status::Member;
 use llm_router_proto::llm_router::v1;
 
-use crate::app::agreed::{ClusterShown, ConfigShown, Past};
+use crate::app::agreed::{ClusterShown, ConfigShown, Difference, Past};
+use crate::app::file::FileStanding;
 use crate::error::{Error, Kind};
 use crate::inference::BreakerMode;
 use crate::tenancy::{KeyShown, NewKey, Scope};
@@ -93,6 +94,27 @@ impl From<KeyShown> for v1::Key {
     }
 }
 
+impl From<Difference> for v1::Difference {
+    fn from(difference: Difference) -> Self {
+        let Difference { path, old, new } = difference;
+        v1::Difference { path, old, new }
+    }
+}
+
+impl From<FileStanding> for v1::FileStanding {
+    fn from(file: FileStanding) -> Self {
+        v1::FileStanding {
+            path: file.path.display().to_string(),
+            standing: file.standing.as_str().to_owned(),
+            newer: file.newer.map(|newer| newer.as_str().to_owned()),
+            agreed_revision: file.agreed_revision.0,
+            in_step_revision: file.in_step_revision.map(|revision| revision.0),
+            changes: file.changes.into_iter().map(Into::into).collect(),
+            waiting: file.waiting,
+        }
+    }
+}
+
 fn member(member: Member) -> v1::Member {
     v1::Member {
         id: member.id.as_str().to_owned(),
@@ -110,7 +132,7 @@ impl From<ClusterShown> for v1::GetClusterResponse {
             in_service,
             config_problem,
             partition_mode,
-            file: _,
+            file,
         } = shown;
         v1::GetClusterResponse {
             node: status.node.as_str().to_owned(),
@@ -130,6 +152,7 @@ impl From<ClusterShown> for v1::GetClusterResponse {
                 .into_iter()
                 .map(|(what, mode)| (what.to_owned(), mode.to_owned()))
                 .collect(),
+            file: file.map(Into::into),
         }
     }
 }

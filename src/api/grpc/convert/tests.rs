@@ -255,6 +255,7 @@ fn an_assistants_tool_calls_and_their_answers_are_told_apart() {
 fn meta() -> ReplyMeta {
     ReplyMeta {
         id: "job-7".into(),
+        revision: llm_router_cluster::Revision(4),
         route: Some("cheap".into()),
         model: "gpu-fast".into(),
         attempts: 2,

@@ -85,6 +85,7 @@ impl Scripted {
 pub(super) fn meta(request: &ChatRequest) -> ReplyMeta {
     ReplyMeta {
         id: request.id.clone(),
+        revision: llm_router_cluster::Revision(4),
         route: Some("cheap".into()),
         model: "gpu-fast".into(),
         attempts: 1,

@@ -6,34 +6,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::Request;
-use llm_router_cluster::{Consistency, Revision};
+use llm_router_cluster::Revision;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{decode, order, query, respond, seen};
+use super::{Freshness, decode, freshness, order, query, respond, seen};
 use crate::app::Node;
 use crate::app::agreed::ConfigShown;
 use crate::error::{Error, Kind};
-
-/// How fresh an answer has to be, as callers say it.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Freshness {
-    Local,
-    Lease,
-    #[default]
-    Linearizable,
-}
-
-impl From<Freshness> for Consistency {
-    fn from(freshness: Freshness) -> Self {
-        match freshness {
-            Freshness::Local => Consistency::Local,
-            Freshness::Lease => Consistency::Lease,
-            Freshness::Linearizable => Consistency::Linearizable,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,14 +71,19 @@ pub(in crate::api::http) async fn apply(
     respond(applied.await)
 }
 
-/// `{"revision", "history": [{"revision", "at_ms", "by", "note"}]}`, the newest first.
-pub(in crate::api::http) async fn history(State(node): State<Arc<Node>>) -> Response {
-    let history = node.agreed().map(|agreed| {
-        let kept = agreed.history();
+/// `{"revision", "history": [{"revision", "at_ms", "by", "note"}]}`, the newest first; nothing
+/// acknowledged before is missing, unless `?consistency=local` asks this node alone.
+pub(in crate::api::http) async fn history(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
+    let asked = freshness(&request);
+    let history = async {
+        let kept = node.agreed()?.history(asked?).await?;
         let newest = kept.first().map_or(Revision(0), |newest| newest.revision);
-        json!({"revision": newest, "history": kept})
-    });
-    respond(history)
+        Ok(json!({"revision": newest, "history": kept}))
+    };
+    respond(history.await)
 }
 
 #[derive(Deserialize)]
@@ -132,6 +117,8 @@ pub(in crate::api::http) async fn rollback(
 struct DiffQuery {
     from: Option<u64>,
     to: Option<u64>,
+    #[serde(default)]
+    consistency: Freshness,
 }
 
 /// `{"changes": [{"path", "old"?, "new"?}]}` between two revisions; the one in force where one is
@@ -140,9 +127,17 @@ pub(in crate::api::http) async fn diff(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Response {
-    let found = query(&request).and_then(|DiffQuery { from, to }| {
-        let changes = node.agreed()?.diff(from.map(Revision), to.map(Revision))?;
+    let asked = query(&request);
+    let found = async {
+        let DiffQuery {
+            from,
+            to,
+            consistency,
+        } = asked?;
+        let agreed = node.agreed()?;
+        let revisions = (from.map(Revision), to.map(Revision));
+        let changes = agreed.diff(revisions, consistency.into()).await?;
         Ok(json!({"from": from, "to": to, "changes": changes}))
-    });
-    respond(found)
+    };
+    respond(found.await)
 }

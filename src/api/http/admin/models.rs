@@ -11,11 +11,11 @@ use llm_router_cluster::Revision;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{decode, order, respond};
+use super::{decode, order, query, respond};
 use crate::api::http::chat::assemble;
 use crate::api::http::{auth, body};
 use crate::api::options::Options;
-use crate::app::Node;
+use crate::app::{Agreed, Node};
 use crate::config::routing::RouteConfig;
 use crate::dialect::openai::ChatBody;
 use crate::inference::BreakerMode;
@@ -42,9 +42,35 @@ pub(in crate::api::http) async fn routes(State(node): State<Arc<Node>>) -> Respo
     }))
 }
 
-/// The node's counters.
-pub(in crate::api::http) async fn stats(State(node): State<Arc<Node>>) -> Response {
-    respond(Ok(node.engine.stats()))
+/// Whose counters are asked for.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Whose {
+    #[default]
+    Node,
+    Cluster,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatsQuery {
+    #[serde(default)]
+    scope: Whose,
+}
+
+/// The node's counters; with `?scope=cluster` the sums over all nodes, as the leader told them
+/// last.
+pub(in crate::api::http) async fn stats(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
+    match query(&request) {
+        Ok(StatsQuery { scope: Whose::Node }) => respond(Ok(node.engine.stats())),
+        Ok(StatsQuery {
+            scope: Whose::Cluster,
+        }) => respond(node.agreed().map(Agreed::figures)),
+        Err(error) => respond::<()>(Err(error)),
+    }
 }
 
 /// Where a chat request would go, without sending it.
