@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use llm_router_cluster::{Done, Outcome, State};
@@ -17,6 +18,8 @@ use crate::types::{Entry, LogId, Membership, Meta, Rows, Sim};
 
 /// Log indexes between two digests; one takes longer than applying a command.
 const DIGEST_EVERY: u64 = 8;
+/// How long the file of a snapshot may take.
+const LONGEST_BUILD: Duration = Duration::from_millis(600);
 
 /// The state machine as one process holds it.
 #[derive(Clone, Debug)]
@@ -138,6 +141,8 @@ impl RaftSnapshotBuilder<Sim> for Machine {
             },
             rows: Arc::new(self.applied.state.rows()),
         };
+        // Time passes until the file is published: another one may come in meanwhile.
+        self.node.linger(self.boot, LONGEST_BUILD).await?;
         let upto = self.node.write(self.boot, Write::Snapshot(kept.clone()))?;
         self.node.sync(self.boot, upto).await?;
         Ok(Snapshot {

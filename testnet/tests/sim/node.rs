@@ -129,6 +129,17 @@ impl Node {
         inner.spring(true)
     }
 
+    /// A process is busy with a file for a while.
+    pub(crate) async fn linger(&self, boot: u64, longest: Duration) -> io::Result<()> {
+        let wait = {
+            let mut inner = self.lock();
+            inner.alive(boot)?;
+            inner.rng.random_range(Duration::ZERO..=longest)
+        };
+        pause(wait).await;
+        self.lock().alive(boot)
+    }
+
     /// Tells of something that happened here.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.witness.tell(event);
