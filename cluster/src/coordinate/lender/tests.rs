@@ -116,7 +116,7 @@ fn what_was_cut_is_lent_only_when_the_node_says_that_it_gave_it_back() {
     bank.all(&[(0, 0), (0, 0), (0, 0)]);
     bank.all(&[(0, 0), (0, 0), (0, 0)]);
     let (before, _) = bank.share(2).expect("a share");
-    assert_eq!(bank.all(&[(3, 20), (3, 3), (0, 0)]), [3, 2, 0]);
+    assert_eq!(bank.all(&[(3, 20), (3, 3), (0, 0)]), [3, 1, 1]);
     // node 2 has not taken its cut over
     let still = Demand {
         used: 3,
@@ -170,7 +170,7 @@ fn a_draining_node_gets_what_waits_there_and_nothing_in_advance() {
     let mut bank = Bank::new(LimitKind::Concurrency, 4, 2);
     bank.all(&[(0, 0), (2, 2)]);
     bank.all(&[(0, 0), (2, 2)]);
-    for (used, wanted, expected) in [(2, 3, [2, 1]), (1, 2, [3, 1]), (0, 1, [3, 1])] {
+    for (used, wanted, expected) in [(2, 3, [1, 1]), (1, 2, [3, 1]), (0, 1, [3, 1])] {
         let report = drains(&bank, used, wanted);
         bank.hear_report(2, report);
         bank.hear(1, 2, 9);
