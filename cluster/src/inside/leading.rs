@@ -38,8 +38,9 @@ pub(crate) async fn follow_leadership(inside: Arc<Inside>, raft: Raft) {
 }
 
 fn leadership(inside: &Inside, raft: &Raft) -> Leadership {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow_watched();
+    // a copy: `as_leader` below looks at the same channel, and looking twice at once stands still
+    // for ever when consensus waits to write in between
+    let metrics = raft.metrics().borrow_watched().clone();
     let leader = metrics.current_leader.and_then(|member| {
         let peer = metrics.membership_config.get_node(&member)?;
         // a member that moved is known by its record; Raft's own list keeps where it was first
