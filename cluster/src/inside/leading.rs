@@ -73,7 +73,11 @@ fn has_quorum(inside: &Inside, raft: &Raft) -> bool {
 pub(super) fn acknowledged(raft: &Raft) -> Option<Instant> {
     let leader = raft.as_leader().ok()?;
     // one that has stopped leads nobody, whatever it knew last
-    raft.metrics().borrow_watched().running_state.as_ref().ok()?;
+    raft.metrics()
+        .borrow_watched()
+        .running_state
+        .as_ref()
+        .ok()?;
     let me = *raft.node_id();
     if raft.voter_ids().all(|voter| voter == me) {
         return Some(Instant::now());

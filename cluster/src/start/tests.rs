@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -325,4 +327,28 @@ async fn a_clock_that_is_ahead_takes_the_agreed_time_a_few_minutes_along_at_most
     let large = config(&"x".repeat(7 << 20));
     let refused = n1.propose(large, Author::new("test"), PATIENCE).await;
     assert!(matches!(refused, Err(Error::Rejected(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_looked_at_from_all_sides_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let n1 = node("n1", dir.path(), &[]).await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let lookers: Vec<_> = (0..4)
+        .map(|_| {
+            let (n1, over) = (n1.clone(), Arc::clone(&over));
+            std::thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let _ = (n1.status(), n1.is_connected());
+                }
+            })
+        })
+        .collect();
+    for number in 0..300 {
+        put(&n1, &number.to_string()).await.unwrap();
+    }
+    over.store(true, Ordering::Relaxed);
+    for looker in lookers {
+        looker.join().unwrap();
+    }
 }
