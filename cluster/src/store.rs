@@ -36,6 +36,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -128,8 +129,23 @@ pub(crate) fn owner(dir: &Path) -> Result<Option<(MemberId, NodeId)>, Error> {
     Ok(mark.and_then(|mark| mark.owner))
 }
 
+/// Whoever used the directory before may be closing it still, at the end of a restart.
+const OPEN_TRIES: u32 = 40;
+/// Pause between two tries: two seconds in all.
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
+
 fn open_with(dir: &Path, faults: Faults, reserve: Reserve) -> Result<Store, Error> {
     let mut owner = None;
+    for _ in 1..OPEN_TRIES {
+        match open_checked(dir, faults.clone(), reserve, &mut owner) {
+            Err(problem) if problem.kind() == io::ErrorKind::ResourceBusy => {
+                std::thread::sleep(OPEN_PAUSE);
+            }
+            settled => {
+                return settled.map_err(|problem| verify::refuse(dir, owner.as_deref(), &problem));
+            }
+        }
+    }
     open_checked(dir, faults, reserve, &mut owner)
         .map_err(|problem| verify::refuse(dir, owner.as_deref(), &problem))
 }

@@ -50,6 +50,7 @@ class Node:
                 "--data", str(folder / "data"),
                 "--http", "127.0.0.1:0",
                 "--grpc", "127.0.0.1:0",
+                "--cluster", "127.0.0.1:0",
                 "--addr-file", str(addresses),
             ],
             cwd=folder, env=environment, stdin=subprocess.DEVNULL,

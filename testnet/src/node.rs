@@ -218,6 +218,8 @@ fn spawn(setup: &Setup, folder: &Path) -> anyhow::Result<Child> {
             "127.0.0.1:0",
             "--grpc",
             "127.0.0.1:0",
+            "--cluster",
+            "127.0.0.1:0",
             "--addr-file",
         ])
         .arg(folder.join("addresses.json"))
