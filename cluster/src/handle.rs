@@ -164,11 +164,6 @@ impl Handle {
         self.inside().is_connected()
     }
 
-    /// How long ago a leader with a quorum was heard of; `None` when never since the start.
-    pub fn last_contact(&self) -> Option<Duration> {
-        self.inside().contact().map(|at| at.elapsed())
-    }
-
     /// Agrees on a change, through the leader wherever it is. Returns once it is applied here.
     ///
     /// # Errors

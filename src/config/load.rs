@@ -9,7 +9,7 @@ use super::detect::Found;
 use super::env::{Environment, lookup};
 use super::file::{self, MAX_FILE_BYTES, Parsed};
 use super::node::{LogFormat, NodeConfig};
-use super::problem::{Problems, Warning, bare_warnings};
+use super::problem::{Problems, Warning};
 use super::routing::RoutingConfig;
 
 /// What the command line says.
@@ -100,11 +100,6 @@ pub fn warnings(parsed: &Parsed) -> Vec<Warning> {
     parsed.warnings(check::warnings(&parsed.routing, |name| {
         lookup(name).is_some()
     }))
-}
-
-/// The same for a configuration without a text.
-pub fn routing_warnings(routing: &RoutingConfig) -> Vec<Warning> {
-    bare_warnings(check::warnings(routing, |name| lookup(name).is_some()))
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, Problems> {

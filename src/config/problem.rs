@@ -169,15 +169,6 @@ pub fn warnings(text: &str, document: &Node, findings: Vec<Finding>) -> Vec<Warn
         .collect()
 }
 
-/// Warnings about a configuration without a text.
-pub fn bare_warnings(findings: Vec<Finding>) -> Vec<Warning> {
-    Problems::without_text("", findings)
-        .problems
-        .into_iter()
-        .map(Warning)
-        .collect()
-}
-
 fn collect(source: &str, mut problems: Vec<Problem>) -> Problems {
     problems.dedup();
     let more = problems.len().saturating_sub(MAX_PROBLEMS);
