@@ -3,6 +3,7 @@
 //! Crash-only: openraft never starts itself again after a storage error or a panic, and a failed
 //! fsync must not be tried again, so the node ends and whoever runs it starts it anew.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::Fatal;
 use tokio::time::Instant;
 
+use crate::identity::NodeId;
 use crate::inside::Inside;
 use crate::raft::index;
 use crate::transport::Raft;
@@ -20,6 +22,8 @@ const BROKEN: u8 = 70;
 const DISK: u8 = 74;
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(100);
+/// Every so many looks the leader looks for its members too: once a second.
+const LOOKS_AT_MEMBERS: u32 = 10;
 /// Entries committed but not applied that mean the node lags.
 const LAG: u64 = 1000;
 /// How long it may lag before that is said.
@@ -54,6 +58,9 @@ struct Seen {
     said_alone: bool,
     lagging_since: Option<Instant>,
     said_lagging: bool,
+    looks: u32,
+    /// Members that did not answer this leader when it looked last.
+    away: BTreeSet<NodeId>,
 }
 
 impl Seen {
@@ -77,6 +84,10 @@ impl Seen {
             }
         }
         self.contact(inside);
+        self.looks = (self.looks + 1) % LOOKS_AT_MEMBERS;
+        if self.looks == 0 {
+            self.members(inside);
+        }
         self.lag(index(metrics.local_committed).saturating_sub(index(metrics.last_applied)));
         false
     }
@@ -97,6 +108,26 @@ impl Seen {
                  config, changes are refused"
             );
         }
+    }
+
+    /// A leader says who goes and who is back, once each.
+    fn members(&mut self, inside: &Inside) {
+        if !inside.leadership().leading {
+            self.away.clear();
+            return;
+        }
+        let members = inside.status().nodes.into_iter();
+        let away: BTreeSet<NodeId> = members
+            .filter(|member| !member.alive)
+            .map(|member| member.id)
+            .collect();
+        for node in away.difference(&self.away) {
+            tracing::warn!(%node, "a member is not heard of any more");
+        }
+        for node in self.away.difference(&away) {
+            tracing::info!(%node, "a member is heard of again, or was taken out");
+        }
+        self.away = away;
     }
 
     fn lag(&mut self, entries: u64) {
