@@ -91,6 +91,10 @@ async fn an_isolated_node_says_so_with_what_it_does_meanwhile_and_serves() {
     let one = first.second("").await;
     let agreed = one.agreed().in_service(Revision(1), PATIENCE).await;
     agreed.unwrap();
+    while one.node.is_isolated() {
+        // it hears of its leader within a heartbeat or two
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let health = read(ask(&one, to(Method::GET, "/health"), &Value::Null).await).await;
     assert_eq!(health.1["cluster"]["connected"], true);
     assert!(health.1["cluster"]["applied"].as_u64() > Some(0));

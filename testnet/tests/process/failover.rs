@@ -83,7 +83,8 @@ async fn a_half_open_breaker_sends_exactly_one_probe() -> anyhow::Result<()> {
     primary.restart().await?;
     primary.wait_before_answering(Duration::from_millis(500))?;
     let seen = primary.requests();
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    // a second, and the fifth of it that breakers are spread by
+    tokio::time::sleep(Duration::from_millis(1500)).await;
 
     let mut asked = JoinSet::new();
     for number in 0..10 {
