@@ -134,6 +134,10 @@ const OPEN_TRIES: u32 = 40;
 /// Pause between two tries: two seconds in all.
 const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "opening blocks from end to end, and runs where that is allowed"
+)]
 fn open_with(dir: &Path, faults: Faults, reserve: Reserve) -> Result<Store, Error> {
     let mut owner = None;
     for _ in 1..OPEN_TRIES {
