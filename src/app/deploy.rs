@@ -1,5 +1,8 @@
 //! From a checked routing config to models in service: secrets resolved, clients built.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use llm_router_cluster::Revision;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -12,29 +15,84 @@ use crate::config::routing::ModelConfig;
 use crate::config::seal::Seal;
 use crate::error::{Error, Kind};
 use crate::inference::{Deployment, Engine};
-use crate::provider::from_config;
+use crate::provider::{Provider, from_config};
 use crate::routing::RoutingTable;
 use crate::types::ModelName;
 
-/// Puts a config in service under its revision; on any problem the one in service stays.
-pub(super) async fn apply(
-    engine: &Engine,
-    seal: &Seal,
-    revision: Revision,
-    config: RoutingConfig,
-) -> Result<(), Error> {
-    let mut deployments = Vec::with_capacity(config.models.len());
-    let mut problems = Vec::new();
-    for (name, model) in &config.models {
-        match deploy(name, model, seal) {
-            Ok(deployment) => deployments.push(deployment),
-            Err(problem) => problems.push(format!("models.{name}: {problem}")),
+/// The providers in service. One whose settings a revision leaves alone is kept, and with it the
+/// connections to its upstream.
+#[derive(Default)]
+pub(super) struct Providers(BTreeMap<ModelName, (blake3::Hash, Arc<dyn Provider>)>);
+
+impl Providers {
+    /// Puts a config in service under its revision; on any problem the one in service stays.
+    pub(super) async fn apply(
+        &mut self,
+        engine: &Engine,
+        seal: &Seal,
+        revision: Revision,
+        config: RoutingConfig,
+    ) -> Result<(), Error> {
+        let mut deployments = Vec::with_capacity(config.models.len());
+        let (mut next, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, model) in &config.models {
+            match self.deploy(name, model, seal) {
+                Ok((wiring, deployment)) => {
+                    let provider = Arc::clone(&deployment.provider);
+                    next.insert(name.clone(), (wiring, provider));
+                    deployments.push(deployment);
+                }
+                Err(problem) => problems.push(format!("models.{name}: {problem}")),
+            }
         }
+        if !problems.is_empty() {
+            return Err(Error::new(Kind::InvalidConfig, problems.join("\n")));
+        }
+        engine.apply(revision, config, deployments).await?;
+        self.0 = next;
+        Ok(())
     }
-    if !problems.is_empty() {
-        return Err(Error::new(Kind::InvalidConfig, problems.join("\n")));
+
+    /// A secret that is missing is no reason to refuse the whole config: that model answers 401 from
+    /// its upstream, is quarantined, and its fallback takes over.
+    fn deploy(
+        &self,
+        name: &ModelName,
+        model: &ModelConfig,
+        seal: &Seal,
+    ) -> Result<(blake3::Hash, Deployment), String> {
+        let secret = model.api_key.as_ref().and_then(|reference| {
+            seal.resolve(name, reference, lookup)
+                .inspect_err(|missing| tracing::warn!(model = %name, %missing, "no credential"))
+                .ok()
+        });
+        let identity = identity(model, secret.as_ref());
+        let wiring = wiring(identity, model);
+        let provider = match self.0.get(name) {
+            Some((known, provider)) if *known == wiring => Arc::clone(provider),
+            Some(_) | None => from_config(model, secret).map_err(|error| error.to_string())?,
+        };
+        let deployment = Deployment {
+            name: name.clone(),
+            config: model.clone(),
+            provider,
+            identity,
+        };
+        Ok((wiring, deployment))
     }
-    engine.apply(revision, config, deployments).await
+}
+
+/// Everything a provider is built from; the rest of a model's settings is the node's own business.
+fn wiring(identity: blake3::Hash, model: &ModelConfig) -> blake3::Hash {
+    let mut digest = blake3::Hasher::new();
+    digest.update(identity.as_bytes());
+    let health = model
+        .health
+        .as_ref()
+        .and_then(|health| health.path.as_ref());
+    let rest = (&model.options, health, model.timeouts.connect.get());
+    digest.update(format!("{rest:?}").as_bytes());
+    digest.finalize()
 }
 
 /// Stands for a secret that only its own node can look up.
@@ -60,24 +118,6 @@ pub(super) fn unservable(config: &RoutingConfig, seal: &Seal) -> Vec<Finding> {
     found
 }
 
-/// A secret that is missing is no reason to refuse the whole config: that model answers 401 from
-/// its upstream, is quarantined, and its fallback takes over.
-fn deploy(name: &ModelName, model: &ModelConfig, seal: &Seal) -> Result<Deployment, String> {
-    let secret = model.api_key.as_ref().and_then(|reference| {
-        seal.resolve(name, reference, lookup)
-            .inspect_err(|missing| tracing::warn!(model = %name, %missing, "no credential"))
-            .ok()
-    });
-    let identity = identity(model, secret.as_ref());
-    let provider = from_config(model, secret).map_err(|error| error.to_string())?;
-    Ok(Deployment {
-        name: name.clone(),
-        config: model.clone(),
-        provider,
-        identity,
-    })
-}
-
 /// What makes a model the same upstream as before: dialect, address, upstream name, credential.
 /// A digest: the credential cannot be read back from it, and it is kept in memory alone.
 fn identity(model: &ModelConfig, secret: Option<&SecretString>) -> blake3::Hash {
@@ -100,7 +140,9 @@ fn identity(model: &ModelConfig, secret: Option<&SecretString>) -> blake3::Hash 
 mod tests {
     use secrecy::SecretString;
 
-    use super::{identity, unservable};
+    use std::sync::Arc;
+
+    use super::{Providers, identity, unservable, wiring};
     use crate::config::routing::ModelConfig;
     use crate::config::seal::Seal;
 
@@ -140,5 +182,28 @@ mod tests {
         assert_ne!(identity(&before, None), identity(&moved, None));
         let key = SecretString::from("mended");
         assert_ne!(identity(&before, None), identity(&before, Some(&key)));
+    }
+
+    #[test]
+    fn a_provider_whose_settings_stay_is_kept_with_its_connections() {
+        let model = |json: &str| serde_json::from_str::<ModelConfig>(json).unwrap();
+        let before = model(r#"{"provider":"ollama","model":"a","max_concurrency":2}"#);
+        let limits = model(r#"{"provider":"ollama","model":"a","max_concurrency":9}"#);
+        let warmer = model(r#"{"provider":"ollama","model":"a","options":{"temperature":1}}"#);
+        let seal = Seal::new([7; 32]);
+        let name = crate::types::ModelName::from("m");
+        let mut providers = Providers::default();
+        let (known, first) = providers.deploy(&name, &before, &seal).unwrap();
+        providers
+            .0
+            .insert(name.clone(), (known, Arc::clone(&first.provider)));
+        let kept = |model: &ModelConfig| {
+            let (_, deployment) = providers.deploy(&name, model, &seal).unwrap();
+            Arc::ptr_eq(&deployment.provider, &first.provider)
+        };
+        assert!(kept(&before) && kept(&limits));
+        assert!(!kept(&warmer));
+        let of = |model: &ModelConfig| wiring(identity(model, None), model);
+        assert_ne!(of(&before), of(&warmer));
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::agreed::{Service, Unserved};
-use super::deploy::apply;
+use super::deploy::Providers;
 use crate::config::detect::Found;
 use crate::config::seal::Seal;
 use crate::config::{Problems, RoutingConfig, parse};
@@ -33,6 +33,7 @@ pub(super) struct Following {
     engine: Engine,
     seal: Seal,
     found: Found,
+    providers: tokio::sync::Mutex<Providers>,
     service: watch::Sender<Service>,
 }
 
@@ -57,6 +58,7 @@ impl Following {
             engine,
             seal,
             found,
+            providers: tokio::sync::Mutex::default(),
             service,
         };
         (following, told)
@@ -161,7 +163,9 @@ impl Following {
 
     async fn deploy(&self, revision: Revision, mut routing: RoutingConfig) -> Result<(), Error> {
         self.found.fill(&mut routing);
-        apply(&self.engine, &self.seal, revision, routing).await
+        let mut providers = self.providers.lock().await;
+        let (engine, seal) = (&self.engine, &self.seal);
+        providers.apply(engine, seal, revision, routing).await
     }
 }
 
