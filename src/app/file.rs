@@ -169,6 +169,9 @@ impl Keeper {
         decide: impl FnOnce(&Sides<'_>) -> Option<Revision>,
     ) -> Option<Revision> {
         self.seen = Some(state.revision());
+        if !canonical::says_something(&self.routing) && self.last.is_none() {
+            return None; // nothing to compare, now and as far as is known before
+        }
         let seal = &self.around.seal;
         let agreed = state.config().current();
         let in_force = agreed.and_then(|agreed| follow::read(agreed).ok());

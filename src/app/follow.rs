@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::agreed::{Service, Unserved};
 use super::deploy::Providers;
 use crate::config::detect::Found;
+use crate::config::file::File;
 use crate::config::seal::Seal;
 use crate::config::{Problems, RoutingConfig, parse};
 use crate::error::{Error, Kind};
@@ -42,6 +43,11 @@ pub(super) struct Following {
 /// # Errors
 /// [`Problems`] when it cannot, which only a newer version can bring about.
 pub(super) fn read(agreed: &ConfigRevision) -> Result<RoutingConfig, Problems> {
+    // It was checked before it was agreed on, and what is agreed on is plain JSON; the reader that
+    // knows places and reasons is for what does not fit.
+    if let Ok(file) = serde_json::from_str::<File>(&agreed.text) {
+        return Ok(file.split().1);
+    }
     let name = format!("revision {}", agreed.revision);
     parse(&agreed.text, &name).map(|parsed| parsed.routing)
 }
@@ -227,8 +233,53 @@ fn reasons(problems: &Problems) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{PAUSES, is_passing, next_pause};
+    use llm_router_cluster::Revision;
+    use llm_router_cluster::state::ConfigRevision;
+
+    use super::{PAUSES, is_passing, next_pause, read};
+    use crate::config::seal::Seal;
+    use crate::config::{canonical, parse};
     use crate::error::{Error, Kind};
+
+    const RICH: &str = r#"
+models:
+  fast: { provider: ollama, model: "llama3:8b", base_url: "http://127.0.0.1:11434", max_concurrency: 2,
+          options: { temperature: 1 }, limits: { rpm: 60 } }
+  cloud: { provider: openai, model: gpt-4o, api_key: { env: KEY }, price: { input_per_mtok: 2.5, output_per_mtok: 10 },
+           timeouts: { connect: 2s }, health: { path: /healthz } }
+  other: { provider: openai, model: gpt-4o, api_key: sk-this-is-a-literal }
+routes:
+  - { name: critical, match: { priority: critical }, targets: [fast], fallback: [cloud] }
+  - { name: rest, targets: [fast, other], strategy: ordered }
+circuit_breaker: { failure_threshold: 5, recovery_timeout: 60s, success_threshold: 3 }
+cache: { enabled: true, similarity_threshold: 0.92, ttl: 24h, max_entries: 10000, max_temperature: 0.3 }
+retry: { max_attempts: 3, backoff: { base: 100ms, max: 2s }, budget: 0.2 }
+"#;
+
+    fn revision(text: &str) -> ConfigRevision {
+        ConfigRevision {
+            revision: Revision(1),
+            text: text.to_owned(),
+            by: String::new(),
+            note: String::new(),
+            at_ms: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_agreed_reads_the_same_as_a_file_and_unknown_keys_are_told() {
+        let seal = Seal::new([7; 32]);
+        let said = parse(RICH, "test").unwrap().routing;
+        let agreed = canonical::text(&said, None, &seal).unwrap();
+        let quick = read(&revision(&agreed)).unwrap();
+        let slow = parse(&agreed, "test").unwrap().routing;
+        let of = |routing| canonical::digest(routing, None, &seal);
+        assert_eq!(of(&quick), of(&slow));
+        assert_eq!(of(&quick), of(&said));
+        let newer = agreed.replacen('{', "{\"from_the_future\":1,", 1);
+        let told = read(&revision(&newer)).unwrap_err().to_string();
+        assert!(told.contains("from_the_future"), "{told}");
+    }
 
     #[test]
     fn a_moment_is_waited_out_in_growing_steps_and_a_refusal_is_not() {
