@@ -295,7 +295,12 @@ impl Newcomer {
             self.first()?
         } else {
             let request = asking::request(&self.dir)?;
-            self.ask(request).await?
+            let asked = self.ask(request).await;
+            if matches!(asked, Err(Error::Refused(_))) {
+                // an answer too: under the same id it would be given again, whatever has changed
+                asking::answered(&self.dir);
+            }
+            asked?
         };
         let (kept, found) = (store.clone(), identity.clone());
         let written = tokio::task::spawn_blocking(move || kept.found(&found)).await;

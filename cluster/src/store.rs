@@ -32,7 +32,7 @@ mod tests;
 mod verify;
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,6 +109,8 @@ struct Shared {
     applied: Mutex<Applied>,
     states: watch::Sender<Arc<State>>,
     identity: Mutex<Option<Identity>>,
+    /// Held for as long as anything here may write; the last to go.
+    _lock: File,
 }
 
 /// Opens the store of a directory, which is made if missing. Reads everything; blocks.
@@ -129,6 +131,8 @@ pub(crate) fn owner(dir: &Path) -> Result<Option<(MemberId, NodeId)>, Error> {
     Ok(mark.and_then(|mark| mark.owner))
 }
 
+/// Held by the process that uses the directory.
+const LOCK: &str = "lock";
 /// Whoever used the directory before may be closing it still, at the end of a restart.
 const OPEN_TRIES: u32 = 40;
 /// Pause between two tries: two seconds in all.
@@ -161,6 +165,12 @@ fn open_checked(
     owner: &mut Option<String>,
 ) -> io::Result<Store> {
     make_private(dir)?;
+    // before anything is read: whoever had it before may still be writing
+    let lock = File::create(dir.join(LOCK))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::ErrorKind::ResourceBusy.into(),
+        TryLockError::Error(error) => error,
+    })?;
     let mark = Mark::read(dir)?;
     let named = mark.as_ref().and_then(|mark| mark.owner.as_ref());
     *owner = named.map(|(_, name)| name.as_str().to_owned());
@@ -214,6 +224,7 @@ fn open_checked(
             states: watch::Sender::new(Arc::new(applied.state.clone())),
             applied: Mutex::new(applied),
             identity: Mutex::new(identity),
+            _lock: lock,
         }),
     })
 }

@@ -170,7 +170,12 @@ impl Keeper {
     ) -> Option<Revision> {
         self.seen = Some(state.revision());
         if !canonical::says_something(&self.routing) && self.last.is_none() {
-            return None; // nothing to compare, now and as far as is known before
+            // nothing to compare, now and as far as is known before
+            self.told.send_modify(|told| {
+                told.stands(Standing::Silent, (state.revision(), None));
+                told.changes.clear();
+            });
+            return None;
         }
         let seal = &self.around.seal;
         let agreed = state.config().current();

@@ -26,6 +26,8 @@ use crate::telemetry::{self, Telemetry};
 
 /// How long a node that failed may take to write what its cache holds in memory.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+/// The exit code of a node that was taken out of its cluster (EX_CONFIG).
+const DISMISSED: u8 = 78;
 /// The exit code of a node that was told twice to end (128 + SIGINT).
 const IMPATIENT: u8 = 130;
 
@@ -164,6 +166,11 @@ async fn run(up: Up, options: &ServeOptions, mut signals: Signals) -> anyhow::Re
         telemetry,
     } = up;
     let ended = match end(&node, &cluster, &mut signals).await {
+        // taken out of its cluster it finishes what runs here: nothing of that is in doubt
+        End::Failed(failure) if failure.code == DISMISSED => {
+            (options.complain)(&format!("error: {}", failure.reason));
+            drain(running, &node, &cluster, (DISMISSED, signals)).await
+        }
         End::Failed(failure) => Err(failure),
         End::Asked => drain(running, &node, &cluster, (0, signals)).await,
         End::Broken(code) => drain(running, &node, &cluster, (code, signals)).await,
@@ -191,7 +198,7 @@ async fn drain(
     tracing::info!(code, "draining");
     tokio::select! {
         biased;
-        failure = cluster.failed() => Err(failure),
+        failure = cluster.failed(), if code != DISMISSED => Err(failure),
         () = signals.next() => {
             tracing::warn!("told again: ending at once");
             Ok(IMPATIENT)

@@ -52,6 +52,8 @@ pub const SILENT: Duration = Duration::from_secs(3);
 /// A new leader opens nothing before it could have heard from everybody: one node's word alone,
 /// because it came first, must not pass for all there is.
 const HEARING: Duration = Duration::from_millis(500);
+/// Longest that one node's word waits for the others': each tells once a second.
+const WORD: Duration = Duration::from_millis(1_200);
 /// So long in no config and no report forgets a record.
 const FORGET: Duration = Duration::from_secs(600);
 /// Most faulty paths that are told: enough to see which node it is.
@@ -67,6 +69,8 @@ pub struct Judge {
     fresh: BTreeSet<TargetId>,
     suspects: BTreeMap<TargetId, MemberId>,
     pace: Pace,
+    /// Since when one node's word alone would open them.
+    hasty: BTreeMap<TargetId, Duration>,
     /// When leadership began.
     begun: Option<Duration>,
 }
@@ -89,6 +93,7 @@ impl Judge {
             fresh: BTreeSet::new(),
             suspects: BTreeMap::new(),
             pace: Pace::default(),
+            hasty: BTreeMap::new(),
             begun: None,
         }
     }
@@ -100,6 +105,7 @@ impl Judge {
         self.nodes.clear();
         self.fresh.clear();
         self.suspects.clear();
+        self.hasty.clear();
         self.courses.values_mut().for_each(Course::settle);
     }
 
@@ -131,6 +137,8 @@ impl Judge {
         }
         self.courses
             .retain(|target, course| records.contains_key(target) || !course.is_idle(now));
+        self.hasty
+            .retain(|_, since| now.saturating_sub(*since) < FORGET);
     }
 
     /// The transitions to propose now. Each is held to be proposed until [`Judge::settle`].
@@ -268,7 +276,7 @@ impl Judge {
     ) -> bool {
         let at_once = wanted.step == BreakerStep::Close;
         let opens = matches!(wanted.step, BreakerStep::Open { .. });
-        if opens && (self.leads_less_than(HEARING, now) || self.is_hasty(target, epoch, now)) {
+        if opens && (self.leads_less_than(HEARING, now) || self.waits(target, epoch, now)) {
             return false;
         }
         let course = self.courses.get(target);
@@ -286,6 +294,16 @@ impl Judge {
         }
         course.propose(epoch, opens, wanted.by_health, now);
         true
+    }
+
+    /// It is too soon to open, for a while at most.
+    fn waits(&mut self, target: &TargetId, epoch: u64, now: Duration) -> bool {
+        if !self.is_hasty(target, epoch, now) {
+            self.hasty.remove(target);
+            return false;
+        }
+        let since = *self.hasty.entry(target.clone()).or_insert(now);
+        now.saturating_sub(since) < WORD
     }
 
     /// One node alone has traffic, as far as was told, and another has not been heard of since: it

@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// runs another version of the program. Until the node stops.
 pub(crate) async fn keep_addresses(inside: Arc<Inside>) {
     let mut states = inside.store.states();
+    // one request however often it is said, so that the log takes it once
+    let said = RequestId(rand::random());
     loop {
         let state = Arc::clone(&states.borrow_and_update());
         inside.lines.addresses(book(&state));
@@ -32,10 +34,10 @@ pub(crate) async fn keep_addresses(inside: Arc<Inside>) {
             return inside.dismissed();
         }
         if outdated(&inside, &state) {
-            if let Err(error) = tell(&inside, &state).await {
+            if let Err(error) = tell(&inside, &state, said).await {
                 tracing::debug!(%error, "the others do not know this node's address yet");
-                sleep(PAUSE).await;
             }
+            sleep(PAUSE).await;
             continue;
         }
         if states.changed().await.is_err() {
@@ -46,18 +48,20 @@ pub(crate) async fn keep_addresses(inside: Arc<Inside>) {
 
 /// Says where this node is. A leader that dials where it once was cannot make itself known, so a
 /// node that hears of none asks every member there is; those that do not lead send it on.
-async fn tell(inside: &Inside, state: &State) -> Result<(), Error> {
+async fn tell(inside: &Inside, state: &State, said: RequestId) -> Result<(), Error> {
     let change = Change::Update {
         member: inside.me(),
         address: inside.address.clone(),
         level: LEVEL,
     };
     if inside.leadership().leader.is_some() {
-        let told = inside.agree(change, Author::new("start"), PATIENCE).await;
+        let mut author = Author::new("start");
+        author.request = said;
+        let told = inside.agree(change, author, PATIENCE).await;
         return told.map(drop);
     }
     let command = Command {
-        request: RequestId(rand::random()),
+        request: said,
         at_ms: unix_ms(),
         by: "start".to_owned(),
         change,
@@ -66,10 +70,7 @@ async fn tell(inside: &Inside, state: &State) -> Result<(), Error> {
     for peer in others(inside, state) {
         match inside.peers.propose(&peer, &command, ASK).await {
             // its entry comes back through the log, once the leader dials the right address
-            Ok(_) => {
-                sleep(PAUSE).await;
-                return Ok(());
-            }
+            Ok(_) => return Ok(()),
             Err(error) => last = error,
         }
     }

@@ -197,6 +197,7 @@ impl Inside {
     pub(crate) async fn transfer(&self, raft: &Raft, to: Option<&NodeId>) -> Result<(), Error> {
         let metrics = metrics(raft);
         let alive = self.alive(Some(self.me()));
+        let named = to.is_some();
         let to = match to {
             Some(name) => {
                 let member = self.known(name)?;
@@ -222,7 +223,11 @@ impl Inside {
             .transfer_leader(to.0)
             .await
             .map_err(|_| Error::Stopped)?;
-        let moved = |metrics: &Metrics| metrics.current_leader == Some(to.0);
+        let leads = |leader: u64| match named {
+            true => leader == to.0,
+            false => leader != self.me().0,
+        };
+        let moved = |metrics: &Metrics| metrics.current_leader.is_some_and(leads);
         eventually(raft, moved).await
     }
 

@@ -119,7 +119,9 @@ impl Inside {
 
     /// A voter that told this leader of too little room.
     fn full_voter(&self) -> Option<(MemberId, u64)> {
-        let full = self.coordinator.get()?.full();
+        // one that led before may still know what is not so any more
+        let leads = self.leadership().leading;
+        let full = self.coordinator.get().filter(|_| leads)?.full();
         let voters: BTreeSet<u64> = self.raft.get()?.voter_ids().collect();
         full.into_iter()
             .find(|(member, _)| voters.contains(&member.0))

@@ -147,6 +147,8 @@ async fn three_nodes_agree_and_outlive_their_leader() {
         matches!(refused, Error::Refused(Refused::NameTaken { .. })),
         "{refused}"
     );
+    // what it was told once must not be told again when the cause is gone
+    assert!(!same_name.path().join("joining").exists());
 
     let done = put(&n2, "{\"a\":2}").await.unwrap();
     assert_eq!(
