@@ -20,5 +20,7 @@ mod models;
 mod node;
 mod pulse;
 pub(crate) mod restart;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use fleet::Fleet;

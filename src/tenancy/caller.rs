@@ -73,6 +73,16 @@ impl Caller {
         }
     }
 
+    /// Whom a door found to call; nobody where none looked.
+    pub fn found(found: Option<&Caller>) -> Self {
+        found.cloned().unwrap_or_else(Caller::nobody)
+    }
+
+    /// Who pays for what whoever a door found asks for.
+    pub fn payer(found: Option<&Caller>) -> TenantId {
+        found.map_or_else(TenantId::default, |caller| caller.tenant.clone())
+    }
+
     /// Whoever holds this key. A scope of a later version of the program gives nothing here.
     pub(super) fn of(record: &KeyRecord) -> Self {
         Caller {

@@ -40,7 +40,7 @@ use self::case::{Case, Wanted};
 use self::course::Course;
 use self::pace::Pace;
 use self::tally::{Seen, WINDOW};
-use super::latest::{Latest, News};
+use super::latest::{Node, hear};
 use crate::command::{BreakerChange, BreakerStep};
 use crate::identity::MemberId;
 use crate::policy::Policy;
@@ -75,13 +75,6 @@ pub struct Judge {
     begun: Option<Duration>,
 }
 
-#[derive(Clone, Debug)]
-struct Node {
-    latest: Latest,
-    heard: Duration,
-    report: Arc<Report>,
-}
-
 impl Judge {
     /// A judge whose jitter comes from this seed: the same seed and the same input give the same
     /// judgement.
@@ -111,19 +104,8 @@ impl Judge {
 
     /// Takes a node's report; `false` for one that is not newer than its latest.
     pub fn hear(&mut self, from: MemberId, report: &Arc<Report>, now: Duration) -> bool {
-        if let Some(node) = self.nodes.get_mut(&from) {
-            if node.latest.take(report) == News::Old {
-                return false;
-            }
-            node.heard = now;
-            node.report = Arc::clone(report);
-        } else {
-            let node = Node {
-                latest: Latest::new(report),
-                heard: now,
-                report: Arc::clone(report),
-            };
-            self.nodes.insert(from, node);
+        if !hear(&mut self.nodes, from, report, now) {
+            return false;
         }
         self.fresh.extend(report.evidence.keys().cloned());
         true

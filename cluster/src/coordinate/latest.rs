@@ -1,8 +1,10 @@
 //! Which of a node's reports is the latest: each counts once, whatever the way does to it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::identity::BootId;
+use crate::identity::{BootId, MemberId};
 use crate::pulse::Report;
 
 /// Former runs that are remembered, so that a report of one that was long under way is known as
@@ -61,6 +63,38 @@ impl Latest {
     pub(super) const fn sequence(&self) -> u64 {
         self.sequence
     }
+}
+
+/// What a node told last, and when it came, by the leader's own clock.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) latest: Latest,
+    pub(super) heard: Duration,
+    pub(super) report: Arc<Report>,
+}
+
+/// Takes a node's report; `false` for one that is not newer than its latest.
+pub(super) fn hear(
+    nodes: &mut BTreeMap<MemberId, Node>,
+    from: MemberId,
+    report: &Arc<Report>,
+    now: Duration,
+) -> bool {
+    if let Some(node) = nodes.get_mut(&from) {
+        if node.latest.take(report) == News::Old {
+            return false;
+        }
+        node.heard = now;
+        node.report = Arc::clone(report);
+    } else {
+        let node = Node {
+            latest: Latest::new(report),
+            heard: now,
+            report: Arc::clone(report),
+        };
+        nodes.insert(from, node);
+    }
+    true
 }
 
 #[cfg(test)]

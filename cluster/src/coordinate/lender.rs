@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::table::{Table, Turn};
-use super::latest::{Latest, News};
+use super::latest::{Node, hear};
 use crate::identity::MemberId;
 use crate::policy::{LimitId, LimitKind};
 use crate::pulse::{Report, Share};
@@ -68,13 +68,6 @@ pub struct Lender {
     number: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Node {
-    latest: Latest,
-    heard: Duration,
-    report: Arc<Report>,
-}
-
 impl Lender {
     /// Leadership begins, with what the last leader told of the rates.
     pub fn begin(&mut self, term: u64, prior: BTreeMap<LimitId, u64>, now: Duration) {
@@ -89,21 +82,7 @@ impl Lender {
 
     /// Takes a node's report; `false` for one that is not newer than its latest.
     pub fn hear(&mut self, from: MemberId, report: &Arc<Report>, now: Duration) -> bool {
-        if let Some(node) = self.nodes.get_mut(&from) {
-            if node.latest.take(report) == News::Old {
-                return false;
-            }
-            node.heard = now;
-            node.report = Arc::clone(report);
-        } else {
-            let node = Node {
-                latest: Latest::new(report),
-                heard: now,
-                report: Arc::clone(report),
-            };
-            self.nodes.insert(from, node);
-        }
-        true
+        hear(&mut self.nodes, from, report, now)
     }
 
     /// Cuts and lends by the latest reports. Returns the nodes whose shares changed.

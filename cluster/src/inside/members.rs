@@ -338,7 +338,7 @@ async fn change(raft: &Raft, members: ChangeMembers<u64, Peer>) -> Result<(), Er
     changed.map(drop).map_err(|error| unchanged(&error))
 }
 
-/// Why the membership stays as it was: for now, or because it would be unwise.
+/// Why the membership stays as it was: the moment is wrong, or the change is.
 fn unchanged(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Error {
     match error {
         RaftError::APIError(ClientWriteError::ChangeMembershipError(

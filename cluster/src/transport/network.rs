@@ -122,6 +122,19 @@ impl Link {
         answer.map_err(|failure| self.rpc_error(&failure, action, hard))
     }
 
+    /// A vote, or its rehearsal.
+    async fn voted<F>(
+        &self,
+        option: RPCOption,
+        ask: impl FnOnce(Client) -> F,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>>
+    where
+        F: Future<Output = Result<tonic::Response<v1::VoteResponse>, Status>>,
+    {
+        let answer = self.call(RPCTypes::Vote, option.hard_ttl(), ask).await?;
+        vote::response_in(answer).map_err(|bad| self.nonsense(&bad))
+    }
+
     fn rpc_error(
         &self,
         failure: &Failure,
@@ -193,12 +206,11 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let request = self.request(vote::request_out(&rpc), option.soft_ttl());
-        let answer = self
-            .call(RPCTypes::Vote, option.hard_ttl(), |mut client| async move {
-                client.vote(request).await
-            })
-            .await?;
-        vote::response_in(answer).map_err(|bad| self.nonsense(&bad))
+        self.voted(
+            option,
+            |mut client| async move { client.vote(request).await },
+        )
+        .await
     }
 
     async fn pre_vote(
@@ -207,12 +219,10 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let request = self.request(vote::request_out(&rpc), option.soft_ttl());
-        let answer = self
-            .call(RPCTypes::Vote, option.hard_ttl(), |mut client| async move {
-                client.pre_vote(request).await
-            })
-            .await?;
-        vote::response_in(answer).map_err(|bad| self.nonsense(&bad))
+        self.voted(option, |mut client| async move {
+            client.pre_vote(request).await
+        })
+        .await
     }
 
     async fn full_snapshot(

@@ -71,12 +71,10 @@ impl Interceptor for Authorize {
 
 /// Who calls, as [`Authorize`] found.
 pub(super) fn caller(extensions: &Extensions) -> Caller {
-    let caller = extensions.get::<Caller>().cloned();
-    caller.unwrap_or_else(Caller::nobody)
+    Caller::found(extensions.get())
 }
 
 /// Who pays for a call.
 pub(super) fn tenant(extensions: &Extensions) -> TenantId {
-    let caller = extensions.get::<Caller>();
-    caller.map_or_else(TenantId::default, |caller| caller.tenant().clone())
+    Caller::payer(extensions.get())
 }

@@ -82,14 +82,12 @@ fn admit(node: &Node, asks: Asks, request: &Request<Body>) -> Result<Option<Call
 
 /// Who calls, as [`check`] found.
 pub(super) fn caller(extensions: &Extensions) -> Caller {
-    let caller = extensions.get::<Caller>().cloned();
-    caller.unwrap_or_else(Caller::nobody)
+    Caller::found(extensions.get())
 }
 
 /// Who pays for a request.
 pub(super) fn tenant(extensions: &Extensions) -> TenantId {
-    let caller = extensions.get::<Caller>();
-    caller.map_or_else(TenantId::default, |caller| caller.tenant().clone())
+    Caller::payer(extensions.get())
 }
 
 #[cfg(test)]

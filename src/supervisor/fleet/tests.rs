@@ -3,15 +3,15 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::super::testing::request;
 use super::Fleet;
 use crate::bridge::Bridge;
 use crate::config::routing::{BreakerConfig, ModelConfig, ProviderKind};
-use crate::dialect::openai::ChatBody;
 use crate::inference::Deployment;
 use crate::model::{Attempt, AttemptError, Attempted, ModelHandle};
 use crate::provider::Demo;
 use crate::telemetry::{Metrics, Recorder};
-use crate::types::{ChatRequest, ModelName, Moment, Request, RequestId, TenantId};
+use crate::types::{ModelName, Moment, TenantId};
 
 fn deployment(name: &str, slots: u32) -> Deployment {
     let mut config = ModelConfig::new(ProviderKind::Demo, "echo");
@@ -34,24 +34,6 @@ async fn fleet(names: &[&str]) -> (Fleet, IndexMap<ModelName, ModelHandle>) {
         .await
         .unwrap();
     (fleet, models)
-}
-
-fn request() -> ChatRequest {
-    let body = ChatBody::from_messages("auto", &[("user".into(), "hi".into())]).unwrap();
-    let given = Request::prompt("hi");
-    ChatRequest {
-        id: RequestId::generate(),
-        tenant: TenantId::default(),
-        priority: given.priority,
-        model: "auto".into(),
-        tags: Vec::new(),
-        cache: given.cache,
-        deadline: Moment::now() + Duration::from_secs(5),
-        features: body.features(),
-        body: Arc::new(body),
-        stream: false,
-        include_usage: false,
-    }
 }
 
 async fn answers(model: &ModelHandle) -> bool {

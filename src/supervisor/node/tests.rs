@@ -13,15 +13,15 @@ use llm_router_cluster::pulse::{Report, Share};
 use llm_router_cluster::state::{BreakerRecord, Mode, Phase};
 
 use super::super::Fleet;
+use super::super::testing::request;
 use crate::bridge::Bridge;
 use crate::bridge::testing::Stand;
 use crate::config::routing::{BreakerConfig, ModelConfig, ProviderKind};
-use crate::dialect::openai::ChatBody;
 use crate::inference::Deployment;
 use crate::model::{Attempt, AttemptError, Attempted, ModelHandle, Refusal};
 use crate::provider::{Answer, Call, Class, Demo, Failure, Provider};
 use crate::telemetry::{Metrics, Recorder};
-use crate::types::{ChatRequest, Moment, Request, RequestId, TenantId};
+use crate::types::{Moment, TenantId};
 
 /// Answers, or fails; counts how often it was asked.
 #[derive(Default)]
@@ -106,6 +106,17 @@ impl Node {
         }
     }
 
+    /// The node has told that it goes by this share.
+    async fn takes(&self, number: u64) {
+        let limit = self.limit();
+        self.stand
+            .reported(|report| {
+                let demand = report.demand.get(&limit);
+                demand.is_some_and(|demand| demand.taken == number)
+            })
+            .await;
+    }
+
     fn asked(&self) -> u32 {
         self.upstream.asked.load(Ordering::SeqCst)
     }
@@ -136,21 +147,7 @@ fn record(epoch: u64, phase: Phase) -> BreakerRecord {
 }
 
 async fn ask(model: &ModelHandle) -> Result<(), AttemptError> {
-    let body = ChatBody::from_messages("auto", &[("user".into(), "hi".into())]).unwrap();
-    let given = Request::prompt("hi");
-    let request = ChatRequest {
-        id: RequestId::generate(),
-        tenant: TenantId::default(),
-        priority: given.priority,
-        model: "auto".into(),
-        tags: Vec::new(),
-        cache: given.cache,
-        deadline: Moment::now() + Duration::from_secs(5),
-        features: body.features(),
-        body: Arc::new(body),
-        stream: false,
-        include_usage: false,
-    };
+    let request = request();
     let attempt = Attempt {
         request: &request,
         number: 1,
@@ -248,14 +245,7 @@ async fn a_node_whose_share_is_used_up_asks_at_once_and_goes_on_when_lent_more()
     let node = node(false).await;
     node.share(1, 0);
     let limit = node.limit();
-    node.stand
-        .reported(|report| {
-            report
-                .demand
-                .get(&limit)
-                .is_some_and(|demand| demand.taken == 1)
-        })
-        .await;
+    node.takes(1).await;
     let before = node.stand.urgent();
     let lending = async {
         let starved = |demand: &llm_router_cluster::pulse::Demand| demand.wanted == 1;
@@ -274,15 +264,7 @@ async fn a_node_whose_share_is_used_up_asks_at_once_and_goes_on_when_lent_more()
 async fn without_a_leader_a_node_uses_an_equal_part_and_at_least_one() {
     let node = node(false).await;
     node.share(1, 4);
-    let limit = node.limit();
-    node.stand
-        .reported(|report| {
-            report
-                .demand
-                .get(&limit)
-                .is_some_and(|demand| demand.taken == 1)
-        })
-        .await;
+    node.takes(1).await;
     let ticket = || crate::queue::Ticket {
         tenant: TenantId::default(),
         priority: crate::types::Priority::Normal,

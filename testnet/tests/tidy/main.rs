@@ -166,7 +166,7 @@ fn generated_types_stay_in_the_room_by_the_door() -> anyhow::Result<()> {
         (path.starts_with("src/") || path.starts_with("cluster/"))
             && !path.starts_with("src/api/grpc")
             && !path.contains("/wire/")
-            // the node-to-node door itself: stubs are called and served there
+            // the node-to-node door itself: it serves and calls the generated services
             && !path.starts_with("cluster/src/transport")
     };
     let mut problems = Vec::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llm_router_proto::llm_router::cluster::v1;
+use openraft::raft::VoteRequest;
 use tonic::{Request, Response, Status, Streaming};
 use v1::raft_service_server::RaftService;
 
@@ -12,6 +13,7 @@ use super::caller::{Caller, Door, caller, in_own_name};
 use super::receiving::Receiving;
 use crate::command::decode;
 use crate::error::{Error, Refused};
+use crate::raft::TypeConfig;
 use crate::transport::call::{nonsense, status};
 use crate::transport::{Core, Seat, Stopped};
 use crate::wire::raft::fault::Fault;
@@ -46,6 +48,18 @@ impl Service {
     /// The caller of one of Raft's own calls.
     fn peer<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         caller(self.seat.as_ref(), request, Door::Raft)
+    }
+
+    /// What a vote and its rehearsal begin with.
+    fn asked_to_vote(
+        &self,
+        request: Request<v1::VoteRequest>,
+    ) -> Result<(Arc<dyn Core>, VoteRequest<TypeConfig>), Status> {
+        let caller = self.peer(&request)?;
+        let raft = self.raft()?;
+        let asked = vote::request_in(request.into_inner()).map_err(told)?;
+        in_own_name(&caller, &asked.vote)?;
+        Ok((raft, asked))
     }
 
     /// The answer of something that only a leader does. One that does not lead says who does.
@@ -91,10 +105,7 @@ impl RaftService for Service {
         &self,
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteResponse>, Status> {
-        let caller = self.peer(&request)?;
-        let raft = self.raft()?;
-        let asked = vote::request_in(request.into_inner()).map_err(told)?;
-        in_own_name(&caller, &asked.vote)?;
+        let (raft, asked) = self.asked_to_vote(request)?;
         let answer = within(raft.vote(asked)).await?.map_err(stopped)?;
         Ok(Response::new(vote::response_out(&answer)))
     }
@@ -103,10 +114,7 @@ impl RaftService for Service {
         &self,
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteResponse>, Status> {
-        let caller = self.peer(&request)?;
-        let raft = self.raft()?;
-        let asked = vote::request_in(request.into_inner()).map_err(told)?;
-        in_own_name(&caller, &asked.vote)?;
+        let (raft, asked) = self.asked_to_vote(request)?;
         let answer = within(raft.pre_vote(asked)).await?.map_err(stopped)?;
         Ok(Response::new(vote::response_out(&answer)))
     }

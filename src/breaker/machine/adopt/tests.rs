@@ -84,11 +84,11 @@ fn an_agreed_opening_refuses_at_once_and_for_as_long_as_a_leader_is_heard_of() {
         (Reason::Open, Duration::from_secs(4))
     );
     // its cool-down is over, but only the agreed holder probes
-    for now in [5_100, 20_000, 3_600_000] {
-        let (cause, wait) = refusal(&mut machine, now);
+    for millis in [5_100, 20_000, 3_600_000] {
+        let (cause, wait) = refusal(&mut machine, millis);
         assert_eq!((cause, wait), (Reason::Open, Duration::from_secs(1)));
-        assert_eq!(machine.tick(at(now)), None);
-        assert_eq!(machine.state(at(now)), State::Open);
+        assert_eq!(machine.tick(at(millis)), None);
+        assert_eq!(machine.state(at(millis)), State::Open);
     }
 }
 

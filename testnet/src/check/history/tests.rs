@@ -122,13 +122,13 @@ fn busy(seed: u64, operations: u64, lost: f64) -> History {
     let recorder = Recorder::default();
     let (mut revision, mut value) = (0, 0);
     let mut open = Vec::new();
-    for now in 1..=operations {
+    for moment in 1..=operations {
         if open.len() < 12 {
             let call = match rng.random_range(0..3) {
                 0 => Call::Read,
-                _ => set(revision, now),
+                _ => set(revision, moment),
             };
-            open.push((recorder.call(now, call.clone(), ms(now * 10)), call));
+            open.push((recorder.call(moment, call.clone(), ms(moment * 10)), call));
         }
         if rng.random_bool(0.7) {
             let (ticket, call) = open.swap_remove(rng.random_range(0..open.len()));
@@ -146,7 +146,7 @@ fn busy(seed: u64, operations: u64, lost: f64) -> History {
             if rng.random_bool(lost) {
                 answer = Answer::Unknown;
             }
-            recorder.answer(ticket, answer, ms(now * 10 + 5));
+            recorder.answer(ticket, answer, ms(moment * 10 + 5));
         }
     }
     recorder.history()
