@@ -38,6 +38,7 @@ pub mod policy;
 mod shelf;
 mod stats;
 mod store;
+pub mod verifier;
 
 use std::fmt;
 use std::path::PathBuf;

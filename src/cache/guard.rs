@@ -6,6 +6,7 @@
 
 pub mod features;
 mod lexicon;
+mod numbers;
 mod words;
 
 use serde::Serialize;
@@ -72,7 +73,7 @@ impl Guard {
     /// Whether the two texts may share an answer as far as this guard can see. Symmetric.
     pub fn allows(self, a: &Features, b: &Features) -> bool {
         match self {
-            Guard::Numbers => a.numbers == b.numbers,
+            Guard::Numbers => a.numbers.agree(&b.numbers, a.is_rewording_of(b)),
             Guard::Negation => a.negations == b.negations && a.denied == b.denied,
             Guard::Antonyms => !lexicon::opposed(&a.words, &b.words),
             Guard::Quotes => a.quotes == b.quotes,

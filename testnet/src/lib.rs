@@ -27,6 +27,7 @@ pub mod spans;
 pub mod sse;
 pub mod table;
 pub mod upstream;
+pub mod verifier;
 pub mod witness;
 
 pub use client::{Client, Reply, chat};

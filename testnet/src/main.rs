@@ -2,12 +2,17 @@
 
 #![expect(clippy::print_stdout, reason = "its report is what it is run for")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use llm_router_testnet::chaos::{self, Options};
+use llm_router::cache::embed::Embedder;
 use llm_router_testnet::table;
+use llm_router_testnet::verifier::{grammar, measured};
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
 
 /// Runs what takes longer than a test may.
 #[derive(Debug, Parser)]
@@ -32,20 +37,66 @@ enum Command {
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
         nodes: u8,
     },
+    /// Measure labelled pairs as the cache's verifier sees them; one line each.
+    MeasurePairs {
+        /// Tab-separated, with a header naming `text_a` and `text_b`.
+        #[arg(long)]
+        pairs: PathBuf,
+        /// The embedder's files.
+        #[arg(long)]
+        models: PathBuf,
+    },
+    /// Write pairs made by rules, tab-separated.
+    WritePairs {
+        /// How many.
+        #[arg(long, default_value_t = 20_000)]
+        count: usize,
+        /// What they follow from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Command::Chaos {
-        seconds,
-        seed,
-        nodes,
-    } = Arguments::parse().command;
-    let options = Options {
-        nodes: usize::from(nodes),
-        lasting: Duration::from_secs(seconds),
-        seed,
-    };
+    match Arguments::parse().command {
+        Command::Chaos {
+            seconds,
+            seed,
+            nodes,
+        } => {
+            let options = Options {
+                nodes: usize::from(nodes),
+                lasting: Duration::from_secs(seconds),
+                seed,
+            };
+            chaos(options).await
+        }
+        Command::MeasurePairs { pairs, models } => {
+            let embedder = Embedder::load(&models, 0)?;
+            let measured = measured::measure(&embedder, measured::read(&pairs)?).await?;
+            for one in measured {
+                let numbers: Vec<String> = one
+                    .measures
+                    .iter()
+                    .flatten()
+                    .map(|number| format!("{number:.5}"))
+                    .collect();
+                println!("{}\t{}\t{}", u8::from(one.pair.same), one.similarity, numbers.join("\t"));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::WritePairs { count, seed } => {
+            println!("text_a\ttext_b\tlabel");
+            for pair in grammar::pairs(&mut SmallRng::seed_from_u64(seed), count) {
+                println!("{}\t{}\t{}", pair.a, pair.b, u8::from(pair.same));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn chaos(options: Options) -> anyhow::Result<ExitCode> {
     println!("{}", table::machine());
     println!("command: {}", options.command());
     let report = chaos::run(options).await?;

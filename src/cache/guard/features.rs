@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::lexicon;
+use super::numbers::Numbers;
 use super::words::{self, Token};
 
 /// What is asked for. Requests ("Explain …", "List …") count as [`Ask::What`].
@@ -60,8 +61,7 @@ pub(super) enum Way {
 /// Features of one text. Shows only counts when printed: the words are a user's.
 #[derive(Clone, Default)]
 pub struct Features {
-    /// In order.
-    pub(super) numbers: Vec<String>,
+    pub(super) numbers: Numbers,
     pub(super) negations: usize,
     /// The word of content after each negation, in order: what is denied.
     pub(super) denied: Vec<String>,
@@ -78,6 +78,7 @@ pub struct Features {
     pub(super) governed: BTreeMap<String, BTreeSet<Way>>,
     pub(super) directed: bool,
     pub(super) question: Question,
+    pub(super) asks: bool,
     /// Past, future.
     pub(super) tense: (bool, bool),
     /// Of first and second person, in order, repeats dropped.
@@ -92,6 +93,11 @@ impl fmt::Debug for Features {
         write!(f, "Features({} words of content)", self.content.len())
     }
 }
+
+/// Content words of one text that are compared in order.
+const COMPARED: usize = 256;
+/// Fewest content words of a text that can be told another way.
+const REWORDED: usize = 5;
 
 const NEGATIONS: [&str; 10] = [
     "not", "no", "never", "none", "nothing", "nobody", "neither", "nor", "without", "except",
@@ -112,10 +118,11 @@ impl Features {
         let texts: Vec<&str> = tokens.iter().map(|token| token.text.as_str()).collect();
         let asked = &tokens[lexicon::framing_length(&texts)..];
         let mut features = Features {
-            numbers: numbers(&tokens),
+            numbers: Numbers::of(&tokens),
             quotes: quotes(text),
             code: code(text),
             question: question(asked),
+            asks: asks(text, &tokens),
             ..Features::default()
         };
         features.read_words(asked);
@@ -140,6 +147,39 @@ impl Features {
     /// The same content words in another order.
     pub fn is_reordering_of(&self, other: &Features) -> bool {
         self.content != other.content && self.unmatched(other) == 0
+    }
+
+    /// Content words that stand in the same order on both sides: the longest common subsequence.
+    /// Quadratic, over at most [`COMPARED`] words of each.
+    pub fn in_common(&self, other: &Features) -> usize {
+        let (a, b) = (cut(&self.content), cut(&other.content));
+        let mut best = vec![0_usize; b.len() + 1];
+        for x in a {
+            let mut diagonal = 0;
+            for (at, y) in b.iter().enumerate() {
+                let above = best[at + 1];
+                best[at + 1] = if x == y { diagonal + 1 } else { above.max(best[at]) };
+                diagonal = above;
+            }
+        }
+        best[b.len()]
+    }
+
+    /// Long enough to be told another way, and told another way: no small edit of the other text.
+    pub fn is_rewording_of(&self, other: &Features) -> bool {
+        let (a, b) = (self.content.len(), other.content.len());
+        let (shorter, longer) = (a.min(b), a.max(b));
+        shorter >= REWORDED && longer * 2 <= shorter * 3 && self.in_common(other) * 10 <= longer * 7
+    }
+
+    /// Words that carry the subject.
+    pub fn subjects(&self) -> usize {
+        self.content.len()
+    }
+
+    /// Something is asked, in the form of a question or with a question word at the front.
+    pub fn is_question(&self) -> bool {
+        self.asks
     }
 
     /// Nothing in the text carries a subject, so nothing can be compared.
@@ -219,6 +259,10 @@ impl Features {
     }
 }
 
+fn cut(words: &[String]) -> &[String] {
+    &words[..words.len().min(COMPARED)]
+}
+
 fn way_of(word: &str) -> Option<Way> {
     match word {
         "from" => Some(Way::From),
@@ -245,46 +289,6 @@ fn is_filler(tokens: &[Token], at: usize) -> bool {
         "language" => before == "programming" && at.checked_sub(2).is_some_and(named),
         _ => false,
     }
-}
-
-/// Digits, number words and arithmetic signs, in order: two that changed places are another question.
-fn numbers(tokens: &[Token]) -> Vec<String> {
-    const NAMED: [(&str, &str); 22] = [
-        ("zero", "0"),
-        ("two", "2"),
-        ("three", "3"),
-        ("four", "4"),
-        ("five", "5"),
-        ("six", "6"),
-        ("seven", "7"),
-        ("eight", "8"),
-        ("nine", "9"),
-        ("ten", "10"),
-        ("eleven", "11"),
-        ("twelve", "12"),
-        ("fifteen", "15"),
-        ("twenty", "20"),
-        ("thirty", "30"),
-        ("forty", "40"),
-        ("fifty", "50"),
-        ("hundred", "100"),
-        ("thousand", "1000"),
-        ("million", "1000000"),
-        ("billion", "1000000000"),
-        ("dozen", "12"),
-    ];
-    tokens
-        .iter()
-        .filter_map(|token| {
-            let word = token.text.as_str();
-            let named = NAMED
-                .iter()
-                .find(|(name, _)| *name == word)
-                .map(|(_, digits)| *digits);
-            let plain = !word.starts_with(char::is_alphabetic);
-            named.or(plain.then_some(word)).map(str::to_owned)
-        })
-        .collect()
 }
 
 /// What stands between two quotation marks of a kind, sorted.
@@ -346,6 +350,19 @@ fn looks_like_code(word: &str) -> bool {
         || word.contains("::")
         || word.contains("()")
         || word.contains("[]")
+}
+
+/// A question mark, or a question word or an order at the front: not a plain statement.
+fn asks(text: &str, tokens: &[Token]) -> bool {
+    const OPENERS: [&str; 30] = [
+        "what", "who", "whom", "whose", "which", "when", "where", "why", "how", "is", "are", "can",
+        "could", "should", "does", "do", "did", "will", "explain", "describe", "define", "tell",
+        "list", "give", "write", "find", "calculate", "compare", "translate", "convert",
+    ];
+    text.contains('?')
+        || tokens
+            .first()
+            .is_some_and(|first| OPENERS.contains(&first.text.as_str()))
 }
 
 fn question(tokens: &[Token]) -> Question {

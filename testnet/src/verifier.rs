@@ -1,0 +1,4 @@
+//! Makes the weights of the cache's pair verifier.
+
+pub mod grammar;
+pub mod measured;
