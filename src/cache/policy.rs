@@ -3,6 +3,7 @@
 //! What is in doubt stays out. A request may be bypassed (neither read nor written), held to the
 //! exact tier (its text means something only here and now), or let into both tiers.
 
+mod private;
 pub mod secrets;
 
 use regex::Regex;
@@ -15,6 +16,8 @@ use crate::types::{CacheMode, ChatRequest, Finish};
 
 /// Longest text the semantic tier considers, in bytes. The embedder's own window is shorter.
 const MAX_QUESTION: usize = 4096;
+/// Bytes at each end of a longer text in which a question is looked for.
+const QUESTION_AT_END: usize = 1024;
 /// Largest request the cache looks at, in bytes of text: hashing more costs more than it saves.
 const MAX_REQUEST: usize = 1 << 20;
 
@@ -25,6 +28,8 @@ pub enum Admission {
     Bypass(&'static str),
     /// Only an identical request may share its answer, and why.
     Exact(&'static str),
+    /// Only an identical request, and only within [`CacheConfig::time_bound_ttl`]; and why.
+    Brief(&'static str),
     /// A request of the same meaning may share its answer; this is the text with the meaning.
     Both(String),
 }
@@ -34,7 +39,14 @@ pub fn admit(request: &ChatRequest, config: &CacheConfig) -> Admission {
     if let Some(reason) = bypass(request, config) {
         return Admission::Bypass(reason);
     }
-    match question(request) {
+    if is_bound_to_its_time(request) {
+        let reason = "bound to the time it is asked";
+        return match config.time_bound_ttl.get().is_zero() {
+            true => Admission::Bypass(reason),
+            false => Admission::Brief(reason),
+        };
+    }
+    match question(request, config) {
         Ok(text) => Admission::Both(text),
         Err(reason) => Admission::Exact(reason),
     }
@@ -63,7 +75,40 @@ fn bypass(request: &ChatRequest, config: &CacheConfig) -> Option<&'static str> {
     if text.len() > MAX_REQUEST {
         return Some("request too large");
     }
-    secrets::find(&text)
+    // an operator's own prompt names his firm and his pages and is the same for everybody; only
+    // what users write can be private without the shape of a secret
+    secrets::find(&text).or_else(|| {
+        let users = request.body.messages().iter().filter(|m| m.role == "user");
+        users.into_iter().find_map(|m| private::find(&m.text()))
+    })
+}
+
+/// One of the last two things the user said asks about the present.
+fn is_bound_to_its_time(request: &ChatRequest) -> bool {
+    let messages = request.body.messages().iter().rev();
+    messages
+        .filter(|message| message.role == "user")
+        .take(2)
+        .any(|message| ends_of(&message.text()).any(time_bound))
+}
+
+/// The whole of a question, and both ends of a document, where its question stands.
+fn ends_of(text: &str) -> impl Iterator<Item = &str> {
+    let (head, tail) = if text.len() <= MAX_QUESTION {
+        (text, "")
+    } else {
+        let (head, tail) = (
+            text.floor_char_boundary(QUESTION_AT_END),
+            text.ceil_char_boundary(text.len() - QUESTION_AT_END),
+        );
+        (&text[..head], &text[tail..])
+    };
+    [head, tail].into_iter()
+}
+
+/// Why a text may be neither stored nor looked up, whatever the settings; `None` when it may.
+pub fn sensitive(text: &str) -> Option<&'static str> {
+    secrets::find(text).or_else(|| private::find(text))
 }
 
 /// Log probabilities, audio, or a search of the web.
@@ -97,8 +142,8 @@ fn whole_text(request: &ChatRequest) -> String {
 }
 
 /// The text the semantic tier may judge, or why there is none.
-fn question(request: &ChatRequest) -> Result<String, &'static str> {
-    if request.body.has_tools() {
+fn question(request: &ChatRequest, config: &CacheConfig) -> Result<String, &'static str> {
+    if request.body.has_tools() && !config.semantic_with_tools {
         return Err("tools are offered");
     }
     let Some(last) = request.body.messages().last() else {
@@ -107,11 +152,13 @@ fn question(request: &ChatRequest) -> Result<String, &'static str> {
     if last.role != "user" {
         return Err("the last message is not the user's");
     }
-    if !last.is_plain_text() {
-        return Err("the last message is more than text");
-    }
     let text = last.text();
-    match meaning_is_here(&text) {
+    // what is in the message beside its text is in the partition, so "this" is the same there
+    let points_within = !last.is_plain_text();
+    if points_within && text.trim().is_empty() {
+        return Err("the last message has no text");
+    }
+    match meaning_is_here(&text, points_within) {
         Some(reason) => Err(reason),
         None => Ok(text),
     }
@@ -125,7 +172,10 @@ static TIME_BOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
           | (?:last|next)\s+(?:week|month|year|night|quarter)
           | at\s+the\s+moment|so\s+far|up\s+to\s+date|these\s+days|breaking\s+news|weather|forecast
           | what(?:'s|\s+is)?\s+the\s+(?:time|date)|what\s+(?:time|day|date)\s+is
-          | (?:stock|share|bitcoin|gold|oil)\s+price|exchange\s+rate|score
+          | (?:stock|share|bitcoin|ethereum|crypto|gold|silver|oil|petrol|gas|house)\s+prices?
+          | prices?\s+of\s+(?:gold|silver|oil|petrol|gas|bitcoin|ethereum|crude)
+          | exchange\s+rates?|interest\s+rates?\s+(?:at|in)|scores?|in\s+stock|on\s+sale|open\s+right
+          | trending|headlines|live\s+(?:score|stream|traffic)|traffic\s+(?:on|in|like)|up\s+next
         )\b",
     )
     .ok()
@@ -191,11 +241,13 @@ const EMPTY_WORDS: [&str; 40] = [
 
 /// Why the semantic tier would not judge `text`, or `None` when it would.
 pub fn keeps_out(text: &str) -> Option<&'static str> {
-    secrets::find(text).or_else(|| meaning_is_here(text))
+    sensitive(text)
+        .or_else(|| time_bound(text).then_some("bound to the time it is asked"))
+        .or_else(|| meaning_is_here(text, false))
 }
 
 /// Why the text means something only in its place, or `None` when it stands alone.
-fn meaning_is_here(text: &str) -> Option<&'static str> {
+fn meaning_is_here(text: &str, points_within: bool) -> Option<&'static str> {
     if text.len() > MAX_QUESTION {
         return Some("too long to be judged by meaning");
     }
@@ -217,10 +269,10 @@ fn meaning_is_here(text: &str) -> Option<&'static str> {
     let points_elsewhere = REFERENCE
         .as_ref()
         .is_none_or(|pattern| pattern.is_match(text));
-    if points_elsewhere && subjects < 6 {
+    if points_elsewhere && !points_within && subjects < 6 {
         return Some("points to something said elsewhere");
     }
-    time_bound(text).then_some("bound to the time it is asked")
+    None
 }
 
 fn time_bound(text: &str) -> bool {

@@ -13,6 +13,7 @@ fn request(body: &str) -> ChatRequest {
         model: "auto".into(),
         tags: Vec::new(),
         cache: CacheMode::On,
+        min_similarity: None,
         deadline: Moment::ZERO,
         stream: false,
         include_usage: false,
