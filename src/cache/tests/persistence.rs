@@ -108,11 +108,12 @@ async fn damaged_values_are_skipped_and_counted() {
     let cache = open(dir.path(), "words");
     store(&cache, &asking(QUESTION), "kept").await;
     cache.close().await;
-    let (db, found) = store::open(&dir.path().join("cache")).unwrap();
+    let secret = store::secret(&dir.path().join("cache.key")).unwrap();
+    let (disk, found) = store::open(&dir.path().join("cache"), &secret).unwrap();
     assert_eq!(found.records.len(), 1);
-    db.put(77u64.to_be_bytes(), b"\x01not an entry").unwrap();
-    db.put(b"odd key", b"x").unwrap();
-    drop(db);
+    disk.damage(&77u64.to_be_bytes(), b"\x02not an entry");
+    disk.damage(b"odd key", b"x");
+    drop(disk);
     let again = open(dir.path(), "words");
     assert_eq!((again.stats().corrupt, again.stats().entries), (1, 1));
     again.close().await;

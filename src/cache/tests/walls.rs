@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::key::Scope;
 use super::*;
 
 /// Everything that separates two requests with the same last text.
@@ -78,18 +79,18 @@ proptest! {
     fn settings_share_neither_key_nor_partition(a in setting(), b in setting()) {
         let keys = Keys::new([1; 32]);
         let (x, y) = (request(&a, QUESTION), request(&b, QUESTION));
-        prop_assert_eq!(keys.entry(&x) == keys.entry(&y), a == b);
-        prop_assert_eq!(keys.partition(&x) == keys.partition(&y), a == b);
+        prop_assert_eq!(keys.entry(&x, Scope::Tenant) == keys.entry(&y, Scope::Tenant), a == b);
+        prop_assert_eq!(keys.partition(&x, Scope::Tenant) == keys.partition(&y, Scope::Tenant), a == b);
         let reworded = request(&a, REWORDED);
-        prop_assert_eq!(keys.partition(&x), keys.partition(&reworded));
-        prop_assert_ne!(keys.entry(&x), keys.entry(&reworded));
+        prop_assert_eq!(keys.partition(&x, Scope::Tenant), keys.partition(&reworded, Scope::Tenant));
+        prop_assert_ne!(keys.entry(&x, Scope::Tenant), keys.entry(&reworded, Scope::Tenant));
     }
 
     #[test]
     fn ids_of_two_nodes_are_unrelated(a in setting(), secret in any::<[u8; 32]>()) {
         prop_assume!(secret != [1; 32]);
         let x = request(&a, QUESTION);
-        prop_assert_ne!(Keys::new([1; 32]).entry(&x), Keys::new(secret).entry(&x));
+        prop_assert_ne!(Keys::new([1; 32]).entry(&x, Scope::Tenant), Keys::new(secret).entry(&x, Scope::Tenant));
     }
 
     #[test]
