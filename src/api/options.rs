@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_threshold_that_is_no_share_is_the_callers_mistake() {
-        for wrong in ["", "high", "0", "-0.1", "1.01", "97", "NaN", "inf", "0.9,0.8"] {
+        for wrong in [
+            "", "high", "0", "-0.1", "1.01", "97", "NaN", "inf", "0.9,0.8",
+        ] {
             let error = read(THRESHOLD, wrong).unwrap_err();
             assert_eq!(error.kind, Kind::InvalidRequest, "{wrong}");
         }

@@ -19,8 +19,22 @@ pub struct Statement<'a> {
 
 /// Words that turn a sentence round.
 const NEGATIONS: [&str; 16] = [
-    "not", "no", "never", "none", "nor", "neither", "cannot", "without", "nothing", "nobody",
-    "hardly", "unable", "impossible", "false", "incorrect", "wrong",
+    "not",
+    "no",
+    "never",
+    "none",
+    "nor",
+    "neither",
+    "cannot",
+    "without",
+    "nothing",
+    "nobody",
+    "hardly",
+    "unable",
+    "impossible",
+    "false",
+    "incorrect",
+    "wrong",
 ];
 
 /// The two say the same: equal but for case, spacing and punctuation at the end; or, with vectors,
@@ -72,9 +86,7 @@ fn polarity(text: &str) -> (usize, Option<bool>) {
         .filter(|word| !word.is_empty());
     let negations = words
         .clone()
-        .filter(|word| {
-            NEGATIONS.contains(word) || word.ends_with("n't") || word.ends_with("n’t")
-        })
+        .filter(|word| NEGATIONS.contains(word) || word.ends_with("n't") || word.ends_with("n’t"))
         .count();
     let opening = match words.clone().next() {
         Some("yes" | "yeah" | "correct" | "true" | "right") => Some(true),
@@ -94,7 +106,10 @@ mod tests {
 
     fn told(a: &str, b: &str, vectors: Option<(&[f32], &[f32])>) -> bool {
         let (x, y) = vectors.unzip();
-        let (a, b) = (Statement { text: a, vector: x }, Statement { text: b, vector: y });
+        let (a, b) = (
+            Statement { text: a, vector: x },
+            Statement { text: b, vector: y },
+        );
         assert_eq!(agree(a, b), agree(b, a), "the order never matters");
         agree(a, b)
     }
@@ -128,7 +143,11 @@ mod tests {
         ] {
             assert!(!told(a, b, Some((&SAME, &SAME))), "{a} / {b}");
         }
-        assert!(told("about 1,000 km in 3 h", "in 3 h about 1000 km.", Some((&SAME, &NEAR))));
+        assert!(told(
+            "about 1,000 km in 3 h",
+            "in 3 h about 1000 km.",
+            Some((&SAME, &NEAR))
+        ));
     }
 
     #[test]

@@ -129,12 +129,7 @@ fn settle_later(inner: &Arc<Inner>, pending: Pending, said: Said) {
     }
 }
 
-async fn settle(
-    inner: Arc<Inner>,
-    mut pending: Pending,
-    said: Said,
-    permit: OwnedSemaphorePermit,
-) {
+async fn settle(inner: Arc<Inner>, mut pending: Pending, said: Said, permit: OwnedSemaphorePermit) {
     if pending.vector.is_none()
         && let (Some(meaning), Some(embedder)) = (&pending.entry.meaning, &inner.embedder)
     {

@@ -187,7 +187,12 @@ fn absorb_turns(hasher: &mut blake3::Hasher, request: &ChatRequest) {
 /// What the last message holds besides text. Nothing is absorbed for text alone, so that a string
 /// and a list of text parts are the same.
 fn absorb_parts(hasher: &mut blake3::Hasher, request: &ChatRequest) {
-    let Some(last) = request.body.messages().last().filter(|m| !m.is_plain_text()) else {
+    let Some(last) = request
+        .body
+        .messages()
+        .last()
+        .filter(|m| !m.is_plain_text())
+    else {
         return;
     };
     let content = last.content.as_deref().map_or("null", RawValue::get);

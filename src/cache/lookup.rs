@@ -68,7 +68,8 @@ pub(super) async fn lookup(
             return Lookup::Hit(hit);
         }
         if let Some(vector) = &vector
-            && let Some(hit) = along(inner, (&prepared, question), vector, (request, &mut lead)).await
+            && let Some(hit) =
+                along(inner, (&prepared, question), vector, (request, &mut lead)).await
         {
             return Lookup::Hit(hit);
         }
@@ -202,7 +203,9 @@ async fn along(
     let same = |similarity: f32, features: &Features| {
         judge(similarity, question, features, (request, &prepared.config)) == Decision::Hit
     };
-    let same_flight = inner.flights.join_by_meaning(lead.as_mut()?, &asked, same)?;
+    let same_flight = inner
+        .flights
+        .join_by_meaning(lead.as_mut()?, &asked, same)?;
     let answer = same_flight.follower.wait(request.deadline).await?;
     if !fits(&answer, request.body.max_tokens()) {
         return None;
@@ -310,10 +313,18 @@ fn judge(
     features: &Features,
     (request, config): (&ChatRequest, &CacheConfig),
 ) -> Decision {
-    if request.min_similarity.is_some_and(|least| similarity < least) {
+    if request
+        .min_similarity
+        .is_some_and(|least| similarity < least)
+    {
         return Decision::TooFar;
     }
-    decide(similarity, &question.features, features, Budget::from(config))
+    decide(
+        similarity,
+        &question.features,
+        features,
+        Budget::from(config),
+    )
 }
 
 /// The nearest vectors of one index, scanned here when it is small.

@@ -165,7 +165,7 @@ fn question(request: &ChatRequest, config: &CacheConfig) -> Result<String, &'sta
 }
 
 static TIME_BOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    secrets::pattern(
         r"(?ix)\b(
             today|tonight|tomorrow|yesterday|now|nowadays|currently|latest|newest|recent|recently
           | this\s+(?:week|month|year|quarter|morning|afternoon|evening|weekend|season)
@@ -178,12 +178,11 @@ static TIME_BOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
           | trending|headlines|live\s+(?:score|stream|traffic)|traffic\s+(?:on|in|like)|up\s+next
         )\b",
     )
-    .ok()
 });
 static CURRENT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)(\w*)\s*\bcurrent\b").ok());
+    LazyLock::new(|| secrets::pattern(r"(?i)(\w*)\s*\bcurrent\b"));
 static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    secrets::pattern(
         r"(?ix)\b(
             (?:this|these|above|below|following|previous|preceding|attached|earlier)
           | (?:that|those)\s+(?:mean|means|work|works|one|ones|thing|again|is|was|email|text|code)
@@ -192,7 +191,6 @@ static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
           | (?:continue|go\s+on|carry\s+on|keep\s+going|try\s+again|once\s+more|elaborate|rephrase)
         )\b",
     )
-    .ok()
 });
 
 /// Words that carry no subject of their own.

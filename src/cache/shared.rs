@@ -123,9 +123,7 @@ impl Statements {
         self.retain(|statement| match purge {
             Purge::All => false,
             Purge::Tenant(tenant) => *tenant != statement.tenant,
-            Purge::Tag(name, value) => {
-                !statement.tags.iter().any(|(n, v)| n == name && v == value)
-            }
+            Purge::Tag(name, value) => !statement.tags.iter().any(|(n, v)| n == name && v == value),
             Purge::Entry(id) => *id != statement.id && *id != statement.own,
         });
     }

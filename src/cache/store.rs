@@ -239,7 +239,8 @@ impl Disk {
     #[cfg(test)]
     pub(crate) fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let rows = self.db.iterator(IteratorMode::Start).map(Result::unwrap);
-        rows.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+        rows.map(|(key, value)| (key.to_vec(), value.to_vec()))
+            .collect()
     }
 
     /// Hands the log to the operating system, or to the drive.

@@ -1,5 +1,7 @@
 //! Promises of the whole cache, with a deterministic embedder: refusals first.
 
+mod adversary;
+mod meaning;
 mod persistence;
 mod walls;
 

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
 
+use super::secrets::{pattern, set};
+
 /// Words that mark what they stand in as private, and orders to keep it in one place.
 const MARKERS: [&str; 5] = [
     r"(?i)\b(?:strictly|company|highly)?[ -]?confidential\b(?:[ -](?:memo|report|document|draft|data|information|figures|projections|planning|financial|board|do not|not for)|\s*[:.\])]|$)",
@@ -22,14 +24,19 @@ const MARKERS: [&str; 5] = [
 
 /// A firm's own material that is not public.
 const OWN_MATERIAL: [&str; 4] = [
-    r"(?i)\b(?:our|this|these|the)\s+(?:\w+\s+){0,2}(?:internal|proprietary|unreleased|unpublished|in-house)\s+\w+",
+    r"(?i)\b(?:our|this|these)\s+(?:\w+\s+){0,2}(?:internal|proprietary|unreleased|unpublished|in-house)\s+\w+|\bthe\s+(?:proprietary|unreleased|unpublished)\s+\w+|\b(?:the|an?)\s+internal\s+(?:\w+\s+)?(?:briefing|memo|minutes|notes|document\w*|report|runbook|wiki|roadmap|presentation|audit|e?mail|policy)\b",
     r"(?i)\bour\s+(?:\w+\s+){0,2}(?:source code|private repositor(?:y|ies)|codebase|patent claims|(?:new )?invention|trade secrets?|database schema|deployment pipeline|infrastructure cost|(?:customer|user|employee|client|patient)s?(?:'s)?\s+(?:base|data\w*|list|records?|files?))\b|\bfrom our private\b",
     r"(?i)\b(?:this|these|the|our)\s+(?:\w+\s+){0,4}(?:customer|client|patient|employee|applicant|payroll|hr|human resources|crm|support|health|medical)s?\s+(?:\w+\s+){0,3}(?:data\w*|export|lists?|records?|files?|tickets?|survey|notes)\b",
     r"(?i)\b(?:psychotherapy|clinical|patient|payroll|biometric|payment dispute)\s+(?:\w+\s+){0,2}(?:notes|data|records?|export|histor(?:y|ies)|identifiers?)\b.{0,80}\b(?:our|system|employees?|patients?)\b",
 ];
 
 /// Traces of one device, one place in a network, one account or one page.
-const TRACES: [&str; 9] = [
+const TRACES: [&str; 14] = [
+    r"(?i)\b(?:pin|otp|cvv|cvc|imei|vin|zip|plate|registration|bic|swift|licen[cs]e|passport)\s*(?:code|no\.?|number)?\s*(?:is|was|-|:|=|#)?\s*[A-Z]{0,4}[0-9][0-9A-Z-]+\b",
+    r"(?i)\b(?:password|passcode|user ?name|login|credentials?)\s+(?:is\s+|was\s+|:\s*)?(?-i:[A-Za-z0-9_.-]*(?:[0-9_]|[a-z][A-Z])[A-Za-z0-9_.-]*)",
+    r"(?i)\b(?:use|pay|paid|card|number|code|account|id|transfer\w*|call|dial|deposit\w*|credited?|charged?|verif\w+|reference)\b.{0,40}\b[0-9]{9,}\b",
+    r"(?i)\b(?:in|near|around|zip|postcode)\s+[0-9]{5}(?:-[0-9]{4})?(?:[.,;]|\s+(?:needs?|is|are|has|have|for|and|to|who|where|area|region)\b|$)|\b(?:apt|apartment|suite|flat)\.?\s*#?[0-9]+\b|(?-i:\b[A-Z][a-z]+,?\s+[A-Z]{2}\s+[0-9]{5}\b)",
+    r"(?i)\b(?:eye colou?r|height|weight|blood (?:type|group)|gender|sex|marital status|religion|nationality|ethnicity|age)\s*[:=]\s*\S",
     r"\b[0-9]{5}-[0-9]{4}\b|-?\b[0-9]{1,3}\.[0-9]{3,},\s?-?[0-9]{1,3}\.[0-9]{3,}\b|(?:^|\s)@[A-Za-z_][\w.]{3,}|(?i)\buser ?name\s*(?:is|:|=)\s*\S",
     r"\b(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}\b",
     r"(?i)\b[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}\b",
@@ -42,7 +49,8 @@ const TRACES: [&str; 9] = [
 ];
 
 /// What someone says of their own or another one's health, money, law, birth or home.
-const CIRCUMSTANCES: [&str; 9] = [
+const CIRCUMSTANCES: [&str; 10] = [
+    r"(?i)\b[0-9]{1,3}[ -]?(?:years?[ -])?old\s+(?:\w+\s+)?(?:child|boy|girl|man|woman|male|female|person|patient|student|employee|client|resident|\w*sex\w*|trans\w*)\b",
     r"(?i)\b(?:i|he|she|they|we)(?:'ve|'m|'s| have| has| had| am| is| was| were)?\s+(?:been\s+|just\s+|recently\s+)?(?:diagnosed with|suffer(?:s|ing|ed)? from|tested positive|hospitali[sz]ed|(?:in|on) chemo\w*|hiv[ -]positive|pregnant|depressed|bipolar|suicidal|an? addict|in rehab)\b",
     r"(?i)\b(?:i have|i've got|i've had|i was treated for|i take|i am taking|i'm taking)\s+(?:\w+\s+){0,2}(?:diabetes|cancer|tumou?r|hiv|aids|depression|anxiety|adhd|asthma|epilepsy|herpes|hepatitis|ptsd|schizophrenia|lupus|insulin|antidepressants?|medication)\b",
     r"(?i)\bmy (?:\w+\s+)?(?:diagnosis|prescription|therap(?:y|ist)|medical (?:record|history|condition)s?|lab results?|test results?|biopsy|std|hiv status|medication)\b",
@@ -73,35 +81,150 @@ const PERSONAL: &str = r"(?i)\b(?:therap\w+|counsel\w+|patient|diagnos\w+|medica
 
 /// People as they are addressed: a greeting or a title before a name, or a name before a comma.
 static GREETED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?:^|[.!?]\s+|\n)\s*(?i:hello|hi|hey|dear|greetings|good (?:morning|afternoon|evening)|attention|attn|welcome|thanks|thank you|congratulations),?\s+(?:(?i:mr|mrs|ms|miss|dr|prof|professor|sir|madam)\.?\s+)?([A-Z][a-z'-]+)(?:\s+[A-Z][a-z'-]+)?\s*[,.!:;-]").ok()
+    pattern(
+        r"(?:^|[.!?]\s+|\n)\s*(?i:hello|hi|hey|dear|greetings|good (?:morning|afternoon|evening)|attention|attn|welcome|thanks|thank you|congratulations),?\s+(?:(?i:mr|mrs|ms|miss|dr|prof|professor|sir|madam)\.?\s+)?([A-Z][a-z'-]+)(?:\s+[A-Z][a-z'-]+)?\s*[,.!:;-]",
+    )
 });
 static TITLED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Doctor|Nurse|Judge|Officer|Patient|Student|Employee|Client|Tenant|Captain|Sergeant)\.?\s+[A-Z][a-z'-]+").ok()
+    pattern(
+        r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Doctor|Nurse|Judge|Officer|Patient|Student|Employee|Client|Tenant|Captain|Sergeant)\.?\s+[A-Z][a-z'-]+",
+    )
 });
 static TITLE_FIRST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"^\s*(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor)\.?\s+[A-Z][a-z'-]+(?:\s+[A-Z][a-z'-]+)?\s*,").ok()
+    pattern(r"^\s*(?:Mr|Mrs|Ms|Miss|Dr|Prof|Professor)\.?\s+[A-Z][a-z'-]+(?:\s+[A-Z][a-z'-]+)?\s*,")
 });
 static CALLED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?:^|[.!?]\s+|\n)\s*([A-Z][a-z'-]{2,})(?:\s+[A-Z][a-z'-]+)?,\s+(I|[a-z]{2,})\b").ok()
+    pattern(r"(?:^|[.!?]\s+|\n)\s*([A-Z][a-z'-]{2,})(?:\s+[A-Z][a-z'-]+)?,\s+(I|[a-z]{2,})\b")
+});
+static ASKED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"(?:^|[.!?]\s+|\n)\s*([A-Z][a-z'-]{2,})\s+(?:(?:could|can|would|will)\s+you|please|kindly)\b",
+    )
 });
 static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i:\b(?:for|of|by|from|with|to|about|regarding|contact|call|email|meet|remind|ask|tell|employee|patient|client|student|customer|colleague|manager|boss|husband|wife|son|daughter|friend|neighbou?r|named|called|is))\s+[A-Z][a-z'-]+\s+[A-Z][a-z'-]+\b|(?i:\b(?:ask|tell|remind|inform|notify|invite|email))\s+[A-Z][a-z'-]+\b").ok()
+    pattern(
+        r"(?i:\b(?:for|of|by|from|with|to|about|regarding|contact|call|email|meet|remind|ask|tell|employee|patient|client|student|customer|colleague|manager|boss|husband|wife|son|daughter|friend|neighbou?r|named|called|is))\s+[A-Z][a-z'-]+\s+[A-Z][a-z'-]+\b|,\s+[A-Z][a-z'-]+\s+(?:may|might|needs?|has|is|was|wants?|should|must)\b|(?i:\b(?:consider|recommend|nominate|promote|appoint|ask|tell|remind|inform|notify|invite|email))\s+[A-Z][a-z'-]+\b",
+    )
 });
 static SETS: LazyLock<Option<[RegexSet; 6]>> = LazyLock::new(|| {
     Some([
-        RegexSet::new(MARKERS).ok()?,
-        RegexSet::new(OWN_MATERIAL).ok()?,
-        RegexSet::new(TRACES).ok()?,
-        RegexSet::new(CIRCUMSTANCES).ok()?,
-        RegexSet::new(DEALINGS).ok()?,
-        RegexSet::new(FIRMS).ok()?,
+        set(&MARKERS)?,
+        set(&OWN_MATERIAL)?,
+        set(&TRACES)?,
+        set(&CIRCUMSTANCES)?,
+        set(&DEALINGS)?,
+        set(&FIRMS)?,
     ])
 });
-static PRIVATE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(PERSONAL).ok());
+/// Written to people, as letters and notices are, and not asked.
+static MESSAGE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"(?i)(?:^|[^a-z])(?:we(?:'re|'ll|'ve|'d)?|our|us)\b.{0,300}\b(?:you|your|please|kindly|team|participants?|students?|patients?|employees?|clients?|members?|everyone|all|bring|join|attend|register|submit)\b|\b(?:please|kindly|your|dear|note that|reminder|notice|attention|alert|fyi|confirm|you will|you are|you're)\b.{0,300}\b(?:we|our|us|records?|registered|scheduled|enrol\w*|appointment|session|details|access|verif\w+)\b",
+    )
+});
+/// A full date, an hour, a long number, or a sum with its currency run into it.
+static PARTICULAR: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"(?i)\b[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{2,4}\b|\b[0-9]{1,2}\s*(?:o'clock|[ap]\.?m\b|:[0-9]{2}\b)|\b[0-9]{5,}\b|\b[a-z]{2,}[$€£]?[0-9][0-9.,]*[km]?\b|[$€£]\s?[0-9][0-9.,]+[km]?\b",
+    )
+});
+static PRIVATE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(PERSONAL));
 
 /// Capitalised words that open a sentence before a comma without being anybody's name.
-const OPENERS: [&str; 66] = [
-    "After", "Afterwards", "Again", "Also", "Although", "And", "Anyway", "Assume", "Because", "Besides", "But", "Damn", "Days", "Everyone", "First", "Furthermore", "Given", "Guess", "Guys", "Hello", "Help", "Hence", "Here", "Hey", "Hi", "How", "However", "Instead", "Last", "Later", "Listen", "Look", "Maybe", "Meanwhile", "Moreover", "Nevertheless", "Next", "No", "Now", "Oh", "Ok", "Okay", "Or", "Otherwise", "Overall", "Perhaps", "Please", "Right", "Second", "So", "Sorry", "Sure", "Thanks", "Then", "Therefore", "Today", "Tomorrow", "Well", "What", "When", "Where", "Who", "Why", "Wow", "Yes", "Yesterday",
+const OPENERS: [&str; 93] = [
+    "After",
+    "Afterwards",
+    "Again",
+    "Also",
+    "Although",
+    "And",
+    "Anyway",
+    "April",
+    "Assume",
+    "August",
+    "Because",
+    "Besides",
+    "But",
+    "Damn",
+    "Days",
+    "December",
+    "Else",
+    "Everyone",
+    "Explain",
+    "February",
+    "First",
+    "Friday",
+    "Furthermore",
+    "Given",
+    "Guess",
+    "Guys",
+    "Hello",
+    "Help",
+    "Hence",
+    "Here",
+    "Hey",
+    "Hi",
+    "How",
+    "However",
+    "If",
+    "Instead",
+    "January",
+    "July",
+    "June",
+    "Last",
+    "Later",
+    "Listen",
+    "Look",
+    "March",
+    "May",
+    "Maybe",
+    "Meanwhile",
+    "Monday",
+    "Moreover",
+    "Nevertheless",
+    "Next",
+    "No",
+    "November",
+    "Now",
+    "October",
+    "Oh",
+    "Ok",
+    "Okay",
+    "Or",
+    "Otherwise",
+    "Overall",
+    "Perhaps",
+    "Please",
+    "Right",
+    "Saturday",
+    "Second",
+    "September",
+    "So",
+    "Sorry",
+    "Still",
+    "Sunday",
+    "Sure",
+    "Thanks",
+    "Then",
+    "Therefore",
+    "Thursday",
+    "Thus",
+    "Today",
+    "Tomorrow",
+    "Tuesday",
+    "Wednesday",
+    "Well",
+    "What",
+    "When",
+    "Where",
+    "Which",
+    "Who",
+    "Whom",
+    "Whose",
+    "Why",
+    "Wow",
+    "Yes",
+    "Yesterday",
 ];
 
 /// Words after a comma that go on about the name instead of speaking to it.
@@ -130,10 +253,30 @@ pub(super) fn find(text: &str) -> Option<&'static str> {
         return Some("holds a personal identifier");
     }
     let about = circumstances.is_match(text) || dealings.is_match(text);
-    if about || firms.is_match(text) || addresses_somebody(text) {
+    if about || firms.is_match(text) || addresses_somebody(text) || has_particulars(text) {
         return Some("is about somebody in particular");
     }
     None
+}
+
+/// A message with particulars, or a token no word or formula looks like.
+fn has_particulars(text: &str) -> bool {
+    let matches = |pattern: &Option<Regex>| pattern.as_ref().is_none_or(|p| p.is_match(text));
+    if matches(&MESSAGE) && matches(&PARTICULAR) {
+        return true;
+    }
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(is_identifier)
+}
+
+/// Ten or more letters and digits that change between the two at least three times.
+fn is_identifier(token: &str) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    let changes = token
+        .as_bytes()
+        .windows(2)
+        .filter(|pair| matches!(pair, [a, b] if digit(a) != digit(b)));
+    token.len() >= 10 && changes.count() >= 3
 }
 
 fn addresses_somebody(text: &str) -> bool {
@@ -143,9 +286,106 @@ fn addresses_somebody(text: &str) -> bool {
             .captures_iter(text)
             .any(|found| may_be_called(&found[1]) && !APPOSED.contains(&&found[2]))
     });
-    if matches(&GREETED) || matches(&TITLE_FIRST) || called {
+    let asked = ASKED.as_ref().is_none_or(|pattern| {
+        pattern
+            .captures_iter(text)
+            .any(|found| may_be_called(&found[1]))
+    });
+    if matches(&GREETED) || matches(&TITLE_FIRST) || called || asked {
         return true;
     }
     let named = matches(&TITLED) || matches(&NAMED);
     named && matches(&PRIVATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_to_somebody_and_statements_about_somebody_are_private() {
+        for text in [
+            "Hello Brigitte, the results are in. Come by when you can.",
+            "Tobias, forward the minutes to the whole team.",
+            "Mr. Okafor, may I move our talk to the afternoon?",
+            "All looks good. Ines, could you sign it?",
+            "Does Nurse Halloran have the prescription ready?",
+            "Write a letter to Karl Brandt about his overdue rent",
+            "Remind Jonas about the dental appointment",
+            "I was diagnosed with epilepsy, may I drive?",
+            "I have diabetes and want to fast",
+            "my salary is 54000, what tax do I pay?",
+            "He was born on 3 May 1971",
+            "I live at 12 Rose Lane",
+            "Send it to 4711 Willow Creek Avenue",
+            "The therapy session is on 12/03/2025, can I cancel?",
+            "Your invoice of 220 EUR is still pending",
+            "Order number 88-12345 has not arrived",
+            "Is Miller and Sons a good employer?",
+            "the server at 10.20.30.40 is down",
+            "device 00:1b:44:11:3a:b7 fails",
+            "What does https://example.org/page say?",
+            "pay 0x52908400098527886E0F7030069857D2E4169EE7",
+            "Marlies could you share your thoughts on the plan?",
+            "A diet for a 61 old man with 181centimeters, please",
+            "Medical supplies in 40213 need a refill",
+            "The child repeated kQ7zLm2PxW91 most often",
+            "We are arranging a workshop. Bring the voucher 88213 with you.",
+            "We noticed that the user name Lena_Hagen77 was used",
+            "Eye color: grey, height: 170",
+            "Remove the car with registration BK83 BZC",
+            "Consider Rosalind Meyer for the post, her feedback was good",
+        ] {
+            assert!(find(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn private_markers_and_a_firms_own_material_are_private() {
+        for text in [
+            "Summarise this confidential report in two lines",
+            "CONFIDENTIAL: the merger closes in May",
+            "For internal use only. Rewrite it shorter.",
+            "Please do not share: how do I phrase a resignation?",
+            "Refactor our proprietary pricing engine",
+            "Find duplicates in our customer database",
+            "Clean up this payroll export",
+            "Process this on-premises only",
+            "Do not upload this to any service",
+        ] {
+            assert!(find(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn questions_anybody_could_ask_are_not() {
+        for text in [
+            "What is Python?",
+            "How is a salary taxed in Spain?",
+            "Is aspirin safe for dogs?",
+            "What are the symptoms of diabetes?",
+            "Who was Marie Curie?",
+            "When was Albert Einstein born?",
+            "However, what would a lawyer say?",
+            "Help, my card was charged twice!",
+            "First, explain what a mortgage is",
+            "What is the secret of good bread?",
+            "What is confidential computing?",
+            "What is the square root of 10500?",
+            "Is caffeine C8H10N4O2?",
+            "How old is the universe?",
+            "What does utf8mb4 mean in MySQL?",
+            "Which could you name first, Rome or Athens?",
+            "How do I process customer data under the GDPR?",
+            "How do I find the IP address of a host?",
+            "Convert 12.5 kilograms to pounds",
+            "What does version 1.2.3 of semver mean?",
+            "Write an internal combustion engine essay",
+            "Why is the internal angle of a triangle 60 degrees?",
+            "How do I open a bank account?",
+            "How do I reset my account password?",
+        ] {
+            assert_eq!(find(text), None, "{text}");
+        }
+    }
 }

@@ -36,18 +36,17 @@ const IDENTIFIERS: [&str; 4] = [
     r"(?i)\b(?:account|passport|ssn|iban|licen[cs]e|conference call at|call me at|phone|tel)(?:\s+(?:no|nr|number|is|at))?[ .:#]*[0-9][0-9 -]{5,}[0-9]\b",
 ];
 
-static CREDENTIAL: LazyLock<Option<RegexSet>> = LazyLock::new(|| RegexSet::new(CREDENTIALS).ok());
-static IDENTIFIER: LazyLock<Option<RegexSet>> = LazyLock::new(|| RegexSet::new(IDENTIFIERS).ok());
+static CREDENTIAL: LazyLock<Option<RegexSet>> = LazyLock::new(|| set(&CREDENTIALS));
+static IDENTIFIER: LazyLock<Option<RegexSet>> = LazyLock::new(|| set(&IDENTIFIERS));
 static STATED_PASSWORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    pattern(
         r#"(?i)\b(?:pass(?:word|phrase|code|wd)|pwd|pin(?:\s+code)?)\s+(?:is|was|=|:)\s*:?\s*["'`]?([^\s"'`,;?]+)"#,
     )
-    .ok()
 });
 static DIGIT_RUN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\b[0-9](?:[ -]?[0-9]){12,18}\b").ok());
+    LazyLock::new(|| pattern(r"\b[0-9](?:[ -]?[0-9]){12,18}\b"));
 static IBAN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{2,4}){3,8}\b").ok());
+    LazyLock::new(|| pattern(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{2,4}){3,8}\b"));
 
 /// What may follow "password is" without being the password.
 const STATES: [&str; 66] = [
@@ -118,6 +117,22 @@ const STATES: [&str; 66] = [
     "isn't",
     "here",
 ];
+
+/// A pattern whose word boundaries are those of ASCII: with those of Unicode a text in another script
+/// takes a hundred times as long.
+pub(super) fn pattern(source: &str) -> Option<Regex> {
+    Regex::new(&source.replace(r"\b", r"(?-u:\b)")).ok()
+}
+
+/// The same for a set.
+pub(super) fn set(sources: &[&str]) -> Option<RegexSet> {
+    RegexSet::new(
+        sources
+            .iter()
+            .map(|source| source.replace(r"\b", r"(?-u:\b)")),
+    )
+    .ok()
+}
 
 /// The kind of secret found, or `None`. Linear in the text; without a working pattern set
 /// everything counts as secret.

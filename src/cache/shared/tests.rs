@@ -88,7 +88,10 @@ async fn tenants_who_disagree_keep_their_own_answers() {
     say(&cache, &of("good", QUESTION), "click on forgot").await;
     assert_eq!(served(&cache, &of("c", QUESTION)).await, None);
     let own = |tier| Some((tier, "click on forgot".to_owned()));
-    assert_eq!(served(&cache, &of("good", QUESTION)).await, own(Tier::Exact));
+    assert_eq!(
+        served(&cache, &of("good", QUESTION)).await,
+        own(Tier::Exact)
+    );
     // the third opinion decides
     say(&cache, &of("c", QUESTION), "Click on forgot!").await;
     assert_eq!(served(&cache, &of("d", QUESTION)).await, own(Tier::Exact));
@@ -127,7 +130,9 @@ async fn a_purged_statement_bears_no_witness() {
     say(&cache, &of("b", QUESTION), "click on forgot").await;
     assert_eq!(cache.stats().promoted, 0);
     let own = look(&cache, &of("b", QUESTION)).await;
-    let Lookup::Hit(own) = own else { panic!("a hit") };
+    let Lookup::Hit(own) = own else {
+        panic!("a hit")
+    };
     cache.purge(Purge::Entry(own.entry)).await.unwrap();
     say(&cache, &of("c", QUESTION), "click on forgot").await;
     assert_eq!(cache.stats().promoted, 0);
@@ -197,7 +202,9 @@ fn expired_statements_and_the_same_tenants_bear_no_witness() {
     let mut statements = Statements::default();
     statements.add(statement(1, "a", 1));
     let asked = |statements: &Statements, by: &str, now| {
-        statements.others(&statement(1, by, 1), now, |_| false).len()
+        statements
+            .others(&statement(1, by, 1), now, |_| false)
+            .len()
     };
     assert_eq!(asked(&statements, "a", 0), 0);
     assert_eq!(asked(&statements, "b", 99), 1);

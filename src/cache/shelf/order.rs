@@ -72,7 +72,9 @@ impl Order {
 
     /// Entries of one tenant.
     pub(super) fn of_tenant(&self, tenant: &TenantId) -> u64 {
-        self.tenants.get(tenant).map_or(0, |entries| entries.len() as u64)
+        self.tenants
+            .get(tenant)
+            .map_or(0, |entries| entries.len() as u64)
     }
 
     /// Tenants with more entries than the quota.
@@ -176,7 +178,11 @@ impl Order {
     }
 
     fn row(&mut self, young: bool) -> &mut BTreeMap<u64, EntryId> {
-        if young { &mut self.young } else { &mut self.settled }
+        if young {
+            &mut self.young
+        } else {
+            &mut self.settled
+        }
     }
 }
 

@@ -146,7 +146,13 @@ pub(crate) fn decode(serial: u64, bytes: &[u8], vault: &Vault) -> Result<Record,
     let (names, rest) = rest
         .split_at_checked(usize::from(count) * 16)
         .ok_or(Corrupt)?;
-    let ids: Vec<KeyId> = names.as_chunks::<16>().0.iter().copied().map(KeyId).collect();
+    let ids: Vec<KeyId> = names
+        .as_chunks::<16>()
+        .0
+        .iter()
+        .copied()
+        .map(KeyId)
+        .collect();
     let (id, rest) = rest.split_first_chunk::<16>().ok_or(Corrupt)?;
     let (&flag, rest) = rest.split_first().ok_or(Corrupt)?;
     let (partition, rest) = rest.split_first_chunk::<16>().ok_or(Corrupt)?;

@@ -63,7 +63,8 @@ fn holds(dir: &Path, needle: &[u8]) -> bool {
 fn the_files_show_neither_texts_nor_vectors_nor_names() {
     let dir = tempfile::tempdir().unwrap();
     let (mut disk, _) = opened(dir.path());
-    disk.put(&put(1, "acme corporation", "a telling question")).unwrap();
+    disk.put(&put(1, "acme corporation", "a telling question"))
+        .unwrap();
     disk.flush_log(true).unwrap();
     let secrets = [
         &b"acme corporation"[..],
@@ -98,7 +99,10 @@ fn rows_copied_back_after_their_key_was_destroyed_do_not_open() {
     assert!(holds(dir.path(), &wrapped));
     disk.delete(&[1, 2]).unwrap();
     disk.destroy(&Doomed::Tenant("gone".into())).unwrap();
-    assert!(!holds(dir.path(), &wrapped), "no file has the wrapped key any more");
+    assert!(
+        !holds(dir.path(), &wrapped),
+        "no file has the wrapped key any more"
+    );
     // the tenant comes back, under a key of his own again
     disk.put(&put(3, "gone", "a question")).unwrap();
     for (serial, row) in backup {
@@ -164,7 +168,8 @@ fn a_database_from_before_the_keys_opens_and_its_rows_go() {
     let mut options = Options::default();
     options.create_if_missing(true);
     let old = DB::open(&options, dir.path()).unwrap();
-    old.put(1u64.to_be_bytes(), [codec::PLAIN, 1, 2, 3]).unwrap();
+    old.put(1u64.to_be_bytes(), [codec::PLAIN, 1, 2, 3])
+        .unwrap();
     drop(old);
     let (mut disk, found) = opened(dir.path());
     assert!(found.records.is_empty());

@@ -201,7 +201,9 @@ mod tests {
         let (salt, sealed) = vault.seal(&[acme], b"place", b"text".to_vec()).unwrap();
         let open = |ids: &[KeyId], place: &[u8]| {
             let mut bytes = sealed.clone();
-            vault.open(ids, place, &salt, &mut bytes).map(<[u8]>::to_vec)
+            vault
+                .open(ids, place, &salt, &mut bytes)
+                .map(<[u8]>::to_vec)
         };
         assert_eq!(open(&[acme], b"place").unwrap(), b"text");
         for (ids, place) in [
@@ -225,7 +227,10 @@ mod tests {
         let mut again = vault();
         assert_eq!(again.id(Owner::Tenant(&"acme".into())), id);
         again.unwrap(id, &wrapped).unwrap();
-        assert_eq!(again.open(&[id], b"", &salt, &mut sealed.clone()), Ok(&b"text"[..]));
+        assert_eq!(
+            again.open(&[id], b"", &salt, &mut sealed.clone()),
+            Ok(&b"text"[..])
+        );
         let mut foreign = Vault::new(&[8; 32]).unwrap();
         assert!(foreign.unwrap(id, &wrapped).is_err());
         assert!(again.unwrap(KeyId([1; 16]), &wrapped).is_err());

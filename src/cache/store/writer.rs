@@ -42,7 +42,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(disk: Disk, counters: Arc<Counters>, sweep: Sweep) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        disk: Disk,
+        counters: Arc<Counters>,
+        sweep: Sweep,
+    ) -> Result<Self, StoreError> {
         let (orders, inbox) = sync_channel(WAITING);
         std::thread::Builder::new()
             .name("cache-writer".to_owned())

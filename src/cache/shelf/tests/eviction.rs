@@ -50,7 +50,9 @@ fn ask(shelf: &mut Shelf, number: u32, tenant: &str, tokens: u64, bytes: usize) 
 }
 
 fn held(shelf: &Shelf, numbers: std::ops::Range<u32>) -> usize {
-    numbers.filter(|n| shelf.slots.contains_key(&key(*n))).count()
+    numbers
+        .filter(|n| shelf.slots.contains_key(&key(*n)))
+        .count()
 }
 
 fn after_a_scan(eviction: Eviction) -> usize {

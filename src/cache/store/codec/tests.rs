@@ -103,7 +103,12 @@ fn a_row_opens_in_its_own_place_alone() {
 fn a_row_shows_neither_text_nor_vector_nor_tenant() {
     let vault = vault();
     let row = encode(&put("a telling question", Some(vec![0.5; 8]), None), &vault).unwrap();
-    for secret in [&b"telling"[..], b"acme", b"space", &0.5f32.to_le_bytes().repeat(4)] {
+    for secret in [
+        &b"telling"[..],
+        b"acme",
+        b"space",
+        &0.5f32.to_le_bytes().repeat(4),
+    ] {
         assert!(!row.windows(secret.len()).any(|part| part == secret));
     }
 }
