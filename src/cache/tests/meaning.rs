@@ -90,9 +90,9 @@ async fn a_first_that_fails_or_is_purged_or_too_long_leaves_the_others_to_themse
     cache.purge(Purge::All).await.unwrap();
     drop(leads(&cache, &asking(REWORDED)).await);
     let lead = leads(&cache, &asking(BREAD)).await;
-    let short = raw_request(
-        r#"{"model":"auto","max_tokens":2,"messages":[{"role":"user","content":"{BREAD_REWORDED}"}]}"#,
-    );
+    let short = raw_request(&format!(
+        r#"{{"model":"auto","max_tokens":2,"messages":[{{"role":"user","content":"{BREAD_REWORDED}"}}]}}"#
+    ));
     let short = asks(&cache, short);
     assert!(waits(&short).await);
     cache.insert(lead, answer("a long story"));
