@@ -180,7 +180,7 @@ pub struct Ticket {
     pub(crate) tags: Vec<(String, String)>,
     /// Purges the request has seen; later ones apply to its answer.
     pub(crate) epoch: u64,
-    pub(crate) config: CacheConfig,
+    pub(crate) config: Box<CacheConfig>,
     pub(crate) lead: Option<Lead>,
 }
 

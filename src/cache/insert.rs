@@ -72,7 +72,7 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
         return Insertion::Refused("purged meanwhile");
     };
     Counters::add(&inner.counters.inserts);
-    let statement = shared.map(|ids| (statement(&entry, ids, epoch), config));
+    let statement = shared.map(|ids| (statement(&entry, ids, epoch), *config));
     let pending = Pending {
         entry,
         vector,

@@ -82,7 +82,7 @@ pub(super) async fn lookup(
         tenant: request.tenant.clone(),
         tags: request.tags.clone(),
         epoch: prepared.epoch,
-        config: prepared.config,
+        config: Box::new(prepared.config),
         lead,
     })
 }

@@ -44,7 +44,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for setting in 0..3 * 32 {
-        let bit = |at: usize| setting / 3 >> at & 1 == 1;
+        let bit = |at: usize| ((setting / 3) >> at) & 1 == 1;
         for (question, texts) in QUESTIONS.iter().enumerate() {
             for text in [texts.0, texts.1] {
                 let answer = format!("setting {setting} question {question}");
