@@ -35,10 +35,10 @@ mod insert;
 pub mod key;
 mod lookup;
 pub mod policy;
-mod shared;
 mod shelf;
 mod stats;
 mod store;
+mod witness;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -63,10 +63,10 @@ pub use store::StoreError;
 
 use flight::Flights;
 use key::Keys;
-use shared::Statements;
 use shelf::{Limits, Removed, Shelf};
 use stats::Counters;
 use store::{Doomed, Found, Record, Writer};
+use witness::Statements;
 
 /// Inserts that may wait for a vector or the index; beyond it entries stay exact-only. Below the
 /// size of tokio's blocking pool, so that a stalled disk cannot take all of it.

@@ -9,11 +9,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::answer::{Candidate, Insertion, SharedIds, StoredAnswer, Ticket};
 use super::entry::{Entry, Meaning};
 use super::lookup::millis;
-use super::shared::Statement;
 use super::shelf::Removed;
 use super::stats::Counters;
 use super::store::Put;
-use super::{Inner, SWEEP_BATCH, policy, shared};
+use super::witness::Statement;
+use super::{Inner, SWEEP_BATCH, policy, witness};
 use crate::config::routing::CacheConfig;
 use crate::types::{Moment, unix_millis};
 
@@ -145,7 +145,7 @@ async fn settle(inner: Arc<Inner>, mut pending: Pending, said: Said, permit: Own
             vector,
             ..statement
         };
-        if let Some(promoted) = shared::hear(&inner, statement, &config).await {
+        if let Some(promoted) = witness::hear(&inner, statement, &config).await {
             settle_off_thread(&inner, promoted).await;
         }
     }

@@ -16,7 +16,7 @@
 //! among the text.
 //!
 //! A route with a shared scope has ids of a second family, derived without a tenant; what they name
-//! is served only after two tenants agreed (see `shared.rs`).
+//! is served only after two tenants agreed (see `witness.rs`).
 
 use std::fmt;
 

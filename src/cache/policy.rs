@@ -3,6 +3,7 @@
 //! What is in doubt stays out. A request may be bypassed (neither read nor written), held to the
 //! exact tier (its text means something only here and now), or let into both tiers.
 
+mod present;
 mod private;
 pub mod secrets;
 
@@ -16,8 +17,6 @@ use crate::types::{CacheMode, ChatRequest, Finish};
 
 /// Longest text the semantic tier considers, in bytes. The embedder's own window is shorter.
 const MAX_QUESTION: usize = 4096;
-/// Bytes at each end of a longer text in which a question is looked for.
-const QUESTION_AT_END: usize = 1024;
 /// Largest request the cache looks at, in bytes of text: hashing more costs more than it saves.
 const MAX_REQUEST: usize = 1 << 20;
 
@@ -39,7 +38,7 @@ pub fn admit(request: &ChatRequest, config: &CacheConfig) -> Admission {
     if let Some(reason) = bypass(request, config) {
         return Admission::Bypass(reason);
     }
-    if is_bound_to_its_time(request) {
+    if present::is_asked_about(request) {
         let reason = "bound to the time it is asked";
         return match config.time_bound_ttl.get().is_zero() {
             true => Admission::Bypass(reason),
@@ -81,29 +80,6 @@ fn bypass(request: &ChatRequest, config: &CacheConfig) -> Option<&'static str> {
         let users = request.body.messages().iter().filter(|m| m.role == "user");
         users.into_iter().find_map(|m| private::find(&m.text()))
     })
-}
-
-/// One of the last two things the user said asks about the present.
-fn is_bound_to_its_time(request: &ChatRequest) -> bool {
-    let messages = request.body.messages().iter().rev();
-    messages
-        .filter(|message| message.role == "user")
-        .take(2)
-        .any(|message| ends_of(&message.text()).any(time_bound))
-}
-
-/// The whole of a question, and both ends of a document, where its question stands.
-fn ends_of(text: &str) -> impl Iterator<Item = &str> {
-    let (head, tail) = if text.len() <= MAX_QUESTION {
-        (text, "")
-    } else {
-        let (head, tail) = (
-            text.floor_char_boundary(QUESTION_AT_END),
-            text.ceil_char_boundary(text.len() - QUESTION_AT_END),
-        );
-        (&text[..head], &text[tail..])
-    };
-    [head, tail].into_iter()
 }
 
 /// Why a text may be neither stored nor looked up, whatever the settings; `None` when it may.
@@ -164,23 +140,6 @@ fn question(request: &ChatRequest, config: &CacheConfig) -> Result<String, &'sta
     }
 }
 
-static TIME_BOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    secrets::pattern(
-        r"(?ix)\b(
-            today|tonight|tomorrow|yesterday|now|nowadays|currently|latest|newest|recent|recently
-          | this\s+(?:week|month|year|quarter|morning|afternoon|evening|weekend|season)
-          | (?:last|next)\s+(?:week|month|year|night|quarter)
-          | at\s+the\s+moment|so\s+far|up\s+to\s+date|these\s+days|breaking\s+news|weather|forecast
-          | what(?:'s|\s+is)?\s+the\s+(?:time|date)|what\s+(?:time|day|date)\s+is
-          | (?:stock|share|bitcoin|ethereum|crypto|gold|silver|oil|petrol|gas|house)\s+prices?
-          | prices?\s+of\s+(?:gold|silver|oil|petrol|gas|bitcoin|ethereum|crude)
-          | exchange\s+rates?|interest\s+rates?\s+(?:at|in)|scores?|in\s+stock|on\s+sale|open\s+right
-          | trending|headlines|live\s+(?:score|stream|traffic)|traffic\s+(?:on|in|like)|up\s+next
-        )\b",
-    )
-});
-static CURRENT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| secrets::pattern(r"(?i)(\w*)\s*\bcurrent\b"));
 static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     secrets::pattern(
         r"(?ix)\b(
@@ -240,7 +199,7 @@ const EMPTY_WORDS: [&str; 40] = [
 /// Why the semantic tier would not judge `text`, or `None` when it would.
 pub fn keeps_out(text: &str) -> Option<&'static str> {
     sensitive(text)
-        .or_else(|| time_bound(text).then_some("bound to the time it is asked"))
+        .or_else(|| present::is_meant_in(text).then_some("bound to the time it is asked"))
         .or_else(|| meaning_is_here(text, false))
 }
 
@@ -271,28 +230,6 @@ fn meaning_is_here(text: &str, points_within: bool) -> Option<&'static str> {
         return Some("points to something said elsewhere");
     }
     None
-}
-
-fn time_bound(text: &str) -> bool {
-    let flows = [
-        "electric",
-        "electrical",
-        "alternating",
-        "direct",
-        "ocean",
-        "eddy",
-        "air",
-        "water",
-    ];
-    let current = CURRENT.as_ref().is_none_or(|pattern| {
-        pattern
-            .captures_iter(text)
-            .any(|found| !flows.contains(&found[1].to_lowercase().as_str()))
-    });
-    current
-        || TIME_BOUND
-            .as_ref()
-            .is_none_or(|pattern| pattern.is_match(text))
 }
 
 /// At least nine of ten letters are basic Latin: the embedder knows English alone.
