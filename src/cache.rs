@@ -18,9 +18,9 @@
 //! # }
 //! ```
 //!
-//! Deliberately not here: encryption of the values on disk, shared entries between tenants, and
-//! anything that crosses the network.
+//! Deliberately not here: anything that crosses the network.
 
+pub mod agree;
 pub mod answer;
 mod canonical;
 pub mod compare;
@@ -39,6 +39,7 @@ mod shelf;
 mod stats;
 mod store;
 pub mod verifier;
+mod witness;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -63,9 +64,10 @@ pub use store::StoreError;
 
 use flight::Flights;
 use key::Keys;
-use shelf::{Removed, Shelf};
+use shelf::{Limits, Removed, Shelf};
 use stats::Counters;
-use store::{Found, Record, Writer};
+use store::{Doomed, Found, Record, Writer};
+use witness::Statements;
 
 /// Inserts that may wait for a vector or the index; beyond it entries stay exact-only. Below the
 /// size of tokio's blocking pool, so that a stalled disk cannot take all of it.
@@ -115,6 +117,7 @@ struct Inner {
     keys: Keys,
     shelf: Arc<Mutex<Shelf>>,
     flights: Arc<Flights>,
+    statements: Mutex<Statements>,
     embedder: Option<Arc<dyn TextEmbedder>>,
     writer: Option<Writer>,
     counters: Arc<Counters>,
@@ -158,11 +161,11 @@ impl AnswerCache {
         };
         std::fs::create_dir_all(&dir).map_err(StoreError::Secret)?;
         let secret = store::secret(&dir.join("cache.key"))?;
-        let (db, found) = store::open(&dir.join("cache"))?;
+        let (disk, found) = store::open(&dir.join("cache"), &secret)?;
         let mut cache = AnswerCache::assemble(Keys::new(secret), embedder, config);
-        let dead = cache.inner.load(found, &config);
+        let dead = cache.inner.load(found);
         let inner = Arc::get_mut(&mut cache.inner).ok_or(Error::Stopped)?;
-        let writer = Writer::start(db, Arc::clone(&inner.counters), inner.sweeper())?;
+        let writer = Writer::start(disk, Arc::clone(&inner.counters), inner.sweeper())?;
         writer.delete(dead)?;
         inner.writer = Some(writer);
         Ok(cache)
@@ -179,12 +182,15 @@ impl AnswerCache {
     }
 
     fn assemble(keys: Keys, embedder: Option<Arc<dyn TextEmbedder>>, config: CacheConfig) -> Self {
+        let mut shelf = Shelf::default();
+        shelf.configure(Limits::from(&config));
         AnswerCache {
             inner: Arc::new(Inner {
                 config: ArcSwap::from_pointee(config),
                 keys,
-                shelf: Arc::default(),
+                shelf: Arc::new(Mutex::new(shelf)),
                 flights: Arc::default(),
+                statements: Mutex::default(),
                 embedder,
                 writer: None,
                 counters: Arc::default(),
@@ -194,10 +200,10 @@ impl AnswerCache {
         }
     }
 
-    /// Changes the limits live; a smaller `max_entries` takes effect at once.
+    /// Changes the limits live; a smaller `max_entries` or quota takes effect at once.
     pub fn reconfigure(&self, config: CacheConfig) {
         self.inner.config.store(Arc::new(config));
-        let removed = self.inner.shelf.lock().trim(config.max_entries);
+        let removed = self.inner.shelf.lock().configure(Limits::from(&config));
         Counters::add_many(&self.inner.counters.evictions, removed.len());
         if removed.is_empty() {
             return;
@@ -249,6 +255,7 @@ impl AnswerCache {
             inserts: Counters::get(&counters.inserts),
             evictions: Counters::get(&counters.evictions),
             single_flight_shared: Counters::get(&counters.shared),
+            promoted: Counters::get(&counters.promoted),
             not_persisted: Counters::get(&counters.not_persisted),
             corrupt: Counters::get(&counters.corrupt),
         }
@@ -256,6 +263,9 @@ impl AnswerCache {
 
     /// Forgets entries, in memory and on disk, and keeps answers to requests already in flight
     /// from bringing them back. Returns how many there were.
+    ///
+    /// [`Purge::Tenant`] and [`Purge::All`] also destroy the data keys the entries were sealed with:
+    /// when this returns, rows copied back from a backup of the value files do not open any more.
     ///
     /// # Errors
     /// [`Error::Store`] when the disk did not take it; memory has forgotten all the same.
@@ -302,7 +312,7 @@ impl AnswerCache {
 
 impl Inner {
     /// Puts what was on disk on the shelf; returns the keys that may go.
-    fn load(&self, found: Found, config: &CacheConfig) -> Vec<u64> {
+    fn load(&self, found: Found) -> Vec<u64> {
         let now = unix_millis();
         let space = self.embedder.as_ref().map(|embedder| embedder.space());
         Counters::add_many(&self.counters.corrupt, found.corrupt.len());
@@ -316,7 +326,7 @@ impl Inner {
                 continue;
             }
             let epoch = shelf.epoch();
-            let removed = shelf.insert(Arc::new(entry), epoch, config.max_entries);
+            let removed = shelf.insert(Arc::new(entry), epoch);
             let Some(removed) = removed else { continue };
             dead.extend(Inner::drop_rows(removed));
             let Some((made_in, vector)) = vector else {
@@ -364,13 +374,26 @@ impl Inner {
     }
 
     fn purge(&self, what: Purge) -> Result<u64, Error> {
-        let removed = self.shelf.lock().purge(what);
+        let doomed = match &what {
+            Purge::All => Some(Doomed::All),
+            Purge::Tenant(tenant) => Some(Doomed::Tenant(tenant.clone())),
+            Purge::Tag(..) | Purge::Entry(_) => None,
+        };
+        let removed = {
+            // both at once, or an answer could become everyone's in between
+            let mut shelf = self.shelf.lock();
+            self.statements.lock().purge(&what);
+            shelf.purge(what)
+        };
         self.flights.detach_all();
         let serials = Inner::drop_rows(removed);
         let count = serials.len() as u64;
         if let Some(writer) = &self.writer {
             writer.delete(serials)?;
-            writer.flush()?;
+            match doomed {
+                Some(doomed) => writer.destroy(doomed)?,
+                None => writer.flush()?,
+            }
         }
         Ok(count)
     }

@@ -375,6 +375,7 @@ fn assemble(request: Request, stream: bool) -> Result<ChatRequest, Error> {
         model: request.model.into(),
         tags: request.tags,
         cache: request.cache,
+        min_similarity: request.min_similarity,
         deadline: Moment::now() + request.timeout.unwrap_or(DEFAULT_TIMEOUT),
         body: Arc::new(body),
         stream,

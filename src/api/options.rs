@@ -28,6 +28,8 @@ pub struct Options {
     pub priority: Priority,
     /// `x-llm-router-cache`.
     pub cache: CacheMode,
+    /// `x-llm-router-cache-threshold`: least cosine of a reused answer, more than 0 and at most 1.
+    pub min_similarity: Option<f32>,
     /// `x-llm-router-tags`.
     pub tags: Vec<(String, String)>,
     /// From `x-llm-router-timeout-ms`, else the SDK's own hint, else the default.
@@ -79,6 +81,7 @@ impl Options {
             })?,
         };
         let cache = match text(headers, "x-llm-router-cache") {
+            None if keeps_out_of_caches(headers) => CacheMode::Off,
             None => CacheMode::default(),
             Some(given) => given
                 .parse()
@@ -89,10 +92,35 @@ impl Options {
             tenant: TenantId::default(),
             priority,
             cache,
+            min_similarity: threshold(headers)?,
             tags: tags(text(headers, "x-llm-router-tags"))?,
             deadline: now + timeout(headers)?,
         })
     }
+}
+
+const THRESHOLD: &str = "x-llm-router-cache-threshold";
+
+/// The caller's own least similarity. It can only tighten: the lookup asks for the route's as well.
+fn threshold(headers: &HeaderMap) -> Result<Option<f32>, Error> {
+    let Some(given) = headers.get(THRESHOLD) else {
+        return Ok(None);
+    };
+    let least: Option<f32> = given.to_str().ok().and_then(|v| v.trim().parse().ok());
+    match least {
+        Some(least) if least > 0.0 && least <= 1.0 => Ok(Some(least)),
+        _ => Err(bad(THRESHOLD, "must be a number above 0 and at most 1")),
+    }
+}
+
+/// `cache-control: no-store`, the opt-out every HTTP client knows.
+fn keeps_out_of_caches(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(http::header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-store"))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -156,7 +184,38 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use llm_router_cluster::Revision;
 
-    use super::{MIN_REVISION, min_revision};
+    use super::{MIN_REVISION, Options, THRESHOLD, min_revision};
+    use crate::error::Kind;
+    use crate::types::{CacheMode, Moment};
+
+    fn read(name: &'static str, value: &'static str) -> Result<Options, crate::error::Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        Options::read(&headers, Moment::ZERO)
+    }
+
+    #[test]
+    fn a_threshold_that_is_no_share_is_the_callers_mistake() {
+        for wrong in [
+            "", "high", "0", "-0.1", "1.01", "97", "NaN", "inf", "0.9,0.8",
+        ] {
+            let error = read(THRESHOLD, wrong).unwrap_err();
+            assert_eq!(error.kind, Kind::InvalidRequest, "{wrong}");
+        }
+        for (given, least) in [("0.97", 0.97), (" 1 ", 1.0), ("1e-3", 0.001)] {
+            assert_eq!(read(THRESHOLD, given).unwrap().min_similarity, Some(least));
+        }
+        let silent = Options::read(&HeaderMap::new(), Moment::ZERO).unwrap();
+        assert_eq!(silent.min_similarity, None);
+    }
+
+    #[test]
+    fn no_store_keeps_a_request_out_of_the_cache() {
+        let cache = |value| read("cache-control", value).unwrap().cache;
+        assert_eq!(cache("no-store"), CacheMode::Off);
+        assert_eq!(cache("max-age=0, No-Store"), CacheMode::Off);
+        assert_eq!(cache("no-cache"), CacheMode::On);
+    }
 
     #[test]
     fn a_revision_that_is_none_is_refused_and_none_is_fine() {

@@ -135,7 +135,7 @@ pub struct Hit {
     pub entry: EntryId,
     /// Time since the answer was made.
     pub age: Duration,
-    /// The answer came from an identical request that was in flight.
+    /// The answer came from a request in flight, identical or of the same meaning.
     pub shared: bool,
     /// The answer.
     pub answer: Arc<StoredAnswer>,
@@ -160,17 +160,27 @@ pub(crate) struct Question {
     pub(crate) partition: PartitionId,
 }
 
+/// A request's ids among those all tenants share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedIds {
+    pub(crate) entry: EntryId,
+    /// `None` for requests that are not matched by meaning.
+    pub(crate) partition: Option<PartitionId>,
+}
+
 /// The right to store one answer. Dropping it unused releases whoever waits for that answer.
 pub struct Ticket {
     pub(crate) id: EntryId,
     pub(crate) question: Option<Question>,
+    /// What the answer would be under shared ids.
+    pub(crate) shared: Option<SharedIds>,
     /// Made during the lookup; missing after a lookup that did not need it.
     pub(crate) vector: Option<Arc<[f32]>>,
     pub(crate) tenant: TenantId,
     pub(crate) tags: Vec<(String, String)>,
     /// Purges the request has seen; later ones apply to its answer.
     pub(crate) epoch: u64,
-    pub(crate) config: CacheConfig,
+    pub(crate) config: Box<CacheConfig>,
     pub(crate) lead: Option<Lead>,
 }
 

@@ -17,7 +17,11 @@ pub(crate) struct Entry {
     pub(crate) id: EntryId,
     /// Unique on this node, growing; its label in the index and its key on disk.
     pub(crate) serial: u64,
+    /// Whom it was made for.
     pub(crate) tenant: TenantId,
+    /// The second tenant who was given an agreeing answer, which made it everyone's; `None` while
+    /// it is its own tenant's.
+    pub(crate) witness: Option<TenantId>,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) meaning: Option<Meaning>,
     /// Unix milliseconds.
@@ -53,6 +57,16 @@ impl Entry {
         now < self.expires && now.saturating_sub(self.created) < ttl_millis
     }
 
+    /// Tokens an upstream would have read and written for it, about.
+    pub(crate) fn tokens_saved(&self) -> u64 {
+        let usage = &self.answer.usage;
+        let counted = usage
+            .total_tokens
+            .max(usage.prompt_tokens.saturating_add(usage.completion_tokens));
+        // without a count, about four bytes to a token
+        counted.max(self.answer.text.len() as u64 / 4).max(1)
+    }
+
     /// Memory it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         let question = self
@@ -71,7 +85,9 @@ impl Entry {
     pub(crate) fn is_meant_by(&self, purge: &Purge) -> bool {
         match purge {
             Purge::All => true,
-            Purge::Tenant(tenant) => *tenant == self.tenant,
+            Purge::Tenant(tenant) => {
+                *tenant == self.tenant || self.witness.as_ref() == Some(tenant)
+            }
             Purge::Tag(name, value) => self.tags.iter().any(|(n, v)| n == name && v == value),
             Purge::Entry(id) => *id == self.id,
         }

@@ -1,4 +1,7 @@
 //! Single flight: identical requests wait for the first of them instead of asking upstream again.
+//! Where a route asks for it, so do requests of the same meaning: a leader says what it asks, and a
+//! later one whose question the decision pipeline accepts as the same waits for it. It waits for a
+//! leader that asks upstream, never for one that waits itself, so nobody waits in a circle.
 //!
 //! The first becomes the leader and holds a [`Lead`]; the others hold a [`Follower`] and wait until
 //! the leader lands an answer, gives up, or their own time is over. A purge detaches every flight:
@@ -12,12 +15,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::answer::StoredAnswer;
-use super::key::EntryId;
+use super::answer::{Question, StoredAnswer};
+use super::guard::Features;
+use super::index::dot;
+use super::key::{EntryId, PartitionId};
 use crate::types::{Moment, Priority};
 
 /// Most flights at once; requests beyond it fly alone. Far above what the queues admit.
 const MAX_FLIGHTS: usize = 65_536;
+
+/// Most questions in flight by partition that others of the same meaning may join.
+const MAX_ASKED: usize = 256;
 
 /// Longest anybody waits for another request: its client may read its stream very slowly.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -36,10 +44,40 @@ struct Flight {
     state: watch::Receiver<State>,
 }
 
+/// What a leader asks.
+#[derive(Debug)]
+struct Announced {
+    id: EntryId,
+    number: u64,
+    priority: Priority,
+    vector: Arc<[f32]>,
+    features: Arc<Features>,
+    state: watch::Receiver<State>,
+}
+
+/// A question on its way upstream unless somebody asks the same already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) question: &'a Question,
+    pub(crate) vector: &'a Arc<[f32]>,
+    pub(crate) priority: Priority,
+}
+
+/// A flight of the same meaning.
+#[derive(Debug)]
+pub(crate) struct SameMeaning {
+    pub(crate) follower: Follower,
+    /// The entry its answer becomes.
+    pub(crate) entry: EntryId,
+    /// Cosine of the two questions.
+    pub(crate) similarity: f32,
+}
+
 /// All requests in flight, by key.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     flights: Mutex<HashMap<EntryId, Flight>>,
+    questions: Mutex<HashMap<PartitionId, Vec<Announced>>>,
     next: AtomicU64,
 }
 
@@ -84,15 +122,70 @@ impl Flights {
             id,
             number,
             sender,
+            announced: None,
         })
+    }
+
+    /// The flight whose question is nearest among those `same` accepts; without one, `lead` is
+    /// announced, so that later questions find it. Both under one lock, so that of two equal
+    /// questions at once one waits for the other.
+    pub(crate) fn join_by_meaning(
+        &self,
+        lead: &mut Lead,
+        asked: &Asked<'_>,
+        same: impl Fn(f32, &Features) -> bool,
+    ) -> Option<SameMeaning> {
+        let partition = asked.question.partition;
+        let mut questions = self.questions.lock();
+        let others = questions.get(&partition).map_or(&[][..], Vec::as_slice);
+        let nearest = others
+            .iter()
+            // it must not wait in a less urgent request's place
+            .filter(|other| asked.priority >= other.priority)
+            .filter(|other| other.vector.len() == asked.vector.len())
+            .map(|other| (dot(&other.vector, asked.vector), other))
+            .filter(|(similarity, other)| same(*similarity, &other.features))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((similarity, other)) = nearest {
+            return Some(SameMeaning {
+                follower: Follower {
+                    state: other.state.clone(),
+                },
+                entry: other.id,
+                similarity,
+            });
+        }
+        let in_partition = questions.entry(partition).or_default();
+        if in_partition.len() < MAX_ASKED {
+            in_partition.push(Announced {
+                id: lead.id,
+                number: lead.number,
+                priority: asked.priority,
+                vector: Arc::clone(asked.vector),
+                features: Arc::clone(&asked.question.features),
+                state: lead.sender.subscribe(),
+            });
+            lead.announced = Some(partition);
+        }
+        None
     }
 
     /// Lets nobody join the flights that are under way.
     pub(crate) fn detach_all(&self) {
         self.flights.lock().clear();
+        self.questions.lock().clear();
     }
 
-    fn end(&self, id: EntryId, number: u64) {
+    fn end(&self, id: EntryId, number: u64, announced: Option<PartitionId>) {
+        if let Some(partition) = announced {
+            let mut questions = self.questions.lock();
+            if let Some(in_partition) = questions.get_mut(&partition) {
+                in_partition.retain(|asked| asked.number != number);
+                if in_partition.is_empty() {
+                    questions.remove(&partition);
+                }
+            }
+        }
         let mut flights = self.flights.lock();
         if flights
             .get(&id)
@@ -110,6 +203,8 @@ pub(crate) struct Lead {
     id: EntryId,
     number: u64,
     sender: watch::Sender<State>,
+    /// Where others find its question.
+    announced: Option<PartitionId>,
 }
 
 impl Lead {
@@ -121,7 +216,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.flights.end(self.id, self.number);
+        self.flights.end(self.id, self.number, self.announced);
         self.sender.send_if_modified(|state| {
             let flying = matches!(state, State::Flying);
             if flying {

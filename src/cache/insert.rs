@@ -6,13 +6,15 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer::{Candidate, Insertion, StoredAnswer, Ticket};
+use super::answer::{Candidate, Insertion, SharedIds, StoredAnswer, Ticket};
 use super::entry::{Entry, Meaning};
 use super::lookup::millis;
 use super::shelf::Removed;
 use super::stats::Counters;
 use super::store::Put;
-use super::{Inner, SWEEP_BATCH, policy};
+use super::witness::Statement;
+use super::{Inner, SWEEP_BATCH, policy, witness};
+use crate::config::routing::CacheConfig;
 use crate::types::{Moment, unix_millis};
 
 /// Longest wait for a vector in the background.
@@ -25,6 +27,7 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
     let Ticket {
         id,
         question,
+        shared,
         vector,
         tenant,
         tags,
@@ -45,20 +48,20 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
         text: q.text,
         features: q.features,
     });
-    let max_entries = inner.config.load().max_entries;
     let (entry, placed) = {
         let mut shelf = inner.shelf.lock();
         let entry = Arc::new(Entry {
             id,
             serial: shelf.next_serial(),
             tenant,
+            witness: None,
             tags,
             meaning,
             created: now,
             expires: now.saturating_add(millis(config.ttl.get())),
             answer: Arc::clone(&answer),
         });
-        let placed = shelf.insert(Arc::clone(&entry), epoch, max_entries);
+        let placed = shelf.insert(Arc::clone(&entry), epoch);
         (entry, placed)
     };
     // those who wait asked before any purge could have meant them
@@ -69,32 +72,54 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
         return Insertion::Refused("purged meanwhile");
     };
     Counters::add(&inner.counters.inserts);
-    settle_later(
-        inner,
-        Pending {
-            entry,
-            vector,
-            removed,
-        },
-    );
+    let statement = shared.map(|ids| (statement(&entry, ids, epoch), *config));
+    let pending = Pending {
+        entry,
+        vector,
+        removed,
+    };
+    settle_later(inner, pending, statement);
     Insertion::Stored
 }
 
-/// What is left to do for an entry that is on the shelf.
-struct Pending {
-    entry: Arc<Entry>,
-    vector: Option<Arc<[f32]>>,
-    removed: Vec<Removed>,
+/// The entry as everyone's it would be.
+fn statement(entry: &Entry, ids: SharedIds, epoch: u64) -> Statement {
+    let meaning = entry.meaning.as_ref().zip(ids.partition);
+    Statement {
+        id: ids.entry,
+        own: entry.id,
+        tenant: entry.tenant.clone(),
+        tags: entry.tags.clone(),
+        meaning: meaning.map(|(meaning, partition)| Meaning {
+            partition,
+            ..meaning.clone()
+        }),
+        vector: None,
+        answer: Arc::clone(&entry.answer),
+        created: entry.created,
+        expires: entry.expires,
+        epoch,
+    }
 }
 
-fn settle_later(inner: &Arc<Inner>, pending: Pending) {
+/// What is left to do for an entry that is on the shelf.
+pub(super) struct Pending {
+    pub(super) entry: Arc<Entry>,
+    pub(super) vector: Option<Arc<[f32]>>,
+    pub(super) removed: Vec<Removed>,
+}
+
+/// What is said on a route with a shared scope, and that route's settings.
+type Said = Option<(Statement, CacheConfig)>;
+
+fn settle_later(inner: &Arc<Inner>, pending: Pending, said: Said) {
     let permit = Arc::clone(&inner.background).try_acquire_owned();
     match (permit, Handle::try_current()) {
         (Ok(permit), Ok(runtime)) => {
             let worker = Arc::clone(inner);
             inner
                 .tasks
-                .spawn_on(settle(worker, pending, permit), &runtime);
+                .spawn_on(settle(worker, pending, said, permit), &runtime);
         }
         // too much under way, or no runtime: the exact tier and the disk must do
         _ => inner.settle_now(Pending {
@@ -104,7 +129,7 @@ fn settle_later(inner: &Arc<Inner>, pending: Pending) {
     }
 }
 
-async fn settle(inner: Arc<Inner>, mut pending: Pending, permit: OwnedSemaphorePermit) {
+async fn settle(inner: Arc<Inner>, mut pending: Pending, said: Said, permit: OwnedSemaphorePermit) {
     if pending.vector.is_none()
         && let (Some(meaning), Some(embedder)) = (&pending.entry.meaning, &inner.embedder)
     {
@@ -113,15 +138,28 @@ async fn settle(inner: Arc<Inner>, mut pending: Pending, permit: OwnedSemaphoreP
         let vector = embedder.embed(scope, &meaning.text, deadline).await;
         pending.vector = vector.ok().flatten();
     }
-    let worker = Arc::clone(&inner);
-    let settled = inner
-        .tasks
-        .spawn_blocking(move || worker.settle_now(pending))
-        .await;
-    if settled.is_err() {
-        tracing::debug!("cache entry not settled, shutting down");
+    let vector = pending.vector.clone();
+    settle_off_thread(&inner, pending).await;
+    if let Some((statement, config)) = said {
+        let statement = Statement {
+            vector,
+            ..statement
+        };
+        if let Some(promoted) = witness::hear(&inner, statement, &config).await {
+            settle_off_thread(&inner, promoted).await;
+        }
     }
     drop(permit);
+}
+
+async fn settle_off_thread(inner: &Arc<Inner>, pending: Pending) {
+    let worker = Arc::clone(inner);
+    let settled = inner
+        .tasks
+        .spawn_blocking(move || worker.settle_now(pending));
+    if settled.await.is_err() {
+        tracing::debug!("cache entry not settled, shutting down");
+    }
 }
 
 impl Inner {

@@ -11,7 +11,12 @@
 //!
 //! The partition covers the same, less what the semantic tier judges by itself: the text of the
 //! last message (matched by meaning), `temperature` (admission bounds it) and the token limits
-//! (compared with the stored answer's length). Fields that are null count as absent.
+//! (compared with the stored answer's length). Fields that are null count as absent. Images, files
+//! and other parts of the last message are in it as they came, bytes or address, with their places
+//! among the text.
+//!
+//! A route with a shared scope has ids of a second family, derived without a tenant; what they name
+//! is served only after two tenants agreed (see `witness.rs`).
 
 use std::fmt;
 
@@ -85,6 +90,15 @@ hash_id! {
     PartitionId
 }
 
+/// Whose ids are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The tenant's own.
+    Tenant,
+    /// Those that all tenants share.
+    Shared,
+}
+
 /// Derives ids. Holds the node's secret, which is never shown.
 pub(crate) struct Keys {
     secret: [u8; 32],
@@ -102,8 +116,8 @@ impl Keys {
     }
 
     /// The request's key in the exact tier.
-    pub(crate) fn entry(&self, request: &ChatRequest) -> EntryId {
-        let mut hasher = self.hasher(&request.tenant, "entry");
+    pub(crate) fn entry(&self, request: &ChatRequest, scope: Scope) -> EntryId {
+        let mut hasher = self.hasher(&request.tenant, "entry", scope);
         absorb(&mut hasher, request.model.as_bytes());
         for (name, value) in fields(request, &[]) {
             absorb_field(&mut hasher, name, value);
@@ -112,8 +126,8 @@ impl Keys {
     }
 
     /// The request's partition, everything but the last message's text.
-    pub(crate) fn partition(&self, request: &ChatRequest) -> PartitionId {
-        let mut hasher = self.hasher(&request.tenant, "partition");
+    pub(crate) fn partition(&self, request: &ChatRequest, scope: Scope) -> PartitionId {
+        let mut hasher = self.hasher(&request.tenant, "partition", scope);
         absorb(&mut hasher, request.model.as_bytes());
         for (name, value) in fields(request, &JUDGED_APART) {
             if value.get() != "null" {
@@ -125,10 +139,17 @@ impl Keys {
         PartitionId(first_half(&hasher))
     }
 
-    fn hasher(&self, tenant: &TenantId, purpose: &str) -> blake3::Hasher {
+    fn hasher(&self, tenant: &TenantId, purpose: &str, scope: Scope) -> blake3::Hasher {
         let mut derive = blake3::Hasher::new_keyed(&self.secret);
         absorb(&mut derive, purpose.as_bytes());
-        absorb(&mut derive, tenant.as_str().as_bytes());
+        match scope {
+            Scope::Tenant => absorb(&mut derive, tenant.as_str().as_bytes()),
+            // one field more, so that no tenant's name can lead here
+            Scope::Shared => {
+                absorb(&mut derive, b"");
+                absorb(&mut derive, b"all tenants");
+            }
+        }
         blake3::Hasher::new_keyed(derive.finalize().as_bytes())
     }
 }
@@ -147,7 +168,7 @@ fn fields<'a>(request: &'a ChatRequest, apart: &[&str]) -> Vec<(&'a str, &'a Raw
     fields
 }
 
-/// Earlier turns whole, and the last message without its content.
+/// Earlier turns whole, and the last message without its text.
 fn absorb_turns(hasher: &mut blake3::Hasher, request: &ChatRequest) {
     let Some(messages) = request.body.object().get("messages") else {
         return;
@@ -160,6 +181,41 @@ fn absorb_turns(hasher: &mut blake3::Hasher, request: &ChatRequest) {
         canonical::write_without(turn, left_out, &mut bytes);
         absorb(hasher, &bytes);
     }
+    absorb_parts(hasher, request);
+}
+
+/// What the last message holds besides text. Nothing is absorbed for text alone, so that a string
+/// and a list of text parts are the same.
+fn absorb_parts(hasher: &mut blake3::Hasher, request: &ChatRequest) {
+    let Some(last) = request
+        .body
+        .messages()
+        .last()
+        .filter(|m| !m.is_plain_text())
+    else {
+        return;
+    };
+    let content = last.content.as_deref().map_or("null", RawValue::get);
+    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) else {
+        return absorb(hasher, content.as_bytes());
+    };
+    hasher.update(b"parts");
+    for part in parts {
+        let mut bytes = Vec::new();
+        // of a text part its place and its kind alone
+        let left_out = is_text(part).then_some("text");
+        canonical::write_without(part, left_out, &mut bytes);
+        absorb(hasher, &bytes);
+    }
+}
+
+fn is_text(part: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Kind<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    serde_json::from_str::<Kind<'_>>(part.get()).is_ok_and(|part| part.kind == "text")
 }
 
 fn absorb_field(hasher: &mut blake3::Hasher, name: &str, value: &RawValue) {

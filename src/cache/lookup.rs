@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
-use super::answer::{Hit, Lookup, Question, StoredAnswer, Ticket, Tier};
+use super::answer::{Hit, Lookup, Question, SharedIds, StoredAnswer, Ticket, Tier};
 use super::decide::{Budget, Decision, decide};
 use super::entry::Entry;
-use super::flight::{Lead, Part};
+use super::flight::{Asked, Lead, Part};
 use super::guard::Features;
 use super::index::Neighbour;
-use super::key::EntryId;
+use super::key::{EntryId, Scope};
 use super::policy::{self, Admission};
 use super::shelf::SharedIndex;
 use super::stats::Counters;
-use crate::config::routing::CacheConfig;
+use crate::config::routing::{CacheConfig, CacheScope, SingleFlight};
 use crate::types::{CacheMode, ChatRequest, Moment, unix_millis};
 
 /// Candidates looked at, nearest first.
@@ -30,7 +30,11 @@ const INLINE_BYTES: usize = 32 << 10;
 struct Prepared {
     id: EntryId,
     question: Option<Question>,
+    /// On a route with a shared scope.
+    shared: Option<SharedIds>,
     epoch: u64,
+    /// The route's, with the lifetime this request may have.
+    config: CacheConfig,
 }
 
 pub(super) async fn lookup(
@@ -44,10 +48,10 @@ pub(super) async fn lookup(
     };
     Counters::add(&inner.counters.lookups);
     let reads = request.cache != CacheMode::Refresh;
-    if reads && let Some(hit) = exact(inner, prepared.id, config) {
+    if reads && let Some(hit) = exact(inner, &prepared) {
         return Lookup::Hit(hit);
     }
-    let lead = match join(inner, &prepared, reads, request, config).await {
+    let mut lead = match join(inner, &prepared, reads, request).await {
         Ok(lead) => lead,
         Err(hit) => return Lookup::Hit(hit),
     };
@@ -59,7 +63,13 @@ pub(super) async fn lookup(
     {
         vector = embed(inner, question, request).await;
         if let Some(vector) = &vector
-            && let Some(hit) = semantic(inner, question, vector, (request, config)).await
+            && let Some(hit) = by_meaning(inner, (&prepared, question), vector, request).await
+        {
+            return Lookup::Hit(hit);
+        }
+        if let Some(vector) = &vector
+            && let Some(hit) =
+                along(inner, (&prepared, question), vector, (request, &mut lead)).await
         {
             return Lookup::Hit(hit);
         }
@@ -67,11 +77,12 @@ pub(super) async fn lookup(
     Lookup::Miss(Ticket {
         id: prepared.id,
         question: prepared.question,
+        shared: prepared.shared,
         vector,
         tenant: request.tenant.clone(),
         tags: request.tags.clone(),
         epoch: prepared.epoch,
-        config: *config,
+        config: Box::new(prepared.config),
         lead,
     })
 }
@@ -102,28 +113,48 @@ fn prepare_now(
     request: &ChatRequest,
     config: &CacheConfig,
 ) -> Result<Prepared, &'static str> {
-    let text = match policy::admit(request, config) {
+    let mut config = *config;
+    let text = match policy::admit(request, &config) {
         Admission::Bypass(reason) => return Err(reason),
         Admission::Exact(_) => None,
+        Admission::Brief(_) => {
+            config.ttl = config.time_bound_ttl.min(config.ttl);
+            None
+        }
         Admission::Both(text) => Some(text).filter(|_| inner.embedder.is_some()),
     };
     // before anything is read, so that a purge from here on applies to the answer
     let epoch = inner.shelf.lock().epoch();
+    let keys = &inner.keys;
+    let shared = (config.scope == CacheScope::Shared).then(|| SharedIds {
+        entry: keys.entry(request, Scope::Shared),
+        partition: text
+            .is_some()
+            .then(|| keys.partition(request, Scope::Shared)),
+    });
     let question = text.map(|text| Question {
         features: Arc::new(Features::of(&text)),
-        partition: inner.keys.partition(request),
+        partition: keys.partition(request, Scope::Tenant),
         text: text.into(),
     });
     Ok(Prepared {
-        id: inner.keys.entry(request),
+        id: keys.entry(request, Scope::Tenant),
         question,
+        shared,
         epoch,
+        config,
     })
 }
 
-fn exact(inner: &Inner, id: EntryId, config: &CacheConfig) -> Option<Hit> {
+/// The tenant's own answer, else everyone's.
+fn exact(inner: &Inner, prepared: &Prepared) -> Option<Hit> {
     let now = unix_millis();
-    let entry = inner.shelf.lock().get(id, now, millis(config.ttl.get()))?;
+    let ttl = millis(prepared.config.ttl.get());
+    let entry = {
+        let mut shelf = inner.shelf.lock();
+        let own = shelf.get(prepared.id, now, ttl);
+        own.or_else(|| shelf.get(prepared.shared?.entry, now, ttl))?
+    };
     Counters::add(&inner.counters.exact_hits);
     Some(hit(&entry, Tier::Exact, None, now))
 }
@@ -134,30 +165,72 @@ async fn join(
     prepared: &Prepared,
     reads: bool,
     request: &ChatRequest,
-    config: &CacheConfig,
 ) -> Result<Option<Lead>, Hit> {
     match inner.flights.join(prepared.id, request.priority) {
         Part::Alone => Ok(None),
         // the flight before may have landed between the first look and the take-off
-        Part::Leader(lead) => match reads.then(|| exact(inner, prepared.id, config)).flatten() {
+        Part::Leader(lead) => match reads.then(|| exact(inner, prepared)).flatten() {
             Some(hit) => Err(hit),
             None => Ok(Some(lead)),
         },
         Part::Follower(_) if !reads => Ok(None),
         Part::Follower(follower) => match follower.wait(request.deadline).await {
-            Some(answer) => Err(shared(inner, prepared.id, answer)),
+            Some(answer) => {
+                Counters::add(&inner.counters.exact_hits);
+                Err(shared(inner, prepared.id, answer, None))
+            }
             None => Ok(None),
         },
     }
 }
 
-fn shared(inner: &Inner, entry: EntryId, answer: Arc<StoredAnswer>) -> Hit {
-    Counters::add(&inner.counters.exact_hits);
+/// Waits for the answer to a question of the same meaning in flight, where the route allows it, or
+/// lets others wait for this one.
+async fn along(
+    inner: &Arc<Inner>,
+    (prepared, question): (&Prepared, &Question),
+    vector: &Arc<[f32]>,
+    (request, lead): (&ChatRequest, &mut Option<Lead>),
+) -> Option<Hit> {
+    if prepared.config.single_flight != SingleFlight::Meaning {
+        return None;
+    }
+    let asked = Asked {
+        question,
+        vector,
+        priority: request.priority,
+    };
+    let same = |similarity: f32, features: &Features| {
+        judge(similarity, question, features, (request, &prepared.config)) == Decision::Hit
+    };
+    let same_flight = inner
+        .flights
+        .join_by_meaning(lead.as_mut()?, &asked, same)?;
+    let answer = same_flight.follower.wait(request.deadline).await?;
+    if !fits(&answer, request.body.max_tokens()) {
+        return None;
+    }
+    // those who wait for this very request are served as well
+    if let Some(lead) = lead.take() {
+        lead.land(Arc::clone(&answer));
+    }
+    Counters::add(&inner.counters.semantic_hits);
+    let similarity = Some(same_flight.similarity);
+    Some(shared(inner, same_flight.entry, answer, similarity))
+}
+
+/// An answer from a request in flight; by meaning when there is a similarity.
+fn shared(
+    inner: &Inner,
+    entry: EntryId,
+    answer: Arc<StoredAnswer>,
+    similarity: Option<f32>,
+) -> Hit {
     Counters::add(&inner.counters.shared);
     let age = Duration::from_millis(unix_millis().saturating_sub(answer.created * 1000));
     Hit {
-        tier: Tier::Exact,
-        similarity: None,
+        tier: similarity.map_or(Tier::Exact, |_| Tier::Semantic),
+        similarity,
         entry,
         age,
         shared: true,
@@ -179,6 +252,24 @@ async fn embed(inner: &Inner, question: &Question, request: &ChatRequest) -> Opt
     }
 }
 
+/// The tenant's own partition, then the one all tenants share.
+async fn by_meaning(
+    inner: &Arc<Inner>,
+    (prepared, question): (&Prepared, &Question),
+    vector: &Arc<[f32]>,
+    request: &ChatRequest,
+) -> Option<Hit> {
+    let asker = (request, &prepared.config);
+    if let Some(hit) = semantic(inner, question, vector, asker).await {
+        return Some(hit);
+    }
+    let everyone = Question {
+        partition: prepared.shared?.partition?,
+        ..question.clone()
+    };
+    semantic(inner, &everyone, vector, asker).await
+}
+
 async fn semantic(
     inner: &Arc<Inner>,
     question: &Question,
@@ -196,16 +287,12 @@ async fn semantic(
         let Some(meaning) = &entry.meaning else {
             continue;
         };
-        let usable = entry.is_fresh(now, millis(config.ttl.get())) && fits(&entry, max_tokens);
+        let usable =
+            entry.is_fresh(now, millis(config.ttl.get())) && fits(&entry.answer, max_tokens);
         if !usable || meaning.partition != question.partition {
             continue;
         }
-        match decide(
-            similarity,
-            &question.features,
-            &meaning.features,
-            Budget::from(config),
-        ) {
+        match judge(similarity, question, &meaning.features, (request, config)) {
             Decision::Hit => {
                 inner.shelf.lock().touch(entry.id);
                 Counters::add(&inner.counters.semantic_hits);
@@ -217,6 +304,27 @@ async fn semantic(
         }
     }
     None
+}
+
+/// The decision about one question asked before, within what the caller himself asks for.
+fn judge(
+    similarity: f32,
+    question: &Question,
+    features: &Features,
+    (request, config): (&ChatRequest, &CacheConfig),
+) -> Decision {
+    if request
+        .min_similarity
+        .is_some_and(|least| similarity < least)
+    {
+        return Decision::TooFar;
+    }
+    decide(
+        similarity,
+        &question.features,
+        features,
+        Budget::from(config),
+    )
 }
 
 /// The nearest vectors of one index, scanned here when it is small.
@@ -240,13 +348,13 @@ pub(super) async fn nearest(
 }
 
 /// The stored answer would not have been cut off by the request's own limit.
-fn fits(entry: &Entry, max_tokens: Option<u64>) -> bool {
-    let counted = entry.answer.usage.completion_tokens;
+fn fits(answer: &StoredAnswer, max_tokens: Option<u64>) -> bool {
+    let counted = answer.usage.completion_tokens;
     // without a count, a token is at least one byte
     let tokens = if counted > 0 {
         counted
     } else {
-        entry.answer.text.len() as u64
+        answer.text.len() as u64
     };
     max_tokens.is_none_or(|most| tokens <= most)
 }

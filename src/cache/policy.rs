@@ -3,6 +3,8 @@
 //! What is in doubt stays out. A request may be bypassed (neither read nor written), held to the
 //! exact tier (its text means something only here and now), or let into both tiers.
 
+mod present;
+mod private;
 pub mod secrets;
 
 use regex::Regex;
@@ -25,6 +27,8 @@ pub enum Admission {
     Bypass(&'static str),
     /// Only an identical request may share its answer, and why.
     Exact(&'static str),
+    /// Only an identical request, and only within [`CacheConfig::time_bound_ttl`]; and why.
+    Brief(&'static str),
     /// A request of the same meaning may share its answer; this is the text with the meaning.
     Both(String),
 }
@@ -34,7 +38,14 @@ pub fn admit(request: &ChatRequest, config: &CacheConfig) -> Admission {
     if let Some(reason) = bypass(request, config) {
         return Admission::Bypass(reason);
     }
-    match question(request) {
+    if present::is_asked_about(request) {
+        let reason = "bound to the time it is asked";
+        return match config.time_bound_ttl.get().is_zero() {
+            true => Admission::Bypass(reason),
+            false => Admission::Brief(reason),
+        };
+    }
+    match question(request, config) {
         Ok(text) => Admission::Both(text),
         Err(reason) => Admission::Exact(reason),
     }
@@ -63,7 +74,17 @@ fn bypass(request: &ChatRequest, config: &CacheConfig) -> Option<&'static str> {
     if text.len() > MAX_REQUEST {
         return Some("request too large");
     }
-    secrets::find(&text)
+    // an operator's own prompt names his firm and his pages and is the same for everybody; only
+    // what users write can be private without the shape of a secret
+    secrets::find(&text).or_else(|| {
+        let users = request.body.messages().iter().filter(|m| m.role == "user");
+        users.into_iter().find_map(|m| private::find(&m.text()))
+    })
+}
+
+/// Why a text may be neither stored nor looked up, whatever the settings; `None` when it may.
+pub fn sensitive(text: &str) -> Option<&'static str> {
+    secrets::find(text).or_else(|| private::find(text))
 }
 
 /// Log probabilities, audio, or a search of the web.
@@ -97,8 +118,8 @@ fn whole_text(request: &ChatRequest) -> String {
 }
 
 /// The text the semantic tier may judge, or why there is none.
-fn question(request: &ChatRequest) -> Result<String, &'static str> {
-    if request.body.has_tools() {
+fn question(request: &ChatRequest, config: &CacheConfig) -> Result<String, &'static str> {
+    if request.body.has_tools() && !config.semantic_with_tools {
         return Err("tools are offered");
     }
     let Some(last) = request.body.messages().last() else {
@@ -107,33 +128,20 @@ fn question(request: &ChatRequest) -> Result<String, &'static str> {
     if last.role != "user" {
         return Err("the last message is not the user's");
     }
-    if !last.is_plain_text() {
-        return Err("the last message is more than text");
-    }
     let text = last.text();
-    match meaning_is_here(&text) {
+    // what is in the message beside its text is in the partition, so "this" is the same there
+    let points_within = !last.is_plain_text();
+    if points_within && text.trim().is_empty() {
+        return Err("the last message has no text");
+    }
+    match meaning_is_here(&text, points_within) {
         Some(reason) => Err(reason),
         None => Ok(text),
     }
 }
 
-static TIME_BOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?ix)\b(
-            today|tonight|tomorrow|yesterday|now|nowadays|currently|latest|newest|recent|recently
-          | this\s+(?:week|month|year|quarter|morning|afternoon|evening|weekend|season)
-          | (?:last|next)\s+(?:week|month|year|night|quarter)
-          | at\s+the\s+moment|so\s+far|up\s+to\s+date|these\s+days|breaking\s+news|weather|forecast
-          | what(?:'s|\s+is)?\s+the\s+(?:time|date)|what\s+(?:time|day|date)\s+is
-          | (?:stock|share|bitcoin|gold|oil)\s+price|exchange\s+rate|score
-        )\b",
-    )
-    .ok()
-});
-static CURRENT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)(\w*)\s*\bcurrent\b").ok());
 static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    secrets::pattern(
         r"(?ix)\b(
             (?:this|these|above|below|following|previous|preceding|attached|earlier)
           | (?:that|those)\s+(?:mean|means|work|works|one|ones|thing|again|is|was|email|text|code)
@@ -142,7 +150,6 @@ static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
           | (?:continue|go\s+on|carry\s+on|keep\s+going|try\s+again|once\s+more|elaborate|rephrase)
         )\b",
     )
-    .ok()
 });
 
 /// Words that carry no subject of their own.
@@ -191,11 +198,13 @@ const EMPTY_WORDS: [&str; 40] = [
 
 /// Why the semantic tier would not judge `text`, or `None` when it would.
 pub fn keeps_out(text: &str) -> Option<&'static str> {
-    secrets::find(text).or_else(|| meaning_is_here(text))
+    sensitive(text)
+        .or_else(|| present::is_meant_in(text).then_some("bound to the time it is asked"))
+        .or_else(|| meaning_is_here(text, false))
 }
 
 /// Why the text means something only in its place, or `None` when it stands alone.
-fn meaning_is_here(text: &str) -> Option<&'static str> {
+fn meaning_is_here(text: &str, points_within: bool) -> Option<&'static str> {
     if text.len() > MAX_QUESTION {
         return Some("too long to be judged by meaning");
     }
@@ -217,32 +226,10 @@ fn meaning_is_here(text: &str) -> Option<&'static str> {
     let points_elsewhere = REFERENCE
         .as_ref()
         .is_none_or(|pattern| pattern.is_match(text));
-    if points_elsewhere && subjects < 6 {
+    if points_elsewhere && !points_within && subjects < 6 {
         return Some("points to something said elsewhere");
     }
-    time_bound(text).then_some("bound to the time it is asked")
-}
-
-fn time_bound(text: &str) -> bool {
-    let flows = [
-        "electric",
-        "electrical",
-        "alternating",
-        "direct",
-        "ocean",
-        "eddy",
-        "air",
-        "water",
-    ];
-    let current = CURRENT.as_ref().is_none_or(|pattern| {
-        pattern
-            .captures_iter(text)
-            .any(|found| !flows.contains(&found[1].to_lowercase().as_str()))
-    });
-    current
-        || TIME_BOUND
-            .as_ref()
-            .is_none_or(|pattern| pattern.is_match(text))
+    None
 }
 
 /// At least nine of ten letters are basic Latin: the embedder knows English alone.

@@ -1,12 +1,15 @@
-//! Everything held in memory, and the order in which it goes: exact entries, partitions, least
-//! recent use, expiry, and the memory of recent purges. No I/O, no clock, no lock of its own.
+//! Everything held in memory, and the order in which it goes: exact entries, partitions, use,
+//! expiry, quotas, and the memory of recent purges. No I/O, no clock, no lock of its own.
 //!
 //! The vectors live in one index per partition behind a lock of its own, so a long scan never
 //! holds up the exact tier. Whatever leaves the shelf is returned as [`Removed`]; the caller takes
 //! it out of index and disk after letting go of the shelf. A label found in an index but not on
 //! the shelf is a removal on its way and counts as absent.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod order;
+mod sketch;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -15,6 +18,12 @@ use super::answer::Purge;
 use super::entry::Entry;
 use super::index::FlatIndex;
 use super::key::{EntryId, PartitionId};
+use crate::config::routing::Eviction;
+use crate::types::TenantId;
+
+pub(crate) use order::Limits;
+use order::{Order, Place};
+use sketch::Sketch;
 
 /// Most memory for entries, in bytes, whatever `max_entries` says.
 const MAX_BYTES: usize = 512 << 20;
@@ -34,7 +43,7 @@ pub(crate) struct Removed {
 #[derive(Debug)]
 struct Slot {
     entry: Arc<Entry>,
-    used: u64,
+    place: Place,
     indexed: bool,
 }
 
@@ -49,11 +58,13 @@ struct Segment {
 pub(crate) struct Shelf {
     slots: HashMap<EntryId, Slot>,
     by_serial: HashMap<u64, EntryId>,
-    by_use: BTreeMap<u64, EntryId>,
+    order: Order,
+    limits: Limits,
+    /// How often each id is asked for; kept under `cost` alone.
+    asked: Option<Sketch>,
     by_expiry: BTreeSet<(u64, u64)>,
     segments: HashMap<PartitionId, Segment>,
     bytes: usize,
-    uses: u64,
     next_serial: u64,
     epoch: u64,
     purges: VecDeque<Purge>,
@@ -84,14 +95,15 @@ impl Shelf {
         self.segments.len()
     }
 
-    /// The fresh entry of `id`, marked as used.
+    /// The fresh entry of `id`, marked as used. Asking counts, found or not.
     pub(crate) fn get(&mut self, id: EntryId, now: u64, ttl_millis: u64) -> Option<Arc<Entry>> {
+        self.count(id);
         let entry = &self.slots.get(&id)?.entry;
         if !entry.is_fresh(now, ttl_millis) {
             return None;
         }
         let entry = Arc::clone(entry);
-        self.touch(id);
+        self.renew(id);
         Some(entry)
     }
 
@@ -101,15 +113,22 @@ impl Shelf {
         self.slots.get(id).map(|slot| Arc::clone(&slot.entry))
     }
 
-    /// Marks `id` as used just now.
+    /// Marks `id` as asked for and used just now.
     pub(crate) fn touch(&mut self, id: EntryId) {
-        let Some(slot) = self.slots.get_mut(&id) else {
-            return;
-        };
-        self.by_use.remove(&slot.used);
-        self.uses += 1;
-        slot.used = self.uses;
-        self.by_use.insert(slot.used, id);
+        self.count(id);
+        self.renew(id);
+    }
+
+    fn count(&mut self, id: EntryId) {
+        if let Some(asked) = &mut self.asked {
+            asked.count(id);
+        }
+    }
+
+    fn renew(&mut self, id: EntryId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.place = self.order.renew(id, slot.place, &slot.entry.tenant);
+        }
     }
 
     /// The index of a partition that holds at least one entry.
@@ -127,32 +146,44 @@ impl Shelf {
             .collect()
     }
 
-    /// Puts an entry in unless a purge since `epoch` means it; it may push others out.
-    pub(crate) fn insert(
-        &mut self,
-        entry: Arc<Entry>,
-        epoch: u64,
-        max_entries: u64,
-    ) -> Option<Vec<Removed>> {
+    /// Changes what it may hold; what is too much goes.
+    pub(crate) fn configure(&mut self, limits: Limits) -> Vec<Removed> {
+        self.limits = limits;
+        match limits.eviction {
+            Eviction::Lru => self.asked = None,
+            Eviction::Cost => {
+                let fits = |asked: &Sketch| asked.suits(limits.max_entries);
+                if !self.asked.as_ref().is_some_and(fits) {
+                    self.asked = Some(Sketch::new(limits.max_entries));
+                }
+            }
+        }
+        self.trim()
+    }
+
+    /// Puts an entry in unless a purge since `epoch` means it; it may push others out, or under
+    /// `cost` go again itself.
+    pub(crate) fn insert(&mut self, entry: Arc<Entry>, epoch: u64) -> Option<Vec<Removed>> {
         if self.purged_since(&entry, epoch) {
             return None;
         }
         let mut removed: Vec<Removed> = self.remove(entry.id).into_iter().collect();
-        let id = entry.id;
-        self.uses += 1;
+        let (id, tenant) = (entry.id, entry.tenant.clone());
         self.bytes += entry.bytes();
         self.by_serial.insert(entry.serial, id);
-        self.by_use.insert(self.uses, id);
         self.by_expiry.insert((entry.expires, entry.serial));
-        self.slots.insert(
-            id,
-            Slot {
-                entry,
-                used: self.uses,
-                indexed: false,
-            },
-        );
-        removed.extend(self.trim(max_entries));
+        let place = self.order.enter(id, &tenant, self.limits.eviction);
+        let slot = Slot {
+            entry,
+            place,
+            indexed: false,
+        };
+        self.slots.insert(id, slot);
+        let quota = self.limits.per_tenant;
+        if quota > 0 && self.order.of_tenant(&tenant) > quota {
+            removed.extend(self.trim_tenant(&tenant, quota));
+        }
+        removed.extend(self.trim_all());
         Some(removed)
     }
 
@@ -176,18 +207,77 @@ impl Shelf {
         Some(Arc::clone(&segment.index))
     }
 
-    /// Pushes out the least recently used until both bounds hold.
-    pub(crate) fn trim(&mut self, max_entries: u64) -> Vec<Removed> {
+    /// Pushes out what is too much, of tenants over their quota first.
+    fn trim(&mut self) -> Vec<Removed> {
         let mut removed = Vec::new();
-        while self.slots.len() as u64 > max_entries.max(1)
-            || self.bytes > MAX_BYTES && self.slots.len() > 1
-        {
-            let Some((_, &oldest)) = self.by_use.first_key_value() else {
-                break;
+        let quota = self.limits.per_tenant;
+        if quota > 0 {
+            for tenant in self.order.over(quota) {
+                removed.extend(self.trim_tenant(&tenant, quota));
+            }
+        }
+        removed.extend(self.trim_all());
+        removed
+    }
+
+    fn trim_tenant(&mut self, tenant: &TenantId, quota: u64) -> Vec<Removed> {
+        let mut removed = Vec::new();
+        while self.order.of_tenant(tenant) > quota {
+            let victim = match self.limits.eviction {
+                Eviction::Lru => self.order.oldest_of(tenant),
+                Eviction::Cost => self.order.cheapest_of(tenant, |id| self.worth(id)),
             };
-            removed.extend(self.remove(oldest));
+            let Some(victim) = victim else { break };
+            removed.extend(self.remove(victim));
         }
         removed
+    }
+
+    fn trim_all(&mut self) -> Vec<Removed> {
+        let mut removed = Vec::new();
+        while self.slots.len() as u64 > self.limits.max_entries
+            || self.bytes > MAX_BYTES && self.slots.len() > 1
+        {
+            let Some(victim) = self.victim() else { break };
+            removed.extend(self.remove(victim));
+        }
+        while let Some(id) = self.order.leaving_window(self.limits) {
+            self.settle(id);
+        }
+        removed
+    }
+
+    /// Who goes from a full shelf.
+    fn victim(&mut self) -> Option<EntryId> {
+        if self.limits.eviction == Eviction::Lru {
+            return self.order.oldest();
+        }
+        let cheapest = self.order.cheapest(|id| self.worth(id));
+        match (self.order.leaving_window(self.limits), cheapest) {
+            (Some(newcomer), Some(cheapest)) if self.worth(newcomer) > self.worth(cheapest) => {
+                self.settle(newcomer);
+                Some(cheapest)
+            }
+            (Some(newcomer), _) => Some(newcomer),
+            (None, cheapest) => cheapest.or_else(|| self.order.oldest()),
+        }
+    }
+
+    fn settle(&mut self, id: EntryId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.place = self.order.settle(id, slot.place);
+        }
+    }
+
+    /// What keeping an entry is worth: times asked for, times tokens saved, by bytes.
+    fn worth(&self, id: EntryId) -> f64 {
+        let Some(slot) = self.slots.get(&id) else {
+            return 0.0;
+        };
+        let asked = self.asked.as_ref().map_or(1, |asked| asked.estimate(id));
+        let tokens = u32::try_from(slot.entry.tokens_saved()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(slot.entry.bytes()).unwrap_or(u32::MAX);
+        f64::from(asked) * f64::from(tokens) / f64::from(bytes.max(1))
     }
 
     /// Takes out at most `most` entries whose lifetime is over.
@@ -238,7 +328,7 @@ impl Shelf {
         let slot = self.slots.remove(&id)?;
         let serial = slot.entry.serial;
         self.by_serial.remove(&serial);
-        self.by_use.remove(&slot.used);
+        self.order.leave(slot.place, &slot.entry.tenant);
         self.by_expiry.remove(&(slot.entry.expires, serial));
         self.bytes = self.bytes.saturating_sub(slot.entry.bytes());
         let partition = slot

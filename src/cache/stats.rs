@@ -12,6 +12,8 @@ pub(crate) struct Counters {
     pub(crate) inserts: AtomicU64,
     pub(crate) evictions: AtomicU64,
     pub(crate) shared: AtomicU64,
+    /// Answers that became everyone's.
+    pub(crate) promoted: AtomicU64,
     /// Entries and deletions that did not reach the disk.
     pub(crate) not_persisted: AtomicU64,
     /// Values on disk that could not be read at start.

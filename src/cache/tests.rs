@@ -1,5 +1,7 @@
 //! Promises of the whole cache, with a deterministic embedder: refusals first.
 
+mod adversary;
+mod meaning;
 mod persistence;
 mod walls;
 
@@ -57,7 +59,7 @@ impl TextEmbedder for WordVectors {
     }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let embedder: Arc<dyn TextEmbedder> = Arc::new(WordVectors("words"));
     Settings {
         dir: None,
@@ -66,11 +68,11 @@ fn settings() -> Settings {
     }
 }
 
-fn cache() -> AnswerCache {
+pub(super) fn cache() -> AnswerCache {
     AnswerCache::open(settings()).unwrap()
 }
 
-fn raw_request(json: &str) -> ChatRequest {
+pub(super) fn raw_request(json: &str) -> ChatRequest {
     let body = ChatBody::parse(json.as_bytes()).unwrap();
     ChatRequest {
         id: RequestId::from("r"),
@@ -79,6 +81,7 @@ fn raw_request(json: &str) -> ChatRequest {
         model: body.model().into(),
         tags: Vec::new(),
         cache: CacheMode::On,
+        min_similarity: None,
         deadline: Moment::now() + Duration::from_secs(20),
         stream: body.wants_stream(),
         include_usage: body.wants_usage(),
@@ -87,14 +90,14 @@ fn raw_request(json: &str) -> ChatRequest {
     }
 }
 
-fn asking(text: &str) -> ChatRequest {
+pub(super) fn asking(text: &str) -> ChatRequest {
     let content = serde_json::to_string(text).unwrap();
     raw_request(&format!(
         r#"{{"model":"auto","messages":[{{"role":"user","content":{content}}}]}}"#
     ))
 }
 
-fn answer(text: &str) -> Candidate {
+pub(super) fn answer(text: &str) -> Candidate {
     Candidate {
         text: text.to_owned(),
         finish: Some(Finish::Stop),
@@ -106,18 +109,18 @@ fn answer(text: &str) -> Candidate {
     }
 }
 
-fn config() -> CacheConfig {
+pub(super) fn config() -> CacheConfig {
     CacheConfig::default()
 }
 
-async fn miss(cache: &AnswerCache, request: &ChatRequest) -> Ticket {
+pub(super) async fn miss(cache: &AnswerCache, request: &ChatRequest) -> Ticket {
     let Lookup::Miss(ticket) = cache.lookup(request, &config()).await else {
         panic!("expected a miss")
     };
     ticket
 }
 
-async fn hit(cache: &AnswerCache, request: &ChatRequest) -> Hit {
+pub(super) async fn hit(cache: &AnswerCache, request: &ChatRequest) -> Hit {
     let Lookup::Hit(hit) = cache.lookup(request, &config()).await else {
         panic!("expected a hit")
     };
@@ -125,13 +128,13 @@ async fn hit(cache: &AnswerCache, request: &ChatRequest) -> Hit {
 }
 
 /// Asks, misses, stores, and waits until the background has settled.
-async fn store(cache: &AnswerCache, request: &ChatRequest, text: &str) {
+pub(super) async fn store(cache: &AnswerCache, request: &ChatRequest, text: &str) {
     let ticket = miss(cache, request).await;
     assert_eq!(cache.insert(ticket, answer(text)), Insertion::Stored);
     settled(cache).await;
 }
 
-async fn settled(cache: &AnswerCache) {
+pub(super) async fn settled(cache: &AnswerCache) {
     let idle = async {
         while !cache.inner.tasks.is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -142,8 +145,8 @@ async fn settled(cache: &AnswerCache) {
         .expect("background work ends");
 }
 
-const QUESTION: &str = "How do I reset my account password?";
-const REWORDED: &str = "How can I reset my account password?";
+pub(super) const QUESTION: &str = "How do I reset my account password?";
+pub(super) const REWORDED: &str = "How can I reset my account password?";
 
 #[tokio::test]
 async fn near_questions_with_other_answers_are_misses() {

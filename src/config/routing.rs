@@ -14,7 +14,10 @@ use super::duration::Span;
 use super::seal::{DOTS, Sealed};
 use crate::types::{ModelName, Priority, RouteName};
 
-pub use settings::{BackoffConfig, BreakerConfig, CacheConfig, RetryConfig, RouteCache};
+pub use settings::{
+    BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, RetryConfig, RouteCache,
+    SingleFlight,
+};
 
 /// Everything the nodes of a cluster agree on about routing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -60,6 +60,7 @@ impl ModelHandle {
             model: self.name().as_str().into(),
             tags: Vec::new(),
             cache: CacheMode::Off,
+            min_similarity: None,
             deadline: Moment::now() + self.spec.timeouts().first_token,
             features: body.features(),
             body: Arc::new(body),

@@ -17,6 +17,7 @@ pub(super) fn request() -> ChatRequest {
         model: "auto".into(),
         tags: Vec::new(),
         cache: given.cache,
+        min_similarity: given.min_similarity,
         deadline: Moment::now() + Duration::from_secs(5),
         features: body.features(),
         body: Arc::new(body),

@@ -154,6 +154,9 @@ pub struct CacheStats {
     pub evictions: u64,
     /// Requests that waited for an identical one in flight and shared its answer.
     pub single_flight_shared: u64,
+    /// Answers two tenants agreed on, which became everyone's.
+    #[serde(default)]
+    pub promoted: u64,
     /// Entries that stayed in memory because the disk was busy or refused them.
     pub not_persisted: u64,
     /// Damaged entries skipped at start.

@@ -66,6 +66,9 @@ pub struct ChatRequest {
     pub tags: Vec<(String, String)>,
     /// `x-llm-router-cache`.
     pub cache: CacheMode,
+    /// `x-llm-router-cache-threshold`: no answer less similar than this is reused by meaning. A
+    /// caller can only ask for more than the route does.
+    pub min_similarity: Option<f32>,
     /// When the client stops waiting.
     pub deadline: Moment,
     /// The OpenAI-shaped body, fields kept as they came.
@@ -92,6 +95,7 @@ pub struct Request {
     pub(crate) tenant: TenantId,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) cache: CacheMode,
+    pub(crate) min_similarity: Option<f32>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) temperature: Option<f64>,
     pub(crate) max_tokens: Option<u64>,
@@ -107,6 +111,7 @@ impl Request {
             tenant: TenantId::default(),
             tags: Vec::new(),
             cache: CacheMode::default(),
+            min_similarity: None,
             timeout: None,
             temperature: None,
             max_tokens: None,
@@ -152,6 +157,13 @@ impl Request {
     /// Sets what the cache may do.
     pub fn cache(mut self, mode: CacheMode) -> Self {
         self.cache = mode;
+        self
+    }
+
+    /// Least cosine, 0 to 1, of an answer reused by meaning; less than the route asks for changes
+    /// nothing.
+    pub fn min_similarity(mut self, least: f32) -> Self {
+        self.min_similarity = Some(least);
         self
     }
 

@@ -67,6 +67,7 @@ pub(super) fn assemble(options: Options, chat: ChatBody) -> ChatRequest {
         model: chat.model().into(),
         tags: options.tags,
         cache: options.cache,
+        min_similarity: options.min_similarity,
         deadline: options.deadline,
         stream: chat.wants_stream(),
         include_usage: chat.wants_usage(),

@@ -13,6 +13,7 @@ fn request(body: &str) -> ChatRequest {
         model: "auto".into(),
         tags: Vec::new(),
         cache: CacheMode::On,
+        min_similarity: None,
         deadline: Moment::ZERO,
         stream: false,
         include_usage: false,
@@ -111,12 +112,6 @@ fn what_means_something_only_in_its_place_keeps_to_the_exact_tier() {
         "Summarize this email",
         "What does that mean?",
         "",
-        "What is the weather in Berlin?",
-        "Who is the current president of France?",
-        "What are the latest Rust features?",
-        "Which movies are out this week?",
-        "What happened today in Rome?",
-        "So what should I do now about my knee?",
         "如何用Python写一个HTTP服务器?",
         "Как приготовить борщ?",
     ] {
@@ -144,9 +139,73 @@ fn tools_images_and_foreign_last_turns_keep_to_the_exact_tier() {
         r#"{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"What is a monad?"}]}"#,
     );
     exact(
-        r#"{"messages":[{"role":"user","content":[{"type":"text","text":"What is in the picture here?"},
-          {"type":"image_url","image_url":{"url":"data:x"}}]}]}"#,
+        r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x"}}]}]}"#,
     );
+}
+
+#[test]
+fn a_route_may_match_requests_with_tools_by_meaning() {
+    let config = CacheConfig {
+        semantic_with_tools: true,
+        ..CacheConfig::default()
+    };
+    let body = r#"{"messages":[{"role":"user","content":"What is a monad in Haskell?"}],"tools":[{"type":"function"}]}"#;
+    assert!(matches!(admit(&request(body), &config), Admission::Both(_)));
+}
+
+#[test]
+fn the_text_beside_an_image_is_matched_by_meaning() {
+    let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"What does this picture show?"},
+          {"type":"image_url","image_url":{"url":"data:x"}}]}]}"#;
+    let text = "What does this picture show?".to_owned();
+    assert_eq!(
+        admit(&request(body), &CacheConfig::default()),
+        Admission::Both(text)
+    );
+}
+
+#[test]
+fn what_asks_about_the_present_is_kept_briefly_or_not_at_all() {
+    for text in [
+        "What is the weather in Berlin?",
+        "Who is the current president of France?",
+        "What are the latest Rust features?",
+        "Which movies are out this week?",
+        "What happened today in Rome?",
+        "So what should I do now about my knee?",
+        "How high is the price of gold?",
+        "weather?",
+    ] {
+        let config = CacheConfig::default();
+        let admission = admit(&asking(text), &config);
+        assert!(
+            matches!(admission, Admission::Brief(_)),
+            "{text}: {admission:?}"
+        );
+        let never = CacheConfig {
+            time_bound_ttl: crate::config::duration::Span::from_secs(0),
+            ..config
+        };
+        assert!(bypassed(&admit(&asking(text), &never)), "{text}");
+    }
+    let long = format!("{} What is the weather in Berlin?", "word ".repeat(2000));
+    let admission = admit(&asking(&long), &CacheConfig::default());
+    assert!(matches!(admission, Admission::Brief(_)));
+    let after = r#"{"messages":[{"role":"user","content":"What is the weather in Rome?"},
+        {"role":"assistant","content":"fine"},{"role":"user","content":"and in Paris then, how is it"}]}"#;
+    let admission = admit(&request(after), &CacheConfig::default());
+    assert!(matches!(admission, Admission::Brief(_)));
+}
+
+#[test]
+fn an_operators_own_prompt_may_name_his_firm_and_his_pages() {
+    let body = r#"{"messages":[{"role":"system","content":"You help customers of Blue Heron Ltd. Confidential. See https://help.example.com"},
+        {"role":"user","content":"What is a monad in Haskell?"}]}"#;
+    let admission = admit(&request(body), &CacheConfig::default());
+    assert!(matches!(admission, Admission::Both(_)), "{admission:?}");
+    let body = r#"{"messages":[{"role":"user","content":"I was diagnosed with lupus."},{"role":"assistant","content":"ok"},
+        {"role":"user","content":"What is a monad in Haskell?"}]}"#;
+    assert!(bypassed(&admit(&request(body), &CacheConfig::default())));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+mod eviction;
+
 use proptest::prelude::*;
 
 use super::super::answer::StoredAnswer;
@@ -13,6 +15,7 @@ fn entry(shelf: &mut Shelf, id: u8, tenant: &str, expires: u64) -> Arc<Entry> {
         id: EntryId([id; 16]),
         serial: shelf.next_serial(),
         tenant: TenantId::from(tenant),
+        witness: None,
         tags: vec![("team".to_owned(), tenant.to_owned())],
         meaning: Some(Meaning {
             partition: PartitionId([id % 3; 16]),
@@ -31,10 +34,19 @@ fn entry(shelf: &mut Shelf, id: u8, tenant: &str, expires: u64) -> Arc<Entry> {
     })
 }
 
+fn at_most(max_entries: u64) -> Limits {
+    Limits {
+        max_entries,
+        per_tenant: 0,
+        eviction: Eviction::Lru,
+    }
+}
+
 fn put(shelf: &mut Shelf, id: u8, max: u64) -> Option<Vec<Removed>> {
+    shelf.configure(at_most(max));
     let entry = entry(shelf, id, "a", 1000);
     let epoch = shelf.epoch();
-    let (serial, removed) = (entry.serial, shelf.insert(entry, epoch, max));
+    let (serial, removed) = (entry.serial, shelf.insert(entry, epoch));
     shelf.attach(serial, 2);
     removed
 }
@@ -68,10 +80,10 @@ fn an_answer_asked_for_before_a_purge_cannot_enter_after_it() {
         entry(&mut shelf, 1, "a", 1000),
         entry(&mut shelf, 2, "b", 1000),
     );
-    assert!(shelf.insert(Arc::clone(&late), before, 10).is_none());
-    assert!(shelf.insert(other, before, 10).is_some());
+    assert!(shelf.insert(Arc::clone(&late), before).is_none());
+    assert!(shelf.insert(other, before).is_some());
     let now = shelf.epoch();
-    assert!(shelf.insert(late, now, 10).is_some());
+    assert!(shelf.insert(late, now).is_some());
 }
 
 #[test]
@@ -81,7 +93,7 @@ fn a_request_older_than_every_remembered_purge_is_refused() {
         shelf.purge(Purge::Entry(EntryId([9; 16])));
     }
     let late = entry(&mut shelf, 1, "a", 1000);
-    assert!(shelf.insert(late, 0, 10).is_none());
+    assert!(shelf.insert(late, 0).is_none());
 }
 
 #[test]
@@ -96,7 +108,7 @@ fn each_purge_takes_what_it_means_and_nothing_else() {
         let mut shelf = Shelf::default();
         for (id, tenant) in [(1, "a"), (2, "a"), (3, "b")] {
             let entry = entry(&mut shelf, id, tenant, 1000);
-            shelf.insert(entry, 0, 10);
+            shelf.insert(entry, 0);
         }
         assert_eq!(shelf.purge(purge.clone()).len() + left, 3, "{purge:?}");
         assert_eq!(shelf.len(), left, "{purge:?}");
@@ -108,7 +120,7 @@ fn a_sweep_takes_the_expired_alone() {
     let mut shelf = Shelf::default();
     for (id, expires) in [(1, 10), (2, 20), (3, 30)] {
         let entry = entry(&mut shelf, id, "a", expires);
-        shelf.insert(entry, 0, 10);
+        shelf.insert(entry, 0);
     }
     assert_eq!(shelf.sweep(20, 100).len(), 2);
     assert_eq!(shelf.len(), 1);
@@ -135,11 +147,11 @@ proptest! {
                 0..=2 => _ = put(&mut shelf, id, 7),
                 3 => _ = shelf.get(EntryId([id; 16]), 0, FOREVER),
                 4 => _ = shelf.purge(Purge::Entry(EntryId([id; 16]))),
-                _ => _ = shelf.trim(u64::from(id)),
+                _ => _ = shelf.configure(at_most(u64::from(id).max(1))),
             }
             prop_assert!(shelf.len() <= 7);
             prop_assert_eq!(shelf.len(), shelf.by_serial.len());
-            prop_assert_eq!(shelf.len(), shelf.by_use.len());
+            prop_assert_eq!(shelf.len(), shelf.order.len());
             prop_assert_eq!(shelf.len(), shelf.by_expiry.len());
             let live: usize = shelf.segments.values().map(|segment| segment.live).sum();
             prop_assert_eq!(live, shelf.len());

@@ -1,12 +1,22 @@
-//! An entry as bytes: version, checksum, header length, JSON header, vector.
+//! An entry as bytes: who may read it and where it belongs in the clear, all else sealed.
 //!
 //! ```text
-//! 1 byte  version (1)
-//! 8 bytes BLAKE3 of everything after them, cut short
-//! 4 bytes length of the header, little endian
-//! n bytes header, JSON
-//! rest    the vector, f32 little endian; empty when the entry has none
+//!  1 byte   version (2)
+//!  1 byte   number of data keys (1, or 3 for a row all tenants share)
+//! 16 bytes  name of each data key
+//! 16 bytes  entry
+//!  1 byte   1 when it has a partition, else 0
+//! 16 bytes  partition, or zeros
+//! 24 bytes  salt
+//! rest      sealed: 4 bytes length of the header (little endian), header (JSON), vector (f32
+//!           little endian; empty when the entry has none), 16 bytes tag
 //! ```
+//! Everything before the salt, and the row's serial, is authenticated with the sealed part: a row
+//! that is moved to another serial, partition, entry or tenant does not open.
+//!
+//! Rows of version 1 were not sealed. They are dropped when they are found: a cache loses nothing
+//! by it but hits, and keeping them would mean reading what anybody could have written.
+//!
 //! Guard features are not stored: they are read off the text again, so better guards also judge
 //! older entries.
 
@@ -15,13 +25,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Put;
+use super::vault::{KeyId, Owner, SALT, Sealed, Vault};
 use crate::cache::answer::StoredAnswer;
 use crate::cache::entry::{Entry, Meaning};
 use crate::cache::guard::Features;
+use crate::cache::key::{EntryId, PartitionId};
 use crate::types::TenantId;
 
-const VERSION: u8 = 1;
-const PREFIX: usize = 1 + 8 + 4;
+const VERSION: u8 = 2;
+/// The version that was not sealed.
+pub(super) const PLAIN: u8 = 1;
 
 /// An entry read back.
 #[derive(Clone, Debug)]
@@ -31,16 +44,22 @@ pub(crate) struct Record {
     pub(crate) vector: Option<(String, Arc<[f32]>)>,
 }
 
-/// The bytes are not an entry of a version we know.
+/// The bytes are not an entry of this version in its own place, or its key is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Corrupt;
 
+impl From<Sealed> for Corrupt {
+    fn from(_: Sealed) -> Self {
+        Corrupt
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
-    id: String,
     tenant: TenantId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    witness: Option<TenantId>,
     tags: Vec<(String, String)>,
-    partition: Option<String>,
     text: Option<String>,
     space: String,
     created: u64,
@@ -48,17 +67,32 @@ struct Header {
     answer: StoredAnswer,
 }
 
-/// Writes an entry.
-pub(crate) fn encode(put: &Put) -> Result<Vec<u8>, serde_json::Error> {
+/// The names of the data keys an entry is sealed with.
+pub(super) fn key_ids(entry: &Entry, vault: &Vault) -> Vec<KeyId> {
+    owners(&entry.tenant, entry.witness.as_ref())
+        .into_iter()
+        .map(|owner| vault.id(owner))
+        .collect()
+}
+
+fn owners<'a>(tenant: &'a TenantId, witness: Option<&'a TenantId>) -> Vec<Owner<'a>> {
+    match witness {
+        None => vec![Owner::Tenant(tenant)],
+        Some(witness) => vec![
+            Owner::Everyone,
+            Owner::Tenant(tenant),
+            Owner::Tenant(witness),
+        ],
+    }
+}
+
+/// Writes an entry. Its data keys must be in the vault.
+pub(crate) fn encode(put: &Put, vault: &Vault) -> Result<Vec<u8>, Corrupt> {
     let entry = &put.entry;
     let header = serde_json::to_vec(&Header {
-        id: entry.id.to_string(),
         tenant: entry.tenant.clone(),
+        witness: entry.witness.clone(),
         tags: entry.tags.clone(),
-        partition: entry
-            .meaning
-            .as_ref()
-            .map(|meaning| meaning.partition.to_string()),
         text: entry
             .meaning
             .as_ref()
@@ -67,54 +101,102 @@ pub(crate) fn encode(put: &Put) -> Result<Vec<u8>, serde_json::Error> {
         created: entry.created,
         expires: entry.expires,
         answer: StoredAnswer::clone(&entry.answer),
-    })?;
+    })
+    .map_err(|_| Corrupt)?;
     let vector = put.vector.as_deref().unwrap_or_default();
-    let length = u32::try_from(header.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(PREFIX + header.len() + vector.len() * 4);
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&[0; 8]);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&header);
+    let length = u32::try_from(header.len()).map_err(|_| Corrupt)?;
+    // room for the tag as well
+    let mut plain = Vec::with_capacity(4 + header.len() + vector.len() * 4 + 16);
+    plain.extend_from_slice(&length.to_le_bytes());
+    plain.extend_from_slice(&header);
     vector
         .iter()
-        .for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
-    let sum = checksum(&bytes[9..]);
-    bytes[1..9].copy_from_slice(&sum);
+        .for_each(|x| plain.extend_from_slice(&x.to_le_bytes()));
+    let ids = key_ids(entry, vault);
+    let partition = entry.meaning.as_ref().map(|meaning| meaning.partition);
+    let mut bytes = clear(&ids, entry.id, partition);
+    let (salt, sealed) = vault.seal(&ids, &bound(entry.serial, &bytes), plain)?;
+    bytes.extend_from_slice(&salt);
+    bytes.extend_from_slice(&sealed);
     Ok(bytes)
 }
 
+fn clear(ids: &[KeyId], entry: EntryId, partition: Option<PartitionId>) -> Vec<u8> {
+    let mut bytes = vec![VERSION, u8::try_from(ids.len()).unwrap_or(u8::MAX)];
+    ids.iter().for_each(|id| bytes.extend_from_slice(&id.0));
+    bytes.extend_from_slice(&entry.0);
+    bytes.push(u8::from(partition.is_some()));
+    bytes.extend_from_slice(&partition.map_or([0; 16], |partition| partition.0));
+    bytes
+}
+
+/// What is authenticated: the row's place and everything it says in the clear.
+fn bound(serial: u64, clear: &[u8]) -> Vec<u8> {
+    let mut bytes = serial.to_be_bytes().to_vec();
+    bytes.extend_from_slice(clear);
+    bytes
+}
+
 /// Reads an entry.
-pub(crate) fn decode(serial: u64, bytes: &[u8]) -> Result<Record, Corrupt> {
-    let (version, rest) = bytes.split_first().ok_or(Corrupt)?;
-    let (sum, body) = rest.split_first_chunk::<8>().ok_or(Corrupt)?;
-    if *version != VERSION || *sum != checksum(body) {
+pub(crate) fn decode(serial: u64, bytes: &[u8], vault: &Vault) -> Result<Record, Corrupt> {
+    let (&[version, count], rest) = bytes.split_first_chunk::<2>().ok_or(Corrupt)?;
+    if version != VERSION || !matches!(count, 1 | 3) {
         return Err(Corrupt);
     }
-    let (length, body) = body.split_first_chunk::<4>().ok_or(Corrupt)?;
+    let (names, rest) = rest
+        .split_at_checked(usize::from(count) * 16)
+        .ok_or(Corrupt)?;
+    let ids: Vec<KeyId> = names
+        .as_chunks::<16>()
+        .0
+        .iter()
+        .copied()
+        .map(KeyId)
+        .collect();
+    let (id, rest) = rest.split_first_chunk::<16>().ok_or(Corrupt)?;
+    let (&flag, rest) = rest.split_first().ok_or(Corrupt)?;
+    let (partition, rest) = rest.split_first_chunk::<16>().ok_or(Corrupt)?;
+    let (salt, sealed) = rest.split_first_chunk::<SALT>().ok_or(Corrupt)?;
+    let partition = (flag == 1).then_some(PartitionId(*partition));
+    let clear = clear(&ids, EntryId(*id), partition);
+    let mut sealed = sealed.to_vec();
+    let plain = vault.open(&ids, &bound(serial, &clear), salt, &mut sealed)?;
+    let (length, body) = plain.split_first_chunk::<4>().ok_or(Corrupt)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Corrupt)?;
     let (header, vector) = body.split_at_checked(length).ok_or(Corrupt)?;
     let header: Header = serde_json::from_slice(header).map_err(|_| Corrupt)?;
+    let owners = owners(&header.tenant, header.witness.as_ref());
+    if !owners.into_iter().map(|owner| vault.id(owner)).eq(ids) {
+        return Err(Corrupt);
+    }
+    record(serial, EntryId(*id), partition, (header, vector))
+}
+
+fn record(
+    serial: u64,
+    id: EntryId,
+    partition: Option<PartitionId>,
+    (header, vector): (Header, &[u8]),
+) -> Result<Record, Corrupt> {
     let (numbers, rest) = vector.as_chunks::<4>();
-    if !rest.is_empty() {
+    if !rest.is_empty() || partition.is_some() != header.text.is_some() {
         return Err(Corrupt);
     }
     let vector: Arc<[f32]> = numbers
         .iter()
         .map(|bytes| f32::from_le_bytes(*bytes))
         .collect();
-    let meaning = match (header.partition, header.text) {
-        (Some(partition), Some(text)) => Some(Meaning {
-            partition: partition.parse().map_err(|_| Corrupt)?,
-            features: Arc::new(Features::of(&text)),
-            text: text.into(),
-        }),
-        _ => None,
-    };
+    let meaning = partition.zip(header.text).map(|(partition, text)| Meaning {
+        partition,
+        features: Arc::new(Features::of(&text)),
+        text: text.into(),
+    });
     Ok(Record {
         entry: Entry {
-            id: header.id.parse().map_err(|_| Corrupt)?,
+            id,
             serial,
             tenant: header.tenant,
+            witness: header.witness,
             tags: header.tags,
             meaning,
             created: header.created,
@@ -125,72 +207,5 @@ pub(crate) fn decode(serial: u64, bytes: &[u8]) -> Result<Record, Corrupt> {
     })
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 8] {
-    let mut sum = [0; 8];
-    blake3::Hasher::new()
-        .update(bytes)
-        .finalize_xof()
-        .fill(&mut sum);
-    sum
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::cache::key::{EntryId, PartitionId};
-    use crate::types::Usage;
-
-    fn put(text: &str, vector: Option<Vec<f32>>) -> Put {
-        let meaning = vector.is_some().then(|| Meaning {
-            partition: PartitionId([3; 16]),
-            text: text.into(),
-            features: Arc::new(Features::of(text)),
-        });
-        let entry = Entry {
-            id: EntryId([1; 16]),
-            serial: 5,
-            tenant: "acme".into(),
-            tags: vec![("k".to_owned(), text.to_owned())],
-            meaning,
-            created: 1,
-            expires: 2,
-            answer: Arc::new(StoredAnswer {
-                text: text.to_owned(),
-                usage: Usage::new(1, 2),
-                model: "m".into(),
-                shown_model: "s".to_owned(),
-                created: 9,
-            }),
-        };
-        Put {
-            entry: Arc::new(entry),
-            space: "space".into(),
-            vector: vector.map(Into::into),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read_back(text in ".{0,40}", vector in prop::option::of(prop::collection::vec(-1.0f32..1.0, 1..9))) {
-            let put = put(&text, vector);
-            let record = decode(5, &encode(&put).unwrap()).unwrap();
-            prop_assert_eq!(&record.entry.answer, &put.entry.answer);
-            prop_assert_eq!(record.entry.id, put.entry.id);
-            prop_assert_eq!(&record.entry.tags, &put.entry.tags);
-            prop_assert_eq!(record.entry.meaning.map(|m| m.text), put.entry.meaning.as_ref().map(|m| m.text.clone()));
-            prop_assert_eq!(record.vector.map(|(_, v)| v), put.vector);
-        }
-
-        #[test]
-        fn a_changed_or_cut_value_is_corrupt(at in any::<prop::sample::Index>(), bit in 0u8..8) {
-            let good = encode(&put("question", Some(vec![0.5; 4]))).unwrap();
-            let at = at.index(good.len());
-            let mut changed = good.clone();
-            changed[at] ^= 1 << bit;
-            prop_assert!(decode(5, &changed).is_err());
-            prop_assert!(decode(5, &good[..at]).is_err());
-        }
-    }
-}
+mod tests;

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use rocksdb::{DB, WriteBatch, WriteOptions};
-
-use super::{Put, StoreError, codec};
+use super::{Disk, Put, StoreError};
 use crate::cache::stats::Counters;
+use crate::types::TenantId;
 
 /// Orders that may wait for the disk.
 const WAITING: usize = 4096;
@@ -17,11 +16,22 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Takes expired entries out of memory and names them, so that they go from disk as well.
 pub(crate) type Sweep = Box<dyn Fn() -> Vec<u64> + Send>;
 
+/// Whose data keys are destroyed.
+#[derive(Clone, Debug)]
+pub(crate) enum Doomed {
+    /// One tenant's.
+    Tenant(TenantId),
+    /// Everybody's.
+    All,
+}
+
 enum Order {
     Put(Put),
     Delete(Vec<u64>),
+    /// Answered when the keys are gone.
+    Destroy(Doomed, SyncSender<Result<(), StoreError>>),
     /// Answered when everything before it is written; `true` syncs the log and stops the thread.
-    Settle(SyncSender<Result<(), rocksdb::Error>>, bool),
+    Settle(SyncSender<Result<(), StoreError>>, bool),
 }
 
 /// A handle on the writer. Dropping it lets the thread finish what waits and end.
@@ -32,11 +42,15 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(db: DB, counters: Arc<Counters>, sweep: Sweep) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        disk: Disk,
+        counters: Arc<Counters>,
+        sweep: Sweep,
+    ) -> Result<Self, StoreError> {
         let (orders, inbox) = sync_channel(WAITING);
         std::thread::Builder::new()
             .name("cache-writer".to_owned())
-            .spawn(move || run(db, inbox, &counters, &sweep))
+            .spawn(move || run(disk, inbox, &counters, &sweep))
             .map_err(StoreError::Thread)?;
         Ok(Writer { orders })
     }
@@ -56,6 +70,16 @@ impl Writer {
             .map_err(|_| StoreError::Stopped)
     }
 
+    /// Destroys data keys and waits until they are gone; what was handed over before is written
+    /// before. Never call it on an async thread.
+    pub(crate) fn destroy(&self, doomed: Doomed) -> Result<(), StoreError> {
+        let (done, wait) = sync_channel(1);
+        self.orders
+            .send(Order::Destroy(doomed, done))
+            .map_err(|_| StoreError::Stopped)?;
+        wait.recv().map_err(|_| StoreError::Stopped)?
+    }
+
     /// Waits until everything handed over is written. Never call it on an async thread.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.settle(false)
@@ -71,19 +95,18 @@ impl Writer {
         self.orders
             .send(Order::Settle(done, stop))
             .map_err(|_| StoreError::Stopped)?;
-        wait.recv()
-            .map_err(|_| StoreError::Stopped)?
-            .map_err(StoreError::Database)
+        wait.recv().map_err(|_| StoreError::Stopped)?
     }
 }
 
-fn run(db: DB, inbox: Receiver<Order>, counters: &Counters, sweep: &Sweep) {
+fn run(mut disk: Disk, inbox: Receiver<Order>, counters: &Counters, sweep: &Sweep) {
     loop {
         match inbox.recv_timeout(SWEEP_EVERY) {
-            Ok(Order::Put(put)) => note(counters, write(&db, &put)),
-            Ok(Order::Delete(serials)) => note(counters, delete(&db, &serials)),
+            Ok(Order::Put(put)) => note(counters, disk.put(&put)),
+            Ok(Order::Delete(serials)) => note(counters, disk.delete(&serials)),
+            Ok(Order::Destroy(doomed, done)) => _ = done.send(disk.destroy(&doomed)),
             Ok(Order::Settle(done, stop)) => {
-                let result = db.flush_wal(stop);
+                let result = disk.flush_log(stop);
                 if stop {
                     // before anyone is told: the directory's lock is free, and whatever comes
                     // later is refused and counted by its sender
@@ -92,51 +115,24 @@ fn run(db: DB, inbox: Receiver<Order>, counters: &Counters, sweep: &Sweep) {
                         .filter(|order| matches!(order, Order::Put(_)));
                     Counters::add_many(&counters.not_persisted, late.count());
                     drop(inbox);
-                    drop(db);
+                    drop(disk);
                     _ = done.send(result);
                     return;
                 }
                 _ = done.send(result);
             }
-            Err(RecvTimeoutError::Timeout) => note(counters, delete(&db, &sweep())),
+            Err(RecvTimeoutError::Timeout) => note(counters, disk.delete(&sweep())),
             Err(RecvTimeoutError::Disconnected) => {
-                note(counters, db.flush_wal(true));
+                note(counters, disk.flush_log(true));
                 return;
             }
         }
     }
 }
 
-fn note(counters: &Counters, result: Result<(), rocksdb::Error>) {
+fn note(counters: &Counters, result: Result<(), StoreError>) {
     if let Err(error) = result {
         Counters::add(&counters.not_persisted);
         tracing::warn!(%error, "cache entry not written");
     }
-}
-
-fn write(db: &DB, put: &Put) -> Result<(), rocksdb::Error> {
-    match codec::encode(put) {
-        Ok(bytes) => db.put_opt(put.entry.serial.to_be_bytes(), bytes, &unsynced()),
-        Err(error) => {
-            tracing::warn!(%error, "cache entry not encoded");
-            Ok(())
-        }
-    }
-}
-
-fn delete(db: &DB, serials: &[u64]) -> Result<(), rocksdb::Error> {
-    if serials.is_empty() {
-        return Ok(());
-    }
-    let mut batch = WriteBatch::default();
-    serials
-        .iter()
-        .for_each(|serial| batch.delete(serial.to_be_bytes()));
-    db.write_opt(batch, &unsynced())
-}
-
-fn unsynced() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.set_sync(false);
-    options
 }

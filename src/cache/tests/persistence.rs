@@ -108,11 +108,12 @@ async fn damaged_values_are_skipped_and_counted() {
     let cache = open(dir.path(), "words");
     store(&cache, &asking(QUESTION), "kept").await;
     cache.close().await;
-    let (db, found) = store::open(&dir.path().join("cache")).unwrap();
+    let secret = store::secret(&dir.path().join("cache.key")).unwrap();
+    let (disk, found) = store::open(&dir.path().join("cache"), &secret).unwrap();
     assert_eq!(found.records.len(), 1);
-    db.put(77u64.to_be_bytes(), b"\x01not an entry").unwrap();
-    db.put(b"odd key", b"x").unwrap();
-    drop(db);
+    disk.damage(&77u64.to_be_bytes(), b"\x02not an entry");
+    disk.damage(b"odd key", b"x");
+    drop(disk);
     let again = open(dir.path(), "words");
     assert_eq!((again.stats().corrupt, again.stats().entries), (1, 1));
     again.close().await;
@@ -143,4 +144,38 @@ fn a_damaged_secret_stops_the_cache_from_opening() {
         AnswerCache::open(settings),
         Err(Error::Store(StoreError::Secret(_)))
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_tenants_purge_rows_from_a_backup_do_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |tenant: &str| {
+        let mut request = asking(QUESTION);
+        request.tenant = tenant.into();
+        request
+    };
+    let cache = open(dir.path(), "words");
+    store(&cache, &of("gone"), "secret").await;
+    store(&cache, &of("stays"), "kept").await;
+    cache.close().await;
+    let secret = store::secret(&dir.path().join("cache.key")).unwrap();
+    let (disk, _) = store::open(&dir.path().join("cache"), &secret).unwrap();
+    let backup = disk.rows();
+    drop(disk);
+    let cache = open(dir.path(), "words");
+    assert_eq!(cache.purge(Purge::Tenant("gone".into())).await.unwrap(), 1);
+    // the tenant goes on under a key of its own
+    let mut other = of("gone");
+    other.cache = CacheMode::Refresh;
+    store(&cache, &other, "new").await;
+    cache.close().await;
+    let (disk, _) = store::open(&dir.path().join("cache"), &secret).unwrap();
+    assert_eq!((backup.len(), disk.rows().len()), (2, 2));
+    backup.iter().for_each(|(key, row)| disk.damage(key, row));
+    drop(disk);
+    let again = open(dir.path(), "words");
+    assert_eq!((again.stats().corrupt, again.stats().entries), (1, 2));
+    assert_eq!(hit(&again, &of("gone")).await.answer.text, "new");
+    assert_eq!(hit(&again, &of("stays")).await.answer.text, "kept");
+    again.close().await;
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::key::Scope;
 use super::*;
 
 /// Everything that separates two requests with the same last text.
@@ -78,18 +79,18 @@ proptest! {
     fn settings_share_neither_key_nor_partition(a in setting(), b in setting()) {
         let keys = Keys::new([1; 32]);
         let (x, y) = (request(&a, QUESTION), request(&b, QUESTION));
-        prop_assert_eq!(keys.entry(&x) == keys.entry(&y), a == b);
-        prop_assert_eq!(keys.partition(&x) == keys.partition(&y), a == b);
+        prop_assert_eq!(keys.entry(&x, Scope::Tenant) == keys.entry(&y, Scope::Tenant), a == b);
+        prop_assert_eq!(keys.partition(&x, Scope::Tenant) == keys.partition(&y, Scope::Tenant), a == b);
         let reworded = request(&a, REWORDED);
-        prop_assert_eq!(keys.partition(&x), keys.partition(&reworded));
-        prop_assert_ne!(keys.entry(&x), keys.entry(&reworded));
+        prop_assert_eq!(keys.partition(&x, Scope::Tenant), keys.partition(&reworded, Scope::Tenant));
+        prop_assert_ne!(keys.entry(&x, Scope::Tenant), keys.entry(&reworded, Scope::Tenant));
     }
 
     #[test]
     fn ids_of_two_nodes_are_unrelated(a in setting(), secret in any::<[u8; 32]>()) {
         prop_assume!(secret != [1; 32]);
         let x = request(&a, QUESTION);
-        prop_assert_ne!(Keys::new([1; 32]).entry(&x), Keys::new(secret).entry(&x));
+        prop_assert_ne!(Keys::new([1; 32]).entry(&x, Scope::Tenant), Keys::new(secret).entry(&x, Scope::Tenant));
     }
 
     #[test]
@@ -160,4 +161,116 @@ async fn the_temperature_keeps_exact_requests_apart_but_not_meanings() {
         r#"{{"model":"auto","temperature":0.1,"messages":[{{"role":"user","content":"{REWORDED}"}}]}}"#
     ));
     assert_eq!(hit(&cache, &cool).await.tier, Tier::Semantic);
+}
+
+fn pictured(picture: &str, text: &str) -> ChatRequest {
+    raw_request(&format!(
+        r#"{{"model":"auto","messages":[{{"role":"user","content":[
+            {{"type":"text","text":"{text}"}},{{"type":"image_url","image_url":{{"url":"{picture}"}}}}]}}]}}"#
+    ))
+}
+
+#[tokio::test]
+async fn questions_about_one_picture_share_by_meaning_and_about_two_never() {
+    let (cat, dog) = ("data:image/png;base64,AAAA", "data:image/png;base64,AAAB");
+    let (asked, reworded) = (
+        "How do I count the animals in this picture?",
+        "How can I count the animals in this picture?",
+    );
+    let cache = cache();
+    store(&cache, &pictured(cat, asked), "two").await;
+    let found = hit(&cache, &pictured(cat, reworded)).await;
+    assert_eq!(
+        (found.tier, found.answer.text.as_str()),
+        (Tier::Semantic, "two")
+    );
+    for text in [asked, reworded] {
+        drop(miss(&cache, &pictured(dog, text)).await);
+        drop(miss(&cache, &asking(text)).await);
+    }
+}
+
+#[test]
+fn the_place_of_a_picture_among_the_text_matters_and_parts_of_text_alone_do_not() {
+    let keys = Keys::new([1; 32]);
+    let partition = |content: &str| {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#);
+        keys.partition(&raw_request(&body), Scope::Tenant)
+    };
+    let image = r#"{"type":"image_url","image_url":{"url":"u"}}"#;
+    let (one, two) = (
+        r#"{"type":"text","text":"a"}"#,
+        r#"{"type":"text","text":"b"}"#,
+    );
+    assert_eq!(partition(r#""a""#), partition(&format!("[{one}]")));
+    assert_eq!(partition(r#""a""#), partition(&format!("[{two},{one}]")));
+    assert_eq!(
+        partition(&format!("[{one},{image}]")),
+        partition(&format!("[{two},{image}]"))
+    );
+    let different = [
+        partition(r#""a""#),
+        partition(&format!("[{one},{image}]")),
+        partition(&format!("[{image},{one}]")),
+        partition(&format!("[{one},{image},{two}]")),
+        partition(&format!("[{image},{image},{one}]")),
+        partition(&format!("[{one},{}]", image.replace("\"u\"", "\"v\""))),
+    ];
+    let distinct: std::collections::BTreeSet<_> = different.iter().collect();
+    assert_eq!(distinct.len(), different.len());
+}
+
+#[tokio::test]
+async fn a_caller_can_ask_for_closer_answers_and_never_for_looser_ones() {
+    let cache = cache();
+    store(&cache, &asking(QUESTION), "a").await;
+    let asked = |least: f32| {
+        let mut request = asking(REWORDED);
+        request.min_similarity = Some(least);
+        request
+    };
+    let similarity = hit(&cache, &asked(0.01)).await.similarity.unwrap();
+    drop(miss(&cache, &asked(similarity + 1e-4)).await);
+    assert_eq!(hit(&cache, &asked(similarity)).await.tier, Tier::Semantic);
+    // lower than the route's changes nothing
+    let strict = CacheConfig {
+        similarity_threshold: f64::from(similarity) + 1e-4,
+        ..config()
+    };
+    let lookup = cache.lookup(&asked(0.01), &strict).await;
+    assert!(matches!(lookup, Lookup::Miss(_)));
+    // nor can a body
+    let body = format!(
+        r#"{{"model":"auto","similarity_threshold":0.01,"x-llm-router-cache-threshold":0.01,
+            "messages":[{{"role":"user","content":"{REWORDED}"}}]}}"#
+    );
+    assert!(matches!(
+        cache.lookup(&raw_request(&body), &strict).await,
+        Lookup::Miss(_)
+    ));
+}
+
+#[tokio::test]
+async fn what_is_bound_to_its_time_is_served_briefly_and_to_identical_requests_alone() {
+    let cache = cache();
+    let (asked, reworded) = (
+        "How will the weather be in Berlin?",
+        "How would the weather be in Berlin?",
+    );
+    let brief = CacheConfig {
+        time_bound_ttl: Span::from_millis(100),
+        ..config()
+    };
+    let Lookup::Miss(ticket) = cache.lookup(&asking(asked), &brief).await else {
+        panic!("a miss")
+    };
+    cache.insert(ticket, answer("rain"));
+    settled(&cache).await;
+    let again = cache.lookup(&asking(asked), &brief).await;
+    assert!(matches!(again, Lookup::Hit(_)));
+    let other = cache.lookup(&asking(reworded), &brief).await;
+    assert!(matches!(other, Lookup::Miss(_)));
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    let late = cache.lookup(&asking(asked), &brief).await;
+    assert!(matches!(late, Lookup::Miss(_)));
 }

@@ -20,6 +20,15 @@ pub(crate) fn span(value: &Span, (): &()) -> garde::Result {
     Ok(())
 }
 
+/// The same, and none at all.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde's signature")]
+pub(crate) fn span_or_none(value: &Span, (): &()) -> garde::Result {
+    if value.get() > LONGEST {
+        return Err(Error::new("must be at most 366d"));
+    }
+    Ok(())
+}
+
 /// In (0, 1].
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "garde's signature")]
 pub(crate) fn share(value: &f64, (): &()) -> garde::Result {

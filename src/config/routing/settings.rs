@@ -61,6 +61,55 @@ pub struct CacheConfig {
     /// Largest answer kept.
     #[garde(custom(rule::size))]
     pub max_answer: ByteSize,
+    /// Requests that offer tools may be matched by meaning as well. Off: identical ones only.
+    pub semantic_with_tools: bool,
+    /// How long the answer to a question bound to the time it is asked ("today", "latest", prices,
+    /// weather) may be reused, by identical requests alone; 0s: never.
+    #[garde(custom(rule::span_or_none))]
+    pub time_bound_ttl: Span,
+    /// Who may be served an answer.
+    pub scope: CacheScope,
+    /// What goes when the cache is full.
+    pub eviction: Eviction,
+    /// Most entries of one tenant; 0: no other bound than `max_entries`.
+    #[garde(range(max = 10_000_000))]
+    pub max_entries_per_tenant: u64,
+    /// Which requests wait for another one in flight instead of asking upstream.
+    pub single_flight: SingleFlight,
+}
+
+/// Who may be served an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheScope {
+    /// The tenant it was made for.
+    #[default]
+    Tenant,
+    /// Every tenant, once two of them were given agreeing answers to the same request; until then
+    /// the tenant it was made for.
+    Shared,
+}
+
+/// What goes when the cache is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Eviction {
+    /// The least recently used.
+    #[default]
+    Lru,
+    /// What saves least: hits times tokens saved, by bytes. New entries must earn their place.
+    Cost,
+}
+
+/// Which requests wait for another one in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SingleFlight {
+    /// Identical ones.
+    #[default]
+    Exact,
+    /// Also those of the same meaning, judged as a stored question would be.
+    Meaning,
 }
 
 impl Default for CacheConfig {
@@ -74,6 +123,12 @@ impl Default for CacheConfig {
             absent_temperature: 0.0,
             max_error_rate: 0.01,
             max_answer: ByteSize::mebibytes(1),
+            semantic_with_tools: false,
+            time_bound_ttl: Span::from_secs(5 * 60),
+            scope: CacheScope::Tenant,
+            eviction: Eviction::Lru,
+            max_entries_per_tenant: 0,
+            single_flight: SingleFlight::Exact,
         }
     }
 }
@@ -98,6 +153,19 @@ pub struct RouteCache {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[garde(range(min = 0.0, max = 2.0))]
     pub max_temperature: Option<f64>,
+    /// Match requests with tools by meaning, or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub semantic_with_tools: Option<bool>,
+    /// Another lifetime for questions bound to their time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(inner(custom(rule::span_or_none)))]
+    pub time_bound_ttl: Option<Span>,
+    /// Another scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<CacheScope>,
+    /// Another single flight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub single_flight: Option<SingleFlight>,
 }
 
 impl CacheConfig {
@@ -108,6 +176,12 @@ impl CacheConfig {
         self.similarity_threshold = route
             .similarity_threshold
             .unwrap_or(self.similarity_threshold);
+        self.semantic_with_tools = route
+            .semantic_with_tools
+            .unwrap_or(self.semantic_with_tools);
+        self.time_bound_ttl = route.time_bound_ttl.unwrap_or(self.time_bound_ttl);
+        self.scope = route.scope.unwrap_or(self.scope);
+        self.single_flight = route.single_flight.unwrap_or(self.single_flight);
         self.ttl = route.ttl.unwrap_or(self.ttl);
         self.max_temperature = route.max_temperature.unwrap_or(self.max_temperature);
         self

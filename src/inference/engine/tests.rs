@@ -48,6 +48,7 @@ async fn ask(engine: &Engine, model: &str) -> Result<Reply, crate::Error> {
         model: model.into(),
         tags: Vec::new(),
         cache: crate::CacheMode::Off,
+        min_similarity: None,
         deadline: Moment::now() + Duration::from_secs(5),
         features: body.features(),
         body: Arc::new(body),

@@ -42,6 +42,7 @@ fn chat_request() -> ChatRequest {
         model: "auto".into(),
         tags: vec![("secret".to_owned(), CANARY.to_owned())],
         cache: CacheMode::On,
+        min_similarity: None,
         deadline: Moment::from_millis(1000),
         body: Arc::new(ChatBody::parse(&bytes::Bytes::from(body)).expect("valid")),
         stream: true,

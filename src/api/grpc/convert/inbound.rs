@@ -73,6 +73,7 @@ pub(in crate::api::grpc) fn chat_request(
         model: body.model().into(),
         tags,
         cache,
+        min_similarity: options.min_similarity,
         deadline,
         stream: call.stream,
         // the finish event carries the counts

@@ -158,8 +158,10 @@ fn the_message_wins_over_the_metadata() {
     let mut headers = HeaderMap::new();
     headers.insert("x-llm-router-priority", "low".parse().unwrap());
     headers.insert("x-llm-router-cache", "off".parse().unwrap());
+    headers.insert("x-llm-router-cache-threshold", "0.97".parse().unwrap());
     headers.insert("x-llm-router-tags", "team=a,region=eu".parse().unwrap());
     let plain = read_with(prompt(), &headers, None).unwrap();
+    assert_eq!(plain.min_similarity, Some(0.97));
     assert_eq!(
         (plain.priority, plain.cache),
         (Priority::Low, CacheMode::Off)
