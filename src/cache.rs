@@ -28,16 +28,19 @@ pub mod decide;
 pub mod embed;
 pub mod embedding;
 mod entry;
+pub mod explain;
 mod flight;
 pub mod guard;
 pub mod index;
 mod insert;
 pub mod key;
+pub mod learn;
 mod lookup;
 pub mod policy;
 mod shelf;
 mod stats;
 mod store;
+mod weigh;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -51,17 +54,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::routing::CacheConfig;
 use crate::types::report::CacheStats;
-use crate::types::{ChatRequest, unix_millis};
+use crate::types::{ChatRequest, RouteName, unix_millis};
 
-pub use answer::{Candidate, Hit, Insertion, Lookup, Purge, StoredAnswer, Ticket, Tier};
+pub use answer::{Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, Ticket, Tier};
 pub use compare::Comparison;
 pub use embedding::{EmbeddingError, TextEmbedder};
+pub use explain::{Explained, Weighed};
 pub use index::FlatIndex;
 pub use key::{EntryId, PartitionId};
+pub use learn::{TierState, Verdict};
 pub use store::StoreError;
 
 use flight::Flights;
 use key::Keys;
+use learn::Learner;
 use shelf::{Removed, Shelf};
 use stats::Counters;
 use store::{Found, Record, Writer};
@@ -117,6 +123,7 @@ struct Inner {
     embedder: Option<Arc<dyn TextEmbedder>>,
     writer: Option<Writer>,
     counters: Arc<Counters>,
+    learner: Arc<Learner>,
     tasks: TaskTracker,
     background: Arc<Semaphore>,
 }
@@ -161,6 +168,7 @@ impl AnswerCache {
         let mut cache = AnswerCache::assemble(Keys::new(secret), embedder, config);
         let dead = cache.inner.load(found, &config);
         let inner = Arc::get_mut(&mut cache.inner).ok_or(Error::Stopped)?;
+        inner.learner = Arc::new(Learner::open(dir.join("cache.learnt")));
         let writer = Writer::start(db, Arc::clone(&inner.counters), inner.sweeper())?;
         writer.delete(dead)?;
         inner.writer = Some(writer);
@@ -187,6 +195,7 @@ impl AnswerCache {
                 embedder,
                 writer: None,
                 counters: Arc::default(),
+                learner: Arc::default(),
                 tasks: TaskTracker::new(),
                 background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
             }),
@@ -217,7 +226,17 @@ impl AnswerCache {
     ///
     /// Waits for an identical request in flight, at most until the request's own deadline.
     pub async fn lookup(&self, request: &ChatRequest, config: &CacheConfig) -> Lookup {
-        lookup::lookup(&self.inner, request, config).await
+        self.lookup_for(request, config, None).await
+    }
+
+    /// As [`AnswerCache::lookup`], for a request of this route: what was learnt on it counts.
+    pub async fn lookup_for(
+        &self,
+        request: &ChatRequest,
+        config: &CacheConfig,
+        route: Option<&RouteName>,
+    ) -> Lookup {
+        lookup::lookup(&self.inner, request, (config, learn::name_of(route))).await
     }
 
     /// Offers the answer to a missed request. Returns at once: the exact tier has the answer now,
@@ -250,6 +269,7 @@ impl AnswerCache {
             single_flight_shared: Counters::get(&counters.shared),
             not_persisted: Counters::get(&counters.not_persisted),
             corrupt: Counters::get(&counters.corrupt),
+            learning: self.learning(),
         }
     }
 
@@ -281,6 +301,7 @@ impl AnswerCache {
     /// memory.
     pub async fn close(&self) {
         let inner = &self.inner;
+        inner.learner.close();
         inner.tasks.close();
         if tokio::time::timeout(CLOSE_WITHIN, inner.tasks.wait())
             .await
@@ -289,8 +310,12 @@ impl AnswerCache {
             tracing::warn!("cache closed before its background work was done");
         }
         let closing = Arc::clone(inner);
-        let stopped =
-            tokio::task::spawn_blocking(move || closing.writer.as_ref().map(Writer::stop));
+        let stopped = tokio::task::spawn_blocking(move || {
+            if let Err(error) = closing.learner.write_now() {
+                tracing::warn!(%error, "what the cache has learnt was not written");
+            }
+            closing.writer.as_ref().map(Writer::stop)
+        });
         match tokio::time::timeout(CLOSE_WITHIN, stopped).await {
             Ok(Ok(Some(Err(StoreError::Stopped)) | Some(Ok(())) | None)) => {}
             Ok(Ok(Some(Err(error)))) => tracing::warn!(%error, "cache not closed cleanly"),
@@ -363,8 +388,15 @@ impl Inner {
     }
 
     fn purge(&self, what: Purge) -> Result<u64, Error> {
+        let entry = match &what {
+            Purge::Entry(id) => Some(*id),
+            Purge::All | Purge::Tenant(_) | Purge::Tag(..) => None,
+        };
         let removed = self.shelf.lock().purge(what);
-        self.flights.detach_all();
+        match entry {
+            Some(id) => self.flights.detach(id),
+            None => self.flights.detach_all(),
+        }
         let serials = Inner::drop_rows(removed);
         let count = serials.len() as u64;
         if let Some(writer) = &self.writer {

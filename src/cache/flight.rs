@@ -92,6 +92,11 @@ impl Flights {
         self.flights.lock().clear();
     }
 
+    /// Lets nobody join the flight of `id`.
+    pub(crate) fn detach(&self, id: EntryId) {
+        self.flights.lock().remove(&id);
+    }
+
     fn end(&self, id: EntryId, number: u64) {
         let mut flights = self.flights.lock();
         if flights

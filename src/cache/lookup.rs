@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use super::Inner;
 use super::answer::{Hit, Lookup, Question, StoredAnswer, Ticket, Tier};
-use super::decide::{Budget, Decision, decide};
+use super::decide::{Budget, Decision};
 use super::entry::Entry;
+use super::explain::{Explained, Weighed};
 use super::flight::{Lead, Part};
 use super::guard::Features;
 use super::index::Neighbour;
 use super::key::EntryId;
+use super::learn::TierState;
 use super::policy::{self, Admission};
 use super::shelf::SharedIndex;
 use super::stats::Counters;
+use super::weigh::{Asking, Outcome, weigh};
 use crate::config::routing::CacheConfig;
 use crate::types::{CacheMode, ChatRequest, Moment, unix_millis};
 
@@ -30,13 +33,15 @@ const INLINE_BYTES: usize = 32 << 10;
 struct Prepared {
     id: EntryId,
     question: Option<Question>,
+    /// Why there is no question.
+    exact_only: &'static str,
     epoch: u64,
 }
 
 pub(super) async fn lookup(
     inner: &Arc<Inner>,
     request: &ChatRequest,
-    config: &CacheConfig,
+    (config, route): (&CacheConfig, &str),
 ) -> Lookup {
     let prepared = match prepare(inner, request, config).await {
         Ok(prepared) => prepared,
@@ -51,17 +56,22 @@ pub(super) async fn lookup(
         Ok(lead) => lead,
         Err(hit) => return Lookup::Hit(hit),
     };
-    let mut vector = None;
+    let tier = inner.learner.tier(route, unix_millis());
+    let (mut vector, mut explained) = (None, Explained::plain(tier, prepared.exact_only));
     if let Some(question) = prepared
         .question
         .as_ref()
         .filter(|_| request.cache == CacheMode::On)
     {
-        vector = embed(inner, question, request).await;
-        if let Some(vector) = &vector
-            && let Some(hit) = semantic(inner, question, vector, (request, config)).await
-        {
-            return Lookup::Hit(hit);
+        let asking = Asking {
+            question,
+            route,
+            tier,
+            budget: Budget::from(config),
+        };
+        match by_meaning(inner, asking, (request, config), &mut vector).await {
+            Ok(hit) => return Lookup::Hit(hit),
+            Err(why_not) => explained = why_not,
         }
     }
     Lookup::Miss(Ticket {
@@ -73,7 +83,26 @@ pub(super) async fn lookup(
         epoch: prepared.epoch,
         config: *config,
         lead,
+        explained,
     })
+}
+
+/// The semantic tier's hit, or why there is none. Leaves the question's vector in `vector`.
+async fn by_meaning(
+    inner: &Arc<Inner>,
+    asking: Asking<'_>,
+    asked: (&ChatRequest, &CacheConfig),
+    vector: &mut Option<Arc<[f32]>>,
+) -> Result<Hit, Explained> {
+    if asking.tier == TierState::ExactOnly {
+        let reason = "over the error budget, exact answers only";
+        return Err(Explained::plain(asking.tier, reason));
+    }
+    *vector = embed(inner, asking.question, asked.0).await;
+    match vector {
+        Some(vector) => semantic(inner, asking, vector, asked).await,
+        None => Err(Explained::plain(asking.tier, "too long or no time to embed")),
+    }
 }
 
 /// Admission, key, partition and features; large requests are worked on elsewhere.
@@ -102,10 +131,11 @@ fn prepare_now(
     request: &ChatRequest,
     config: &CacheConfig,
 ) -> Result<Prepared, &'static str> {
-    let text = match policy::admit(request, config) {
+    let (text, exact_only) = match policy::admit(request, config) {
         Admission::Bypass(reason) => return Err(reason),
-        Admission::Exact(_) => None,
-        Admission::Both(text) => Some(text).filter(|_| inner.embedder.is_some()),
+        Admission::Exact(reason) => (None, reason),
+        Admission::Both(text) if inner.embedder.is_some() => (Some(text), "asked for"),
+        Admission::Both(_) => (None, "no embedder"),
     };
     // before anything is read, so that a purge from here on applies to the answer
     let epoch = inner.shelf.lock().epoch();
@@ -117,6 +147,7 @@ fn prepare_now(
     Ok(Prepared {
         id: inner.keys.entry(request),
         question,
+        exact_only,
         epoch,
     })
 }
@@ -125,7 +156,7 @@ fn exact(inner: &Inner, id: EntryId, config: &CacheConfig) -> Option<Hit> {
     let now = unix_millis();
     let entry = inner.shelf.lock().get(id, now, millis(config.ttl.get()))?;
     Counters::add(&inner.counters.exact_hits);
-    Some(hit(&entry, Tier::Exact, None, now))
+    Some(hit(&entry, now))
 }
 
 /// Leads the flight of identical requests, or waits for its answer.
@@ -162,6 +193,8 @@ fn shared(inner: &Inner, entry: EntryId, answer: Arc<StoredAnswer>) -> Hit {
         age,
         shared: true,
         answer,
+        explained: Explained::plain(TierState::Normal, "an identical request was in flight"),
+        pair: None,
     }
 }
 
@@ -181,14 +214,17 @@ async fn embed(inner: &Inner, question: &Question, request: &ChatRequest) -> Opt
 
 async fn semantic(
     inner: &Arc<Inner>,
-    question: &Question,
+    asking: Asking<'_>,
     vector: &Arc<[f32]>,
     (request, config): (&ChatRequest, &CacheConfig),
-) -> Option<Hit> {
-    let index = inner.shelf.lock().index(question.partition)?;
+) -> Result<Hit, Explained> {
+    let nothing = Explained::plain(asking.tier, "nothing stored comes near");
+    let partition = asking.question.partition;
+    let index = inner.shelf.lock().index(partition).ok_or(nothing)?;
     let found = nearest(inner, index, vector).await;
     let now = unix_millis();
     let max_tokens = request.body.max_tokens();
+    let mut refused: Option<(Weighed, &'static str)> = None;
     for Neighbour { label, similarity } in found {
         let Some(entry) = inner.shelf.lock().by_serial(label) else {
             continue;
@@ -197,26 +233,39 @@ async fn semantic(
             continue;
         };
         let usable = entry.is_fresh(now, millis(config.ttl.get())) && fits(&entry, max_tokens);
-        if !usable || meaning.partition != question.partition {
+        if !usable || meaning.partition != partition {
             continue;
         }
-        match decide(
-            similarity,
-            &question.features,
-            &meaning.features,
-            Budget::from(config),
-        ) {
-            Decision::Hit => {
+        match weigh(inner, asking, (&entry, meaning), similarity) {
+            Outcome::Serve(weighed, pair) => {
                 inner.shelf.lock().touch(entry.id);
                 Counters::add(&inner.counters.semantic_hits);
-                return Some(hit(&entry, Tier::Semantic, Some(similarity), now));
+                return Ok(Hit {
+                    tier: Tier::Semantic,
+                    similarity: Some(similarity),
+                    explained: Explained {
+                        tier: asking.tier,
+                        reason: Decision::Hit.reason(),
+                        nearest: Some(weighed),
+                    },
+                    pair: Some(pair),
+                    ..hit(&entry, now)
+                });
             }
-            Decision::Guarded(_) => Counters::add(&inner.counters.guard_refusals),
-            Decision::TooFar => break,
-            Decision::TooRisky => {}
+            Outcome::Refuse(weighed, reason) => {
+                refused.get_or_insert((weighed, reason));
+            }
+            Outcome::TooFar(weighed, reason) => {
+                refused.get_or_insert((weighed, reason));
+                break;
+            }
         }
     }
-    None
+    Err(refused.map_or(nothing, |(weighed, reason)| Explained {
+        tier: asking.tier,
+        reason,
+        nearest: Some(weighed),
+    }))
 }
 
 /// The nearest vectors of one index, scanned here when it is small.
@@ -251,14 +300,17 @@ fn fits(entry: &Entry, max_tokens: Option<u64>) -> bool {
     max_tokens.is_none_or(|most| tokens <= most)
 }
 
-fn hit(entry: &Entry, tier: Tier, similarity: Option<f32>, now: u64) -> Hit {
+/// A hit of the exact tier.
+fn hit(entry: &Entry, now: u64) -> Hit {
     Hit {
-        tier,
-        similarity,
+        tier: Tier::Exact,
+        similarity: None,
         entry: entry.id,
         age: Duration::from_millis(now.saturating_sub(entry.created)),
         shared: false,
         answer: Arc::clone(&entry.answer),
+        explained: Explained::plain(TierState::Normal, "an identical request"),
+        pair: None,
     }
 }
 

@@ -159,13 +159,25 @@ pub struct Tier {
 impl Tier {
     /// The state at `now`; a pause that is over ends here.
     pub fn at(&mut self, now: u64) -> (TierState, Option<Change>) {
+        let state = self.state(now);
+        let reopened = state != self.state;
+        if reopened {
+            self.enter(state);
+        }
+        (state, reopened.then_some(Change::Reopened))
+    }
+
+    /// The same, for showing: nothing changes.
+    pub fn state(&self, now: u64) -> TierState {
         // a clock set back by more than a pause can last must not prolong it
         let over = now >= self.until || self.until - now > LONGEST_PAUSE;
-        if self.state == TierState::ExactOnly && over {
-            self.enter(TierState::Probation);
-            return (self.state, Some(Change::Reopened));
+        match self.state {
+            TierState::ExactOnly if over => TierState::Probation,
+            state @ (TierState::Normal
+            | TierState::Strict
+            | TierState::Probation
+            | TierState::ExactOnly) => state,
         }
-        (self.state, None)
     }
 
     /// Takes a verdict in. `budget` is the route's `max_error_rate`.
@@ -201,7 +213,7 @@ impl Tier {
 
     /// Milliseconds until a pause is over, if there is one.
     pub fn pause_left(&self, now: u64) -> Option<u64> {
-        (self.state == TierState::ExactOnly).then(|| self.until.saturating_sub(now))
+        (self.state(now) == TierState::ExactOnly).then(|| self.until.saturating_sub(now))
     }
 
     fn switch_off(&mut self, now: u64) -> Change {

@@ -4,6 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::judge::JudgeConfig;
 use crate::config::check::rule;
 use crate::config::duration::{ByteSize, Span};
 
@@ -61,6 +62,13 @@ pub struct CacheConfig {
     /// Largest answer kept.
     #[garde(custom(rule::size))]
     pub max_answer: ByteSize,
+    /// Share of the semantic hits that are asked upstream once more, after the caller was answered,
+    /// to find out whether the answer was right; 0 turns learning off.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub shadow_rate: f64,
+    /// Who compares the two answers.
+    #[garde(skip)]
+    pub judge: JudgeConfig,
 }
 
 impl Default for CacheConfig {
@@ -74,6 +82,8 @@ impl Default for CacheConfig {
             absent_temperature: 0.0,
             max_error_rate: 0.01,
             max_answer: ByteSize::mebibytes(1),
+            shadow_rate: 0.01,
+            judge: JudgeConfig::default(),
         }
     }
 }
