@@ -43,6 +43,20 @@ pub(super) async fn lookup(
     request: &ChatRequest,
     (config, route): (&CacheConfig, &str),
 ) -> Lookup {
+    let tier = inner.learner.tier(route, unix_millis());
+    let mut found = look(inner, request, config, (route, tier)).await;
+    if let Lookup::Hit(hit) = &mut found {
+        hit.explained.tier = tier;
+    }
+    found
+}
+
+async fn look(
+    inner: &Arc<Inner>,
+    request: &ChatRequest,
+    config: &CacheConfig,
+    (route, tier): (&str, TierState),
+) -> Lookup {
     let prepared = match prepare(inner, request, config).await {
         Ok(prepared) => prepared,
         Err(reason) => return Lookup::Bypass(reason),
@@ -56,7 +70,6 @@ pub(super) async fn lookup(
         Ok(lead) => lead,
         Err(hit) => return Lookup::Hit(hit),
     };
-    let tier = inner.learner.tier(route, unix_millis());
     let (mut vector, mut explained) = (None, Explained::plain(tier, prepared.exact_only));
     if let Some(question) = prepared
         .question

@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use llm_router_cluster::Revision;
 use parking_lot::Mutex;
 
+use crate::cache::{EntryId, Explained};
 use crate::error::Error;
 use crate::types::{Chunk, Completion, ModelName, RequestId, RouteName};
 
@@ -56,6 +57,12 @@ pub struct ReplyMeta {
     pub cache: CacheStatus,
     /// Cosine of a semantic hit.
     pub similarity: Option<f32>,
+    /// The cache's entry, for a hit.
+    pub entry: Option<EntryId>,
+    /// Time since that answer was made.
+    pub age: Option<Duration>,
+    /// Why the cache served, or did not.
+    pub explained: Option<Explained>,
     /// Time from arrival to this reply.
     pub elapsed: Duration,
     /// Cost in US dollars, once known and priced; known at once for whole answers and hits.
