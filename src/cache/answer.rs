@@ -241,6 +241,14 @@ pub enum Purge {
     Entry(EntryId),
 }
 
+impl Purge {
+    /// Reads `name=value`.
+    pub fn tagged(tag: &str) -> Option<Self> {
+        let (name, value) = tag.split_once('=')?;
+        Some(Purge::Tag(name.to_owned(), value.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

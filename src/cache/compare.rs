@@ -8,6 +8,8 @@ use super::decide::{Budget, Decision, decide, estimated_error};
 use super::entry::Entry;
 use super::guard::{Features, Guard};
 use super::index::dot;
+use super::learn::record::adjust_probability;
+use super::learn::{About, Evidence, NO_ROUTE};
 use super::lookup::{CANDIDATES, nearest};
 use super::{Error, Inner, policy};
 use crate::types::{Moment, TenantId, unix_millis};
@@ -42,6 +44,17 @@ pub struct Comparison {
     pub entry: Option<String>,
     /// The nearest stored entries, when no second text was given.
     pub candidates: Vec<StoredCandidate>,
+    /// Routes whose semantic tier is not in good standing: they risk less than was assumed here.
+    pub cautious_routes: Vec<CautiousRoute>,
+}
+
+/// A route whose semantic tier has lost trust.
+#[derive(Clone, Debug, Serialize)]
+pub struct CautiousRoute {
+    /// The route.
+    pub route: String,
+    /// `strict`, `probation` or `exact_only`.
+    pub tier: &'static str,
 }
 
 /// A stored entry near the question. Shows no text.
@@ -51,8 +64,16 @@ pub struct StoredCandidate {
     pub entry: String,
     /// Its cosine.
     pub similarity: f32,
-    /// Estimated probability that reusing its answer is right.
+    /// Seconds since its answer was made.
+    pub age_s: u64,
+    /// Guards that refuse.
+    pub refused_by: Vec<Guard>,
+    /// Estimated probability that reusing its answer is right, verdicts included.
     pub probability: f64,
+    /// What verdicts on it and on its like say.
+    pub evidence: Evidence,
+    /// The pair was found wrong and never hits again.
+    pub vetoed: bool,
     /// `hit` or `miss`.
     pub decision: &'static str,
     /// Why.
@@ -64,6 +85,21 @@ pub(super) async fn compare(
     a: &str,
     b: Option<&str>,
 ) -> Result<Comparison, Error> {
+    let compared = compare_pair(inner, a, b).await?;
+    let routes = inner.learner.shown(unix_millis()).routes.into_iter();
+    let cautious = routes.filter(|route| route.tier_level > 0);
+    Ok(Comparison {
+        cautious_routes: cautious
+            .map(|route| CautiousRoute {
+                route: route.route,
+                tier: route.tier,
+            })
+            .collect(),
+        ..compared
+    })
+}
+
+async fn compare_pair(inner: &Arc<Inner>, a: &str, b: Option<&str>) -> Result<Comparison, Error> {
     let Some(vector) = embed(inner, a).await? else {
         return Ok(nothing("the text is too long"));
     };
@@ -107,6 +143,7 @@ fn nothing(reason: &str) -> Comparison {
         reason: reason.to_owned(),
         entry: None,
         candidates: Vec::new(),
+        cautious_routes: Vec::new(),
     }
 }
 
@@ -139,7 +176,59 @@ impl Inner {
             reason,
             entry: None,
             candidates: Vec::new(),
+            cautious_routes: Vec::new(),
         }
+    }
+}
+
+impl Inner {
+    /// A stored entry against a question, with what was learnt of the pair.
+    fn weigh_stored(
+        &self,
+        a: &Side<'_>,
+        (similarity, entry): (f32, &Entry),
+        now: u64,
+    ) -> Option<(Comparison, StoredCandidate)> {
+        let meaning = entry.meaning.as_ref()?;
+        let b = Side {
+            text: &meaning.text,
+            features: Features::clone(&meaning.features),
+        };
+        let plain = self.judge(similarity, a, &b);
+        let about = About {
+            route: NO_ROUTE,
+            partition: meaning.partition,
+            entry: entry.id,
+        };
+        let vetoed = self.learner.is_vetoed(self.keys.pair(entry.id, a.text));
+        let evidence = self.learner.evidence(&about);
+        let wrong = adjust_probability(1.0 - plain.probability, &evidence);
+        let too_risky = wrong > self.config.load().max_error_rate;
+        let (decision, reason) = match plain.decision {
+            "hit" if vetoed => ("miss", "vetoed".to_owned()),
+            "hit" if too_risky => ("miss", Decision::TooRisky.reason().to_owned()),
+            decided => (decided, plain.reason.clone()),
+        };
+        let refusing = plain.guards.iter().filter(|verdict| !verdict.allows);
+        let shown = StoredCandidate {
+            entry: entry.id.to_string(),
+            similarity,
+            age_s: now.saturating_sub(entry.created) / 1000,
+            refused_by: refusing.map(|verdict| verdict.guard).collect(),
+            probability: 1.0 - wrong,
+            evidence,
+            vetoed,
+            decision,
+            reason: reason.clone(),
+        };
+        let compared = Comparison {
+            entry: Some(shown.entry.clone()),
+            probability: shown.probability,
+            decision,
+            reason,
+            ..plain
+        };
+        Some((compared, shown))
     }
 }
 
@@ -158,38 +247,15 @@ async fn stored(inner: &Arc<Inner>, a: &Side<'_>, vector: &Arc<[f32]>) -> Compar
         found.sort_by(|x, y| y.0.total_cmp(&x.0));
         found.truncate(CANDIDATES);
     }
-    let judged: Vec<Comparison> = found
+    let judged: Vec<(Comparison, StoredCandidate)> = found
         .into_iter()
-        .filter_map(|(similarity, entry)| {
-            let meaning = entry.meaning.as_ref()?;
-            let b = Side {
-                text: &meaning.text,
-                features: Features::clone(&meaning.features),
-            };
-            Some(Comparison {
-                entry: Some(entry.id.to_string()),
-                ..inner.judge(similarity, a, &b)
-            })
-        })
-        .collect();
-    let candidates = judged
-        .iter()
-        .map(|one| StoredCandidate {
-            entry: one.entry.clone().unwrap_or_default(),
-            similarity: one.similarity,
-            probability: one.probability,
-            decision: one.decision,
-            reason: one.reason.clone(),
-        })
+        .filter_map(|(similarity, entry)| inner.weigh_stored(a, (similarity, &entry), now))
         .collect();
     // the first that would be served, else the nearest
-    let best = judged
-        .iter()
-        .find(|one| one.decision == "hit")
-        .or(judged.first())
-        .cloned();
+    let best = judged.iter().find(|(one, _)| one.decision == "hit");
+    let best = best.or(judged.first()).map(|(one, _)| one.clone());
     Comparison {
-        candidates,
+        candidates: judged.into_iter().map(|(_, shown)| shown).collect(),
         ..best.unwrap_or_else(|| nothing("nothing stored comes near"))
     }
 }

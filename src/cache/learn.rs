@@ -119,6 +119,11 @@ impl Learner {
         (book.evidence(about), vetoed)
     }
 
+    /// The pair must not hit.
+    pub(crate) fn is_vetoed(&self, pair: PairId) -> bool {
+        self.book.lock().is_vetoed(pair)
+    }
+
     /// What is known of an entry.
     pub(crate) fn evidence(&self, about: &About<'_>) -> Evidence {
         self.book.lock().evidence(about)

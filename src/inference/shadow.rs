@@ -22,7 +22,7 @@ use crate::model::{Attempt, Attempted, ModelHandle};
 use crate::routing::cost_usd;
 use crate::telemetry::{RequestRecord, spans};
 use crate::types::{
-    CacheMode, ChatRequest, Completion, Finish, ModelName, Moment, Priority, RequestId, RouteName,
+    CacheMode, ChatRequest, Completion, Finish, Moment, Priority, RequestId, RouteName,
     TenantId,
 };
 
@@ -72,6 +72,9 @@ pub(super) struct Rules {
 
 /// One check.
 struct Check {
+    /// As the caller asked.
+    asked: ChatRequest,
+    /// As it is asked again.
     request: ChatRequest,
     rules: Rules,
     pair: Pair,
@@ -105,6 +108,7 @@ impl Inner {
         };
         let check = Check {
             request: apart(request),
+            asked: request.clone(),
             rules,
             pair,
             served: Arc::clone(&hit.answer),
@@ -122,8 +126,9 @@ impl Inner {
     async fn check(&self, check: Check) {
         tokio::time::sleep(HEAD_START).await;
         let span = spans::request(&check.request);
+        let model = self.candidate(&check.asked, &check.rules.state);
         let fresh = self
-            .ask_afresh(&check.request, &check.rules, None)
+            .ask_afresh(&check.request, &check.rules, model)
             .instrument(span)
             .await;
         let (route, metrics) = (check.rules.route.as_ref(), self.recorder.metrics());
@@ -153,8 +158,8 @@ impl Inner {
                 let Some(asked) = super::opinion::asking(model.as_str(), request, answers) else {
                     return Verdict::Unsure;
                 };
-                let name = ModelName::from(model.as_str());
-                let said = self.ask_afresh(&asked, &check.rules, Some(&name)).await;
+                let model = check.rules.state.models.get(model.as_str());
+                let said = self.ask_afresh(&asked, &check.rules, model).await;
                 said.map_or(Verdict::Unsure, |said| {
                     super::opinion::verdict(&said.tap.text)
                 })
@@ -162,19 +167,14 @@ impl Inner {
         }
     }
 
-    /// One try at `model`, or at the best candidate of the request's plan, and its place in the
-    /// books.
+    /// One try at a model with room, and its place in the books.
     async fn ask_afresh(
         &self,
         request: &ChatRequest,
         rules: &Rules,
-        model: Option<&ModelName>,
+        model: Option<&ModelHandle>,
     ) -> Result<Completion, Skipped> {
         let began = Moment::now();
-        let model = match model {
-            Some(name) => rules.state.models.get(name),
-            None => self.candidate(request, &rules.state, rules.route.as_ref()),
-        };
         let model = model.filter(|model| model.has_room(began));
         let model = model.ok_or(Skipped::Saturated)?;
         let attempted = Box::pin(model.attempt(Attempt { request, number: 1 })).await;
@@ -208,21 +208,9 @@ impl Inner {
         answer
     }
 
-    /// The first model of the caller's own route that may be asked.
-    fn candidate<'a>(
-        &self,
-        request: &ChatRequest,
-        state: &'a State,
-        route: Option<&RouteName>,
-    ) -> Option<&'a ModelHandle> {
-        let now = Moment::now();
-        let view = |model: &ModelName| state.view(model, Priority::Low, now);
-        let facts = crate::routing::Facts {
-            // the rule that matched the caller, whatever tenant and level say now
-            model: route.map_or(&*request.model, RouteName::as_str),
-            ..super::engine::facts(request)
-        };
-        let plan = state.table.plan(&facts, view, self.seed()).ok()?;
+    /// The first model of the caller's own plan that may be asked.
+    fn candidate<'a>(&self, asked: &ChatRequest, state: &'a State) -> Option<&'a ModelHandle> {
+        let plan = self.plan(state, asked).ok()?;
         let open = plan.candidates.iter().find(|one| one.barred.is_none())?;
         state.models.get(&open.model)
     }

@@ -126,7 +126,7 @@ impl Inner {
         lookup
     }
 
-    fn plan(&self, state: &State, request: &ChatRequest) -> Result<Plan, Error> {
+    pub(super) fn plan(&self, state: &State, request: &ChatRequest) -> Result<Plan, Error> {
         let now = Moment::now();
         let view = |model: &ModelName| state.view(model, request.priority, now);
         state
