@@ -3,6 +3,7 @@
 //! - [`figures`]: what was measured, with the commands that measure it again.
 //! - [`consensus`]: what the nodes agree on, what they do when they cannot, how to mend them.
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
+//! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
 //! - [`decisions`]: choices that could have gone another way.
 
 #[doc = include_str!("guide/figures.md")]
@@ -13,6 +14,9 @@ pub mod consensus {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}
+
+#[doc = include_str!("guide/learning.md")]
+pub mod learning {}
 
 /// Choices that could have gone another way, and what would change our mind.
 pub mod decisions {

@@ -201,7 +201,7 @@ impl Inner {
             entry: entry.id,
         };
         let vetoed = self.learner.is_vetoed(self.keys.pair(entry.id, a.text));
-        let evidence = self.learner.evidence(&about);
+        let evidence = self.learner.evidence(&about, now);
         let wrong = adjust_probability(1.0 - plain.probability, &evidence);
         let too_risky = wrong > self.config.load().max_error_rate;
         let (decision, reason) = match plain.decision {

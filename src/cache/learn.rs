@@ -15,8 +15,8 @@
 //! the estimates of other entries, and a route whose tier is broken by the evidence loses it for a
 //! time.
 
-pub mod bounds;
 mod book;
+pub mod bounds;
 mod file;
 mod handle;
 pub mod judge;
@@ -40,9 +40,9 @@ pub use tier::TierState;
 use super::key::PairId;
 use crate::types::report::CacheLearning;
 pub(crate) use book::About;
-pub(crate) use handle::name_of;
 use book::Book;
 use file::Found;
+pub(crate) use handle::name_of;
 use tier::Change;
 
 /// Least time between two writes of what was learnt; vetoes by hand do not wait.
@@ -110,13 +110,13 @@ impl Learner {
     }
 
     /// What is known of an entry, and whether its pair is vetoed.
-    pub(crate) fn about(&self, about: &About<'_>, pair: PairId) -> (Evidence, bool) {
+    pub(crate) fn about(&self, about: &About<'_>, pair: PairId, now: u64) -> (Evidence, bool) {
         let mut book = self.book.lock();
         let vetoed = book.is_vetoed(pair);
         if vetoed {
             count(&self.counters.veto_refusals);
         }
-        (book.evidence(about), vetoed)
+        (book.evidence(about, now), vetoed)
     }
 
     /// The pair must not hit.
@@ -125,8 +125,8 @@ impl Learner {
     }
 
     /// What is known of an entry.
-    pub(crate) fn evidence(&self, about: &About<'_>) -> Evidence {
-        self.book.lock().evidence(about)
+    pub(crate) fn evidence(&self, about: &About<'_>, now: u64) -> Evidence {
+        self.book.lock().evidence(about, now)
     }
 
     /// Takes a verdict in; a wrong pair is vetoed. True when the entry is to be withdrawn.

@@ -81,6 +81,7 @@ async fn look(
             route,
             tier,
             budget: Budget::from(config),
+            now: unix_millis(),
         };
         match by_meaning(inner, asking, (request, config), &mut vector).await {
             Ok(hit) => return Lookup::Hit(hit),
@@ -114,7 +115,10 @@ async fn by_meaning(
     *vector = embed(inner, asking.question, asked.0).await;
     match vector {
         Some(vector) => semantic(inner, asking, vector, asked).await,
-        None => Err(Explained::plain(asking.tier, "too long or no time to embed")),
+        None => Err(Explained::plain(
+            asking.tier,
+            "too long or no time to embed",
+        )),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Promises of the whole cache, with a deterministic embedder: refusals first.
 
+mod learning;
 mod persistence;
 mod walls;
 

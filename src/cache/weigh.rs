@@ -18,6 +18,8 @@ pub(super) struct Asking<'a> {
     pub(super) tier: TierState,
     /// What the operator allows; the tier's caution comes on top.
     pub(super) budget: Budget,
+    /// Milliseconds since 1970.
+    pub(super) now: u64,
 }
 
 /// What came of it.
@@ -49,11 +51,11 @@ pub(super) fn weigh(
     let (evidence, pair) = match decision {
         Decision::Hit => {
             let id = inner.keys.pair(entry.id, &asking.question.text);
-            let (evidence, vetoed) = inner.learner.about(&about, id);
+            let (evidence, vetoed) = inner.learner.about(&about, id, asking.now);
             (evidence, Some((id, vetoed)))
         }
         Decision::TooFar | Decision::Guarded(_) | Decision::TooRisky => {
-            (inner.learner.evidence(&about), None)
+            (inner.learner.evidence(&about, asking.now), None)
         }
     };
     let wrong = adjust_probability(estimated_error(similarity, a, b), &evidence);

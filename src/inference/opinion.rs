@@ -74,7 +74,13 @@ mod tests {
     fn only_the_very_word_counts() {
         assert_eq!(verdict(" Same.\n"), Verdict::Agree);
         assert_eq!(verdict("different"), Verdict::Disagree);
-        for vague in ["", "not the same", "same, I think", "different or same", "yes"] {
+        for vague in [
+            "",
+            "not the same",
+            "same, I think",
+            "different or same",
+            "yes",
+        ] {
             assert_eq!(verdict(vague), Verdict::Unsure, "{vague}");
         }
     }

@@ -22,8 +22,7 @@ use crate::model::{Attempt, Attempted, ModelHandle};
 use crate::routing::cost_usd;
 use crate::telemetry::{RequestRecord, spans};
 use crate::types::{
-    CacheMode, ChatRequest, Completion, Finish, Moment, Priority, RequestId, RouteName,
-    TenantId,
+    CacheMode, ChatRequest, Completion, Finish, Moment, Priority, RequestId, RouteName, TenantId,
 };
 
 /// Most checks under way on one node.
@@ -95,9 +94,7 @@ impl Inner {
     /// Checks a hit in the background, if the dice say so. Returns at once.
     pub(super) fn check_later(self: &Arc<Self>, request: &ChatRequest, hit: &Hit, rules: Rules) {
         let Some(pair) = hit.pair else { return };
-        let share = self
-            .cache
-            .shadow_share(rules.route.as_ref(), &rules.cache);
+        let share = self.cache.shadow_share(rules.route.as_ref(), &rules.cache);
         if share <= 0.0 || self.roll() >= share {
             return;
         }
@@ -204,7 +201,8 @@ impl Inner {
             // a stream was not asked for
             Ok(Attempted::Stream(..)) | Err(_) => Err(Skipped::Failed),
         };
-        self.recorder.shadow_ended(&record, &tracing::Span::current());
+        self.recorder
+            .shadow_ended(&record, &tracing::Span::current());
         answer
     }
 
@@ -229,3 +227,6 @@ fn apart(request: &ChatRequest) -> ChatRequest {
         ..request.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

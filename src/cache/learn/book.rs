@@ -64,16 +64,15 @@ impl Book {
     }
 
     /// What is known of an entry.
-    pub(crate) fn evidence(&self, about: &About<'_>) -> Evidence {
-        let route = self.routes.get(about.route);
+    pub(crate) fn evidence(&self, about: &About<'_>, now: u64) -> Evidence {
+        let route = self.routes.get(about.route).map(|route| &route.tally);
+        let faded =
+            |tally: Option<&Tally>, level| tally.copied().unwrap_or_default().faded(now, level);
         Evidence::pooled([
-            self.cache,
-            route.map(|route| route.tally).unwrap_or_default(),
-            self.partitions
-                .get(&about.partition)
-                .copied()
-                .unwrap_or_default(),
-            self.entries.get(&about.entry).copied().unwrap_or_default(),
+            self.cache.faded(now, Level::Cache),
+            faded(route, Level::Route),
+            faded(self.partitions.get(&about.partition), Level::Partition),
+            faded(self.entries.get(&about.entry), Level::Entry),
         ])
     }
 
@@ -84,15 +83,15 @@ impl Book {
         wrong: bool,
         (now, budget): (u64, f64),
     ) -> Option<Change> {
-        self.cache.add(wrong, Level::Cache);
+        self.cache.add(wrong, (Level::Cache, now));
         if let Some(tally) = self.partitions.newest(&about.partition) {
-            tally.add(wrong, Level::Partition);
+            tally.add(wrong, (Level::Partition, now));
         }
         if let Some(tally) = self.entries.newest(&about.entry) {
-            tally.add(wrong, Level::Entry);
+            tally.add(wrong, (Level::Entry, now));
         }
         let route = self.routes.newest(&about.route.to_owned())?;
-        route.tally.add(wrong, Level::Route);
+        route.tally.add(wrong, (Level::Route, now));
         route.tier.judge(now, wrong, budget)
     }
 
@@ -144,7 +143,11 @@ impl Book {
             routes: self.routes.iter().map(named).collect(),
             partitions: pairs(&self.partitions),
             entries: pairs(&self.entries),
-            vetoes: self.vetoes.iter().map(|(pair, ())| pair.to_string()).collect(),
+            vetoes: self
+                .vetoes
+                .iter()
+                .map(|(pair, ())| pair.to_string())
+                .collect(),
         }
     }
 

@@ -146,7 +146,8 @@ impl Answer {
 /// Words that carry no fact.
 const FILLERS: [&str; 24] = [
     "the", "and", "are", "was", "were", "has", "have", "had", "that", "this", "these", "those",
-    "for", "with", "from", "its", "your", "you", "can", "will", "answer", "there", "which", "about",
+    "for", "with", "from", "its", "your", "you", "can", "will", "answer", "there", "which",
+    "about",
 ];
 
 fn is_negation(word: &str) -> bool {

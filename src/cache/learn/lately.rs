@@ -90,7 +90,10 @@ mod tests {
         assert_eq!(left, ["a", "c"]);
         *lately.newest(&"a").unwrap() += 10;
         lately.put("d", 4);
-        assert_eq!((lately.get(&"a"), lately.contains(&"c")), (Some(&11), false));
+        assert_eq!(
+            (lately.get(&"a"), lately.contains(&"c")),
+            (Some(&11), false)
+        );
         assert_eq!(lately.len(), 2);
     }
 }

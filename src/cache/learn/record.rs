@@ -3,20 +3,26 @@
 //! Most entries are never checked, so each level begins with the estimate of the level above it and
 //! moves away from it as it gathers verdicts of its own: a chain of Beta priors (the Beta-Binomial
 //! shrinkage of empirical Bayes; Efron and Morris, "Stein's estimation rule and its competitors",
-//! JASA 68, 1973).
+//! JASA 68, 1973). A verdict counts once: for the lowest level it is about. Verdicts fade with time
+//! and with newer ones, so that what is no longer served for being risky gets another chance.
 //!
 //! ```text
 //! what is taken for granted → the cache → the route → the partition → the entry
 //! ```
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// Share of wrong answers among served ones before anything was checked.
 pub const PRIOR_RATE: f64 = 0.005;
 /// Verdicts the estimate of the level above is worth: for the cache, a route, a partition, an entry.
-const WORTH: [f64; 4] = [200.0, 100.0, 50.0, 10.0];
+const WORTH: [f64; 4] = [1000.0, 400.0, 200.0, 10.0];
 /// Verdicts after which a level's are halved, so that the old ones fade.
-const MOST: [f64; 4] = [2000.0, 1000.0, 500.0, 100.0];
+const MOST: [f64; 4] = [4000.0, 2000.0, 1000.0, 100.0];
+/// Milliseconds in which a verdict loses half of its weight.
+const HALF_LIFE: [f64; 4] = [DAY, DAY, DAY, 7.0 * DAY];
+const DAY: f64 = 24.0 * 3_600_000.0;
 /// Most that good evidence lowers the log odds by: verdicts are sampled and the judge can be wrong.
 const MOST_RELIEF: f64 = 1.0;
 /// Most that bad evidence raises them by: beyond it nothing is served anyway.
@@ -48,11 +54,26 @@ pub struct Tally {
     pub wrong: f64,
     /// Reuse was right.
     pub right: f64,
+    /// When they had this weight, in milliseconds since 1970.
+    pub at: u64,
 }
 
 impl Tally {
+    /// The same at `now`.
+    pub fn faded(self, now: u64, level: Level) -> Self {
+        let passed = Duration::from_millis(now.saturating_sub(self.at)).as_secs_f64() * 1000.0;
+        let half_life = HALF_LIFE.get(level.index()).copied().unwrap_or(DAY);
+        let left = (-passed / half_life).exp2();
+        Tally {
+            wrong: self.wrong * left,
+            right: self.right * left,
+            at: now,
+        }
+    }
+
     /// One more verdict.
-    pub fn add(&mut self, wrong: bool, level: Level) {
+    pub fn add(&mut self, wrong: bool, (level, now): (Level, u64)) {
+        *self = self.faded(now, level);
         if wrong {
             self.wrong += 1.0;
         } else {
@@ -90,17 +111,23 @@ impl Default for Evidence {
 }
 
 impl Evidence {
-    /// Pools the verdicts about the cache, a route, a partition and an entry, in this order.
+    /// Pools the verdicts about the cache, a route, a partition and an entry, in this order, each
+    /// with those of the levels below it; all faded to the same moment.
     pub fn pooled(levels: [Tally; 4]) -> Self {
         let mut rate = PRIOR_RATE;
         let mut evidence = Evidence {
             wrong: rate,
             right: 1.0 - rate,
         };
-        for (tally, worth) in levels.iter().zip(WORTH) {
+        let below = levels.iter().skip(1).copied();
+        let below = below.chain([Tally::default()]);
+        for ((tally, below), worth) in levels.iter().zip(below).zip(WORTH) {
+            // halves at different times leave the lower level with more at times
+            let wrong = (tally.wrong - below.wrong).max(0.0);
+            let right = (tally.right - below.right).max(0.0);
             evidence = Evidence {
-                wrong: worth * rate + tally.wrong,
-                right: worth * (1.0 - rate) + tally.right,
+                wrong: worth * rate + wrong,
+                right: worth * (1.0 - rate) + right,
             };
             rate = evidence.rate();
         }
@@ -141,14 +168,15 @@ mod tests {
 
     use super::*;
 
-    fn tally(wrong: f64, right: f64) -> Tally {
-        Tally { wrong, right }
-    }
+    const NOW: u64 = 1_000_000_000_000;
 
-    const NONE: Tally = Tally {
-        wrong: 0.0,
-        right: 0.0,
-    };
+    fn tally(wrong: f64, right: f64) -> Tally {
+        Tally {
+            wrong,
+            right,
+            at: NOW,
+        }
+    }
 
     #[test]
     fn where_nothing_was_checked_nothing_is_corrected() {
@@ -160,45 +188,66 @@ mod tests {
 
     #[test]
     fn one_wrong_answer_of_an_entry_outweighs_what_made_it_look_safe() {
-        let evidence = Evidence::pooled([tally(1.0, 0.0), NONE, NONE, tally(1.0, 0.0)]);
+        let evidence = Evidence::pooled([tally(1.0, 0.0); 4]);
         // 0.3 % by the words alone
         assert!(adjust_probability(0.003, &evidence) > 0.04);
     }
 
     #[test]
-    fn one_wrong_answer_elsewhere_hardly_matters() {
-        let evidence = Evidence::pooled([tally(1.0, 500.0), tally(1.0, 200.0), NONE, NONE]);
-        let risk = adjust_probability(0.003, &evidence);
-        assert!((0.001..0.005).contains(&risk), "{risk}");
+    fn one_wrong_answer_elsewhere_condemns_nobody() {
+        let one = tally(1.0, 0.0);
+        let near = Evidence::pooled([one, one, one, tally(0.0, 0.0)]);
+        let risk = adjust_probability(0.003, &near);
+        assert!((0.003..0.008).contains(&risk), "{risk}");
+        let far = Evidence::pooled([one, tally(0.0, 0.0), tally(0.0, 0.0), tally(0.0, 0.0)]);
+        assert!(adjust_probability(0.003, &far) < 0.004);
     }
 
     #[test]
     fn a_partition_that_is_often_wrong_taints_its_unchecked_entries() {
-        let bad = Evidence::pooled([tally(5.0, 500.0), NONE, tally(5.0, 20.0), NONE]);
-        assert!(adjust_probability(0.003, &bad) > 0.03);
+        let (cache, often) = (tally(10.0, 500.0), tally(10.0, 40.0));
+        let bad = Evidence::pooled([cache, often, often, tally(0.0, 0.0)]);
+        assert!(adjust_probability(0.003, &bad) > 0.02);
+        let elsewhere =
+            Evidence::pooled([cache, tally(0.0, 0.0), tally(0.0, 0.0), tally(0.0, 0.0)]);
+        assert!(adjust_probability(0.003, &elsewhere) < 0.01);
     }
 
     #[test]
-    fn old_verdicts_fade() {
+    fn old_verdicts_fade_with_newer_ones_and_with_time() {
         let mut tally = Tally::default();
-        tally.add(true, Level::Entry);
+        tally.add(true, (Level::Entry, NOW));
         for _ in 0..1000 {
-            tally.add(false, Level::Entry);
+            tally.add(false, (Level::Entry, NOW));
         }
         assert!(tally.wrong < 0.01 && tally.right <= 100.0, "{tally:?}");
+
+        let mut tally = Tally::default();
+        tally.add(true, (Level::Route, NOW));
+        let day = 24 * 3_600_000;
+        assert!((tally.faded(NOW + day, Level::Route).wrong - 0.5).abs() < 1e-9);
+        // a clock that was set back makes nothing heavier
+        assert!((tally.faded(NOW - day, Level::Route).wrong - 1.0).abs() < 1e-9);
     }
 
     proptest! {
         #[test]
         fn more_blame_never_lowers_the_odds_and_praise_never_raises_them(
             counts in prop::array::uniform4((0.0_f64..50.0, 0.0_f64..500.0)),
-            level in 0_usize..4,
+            about in 0_usize..4,
             odds in -10.0_f64..5.0,
         ) {
-            let levels = counts.map(|(wrong, right)| tally(wrong, right));
+            // every level holds those below it
+            let mut levels = counts.map(|(wrong, right)| tally(wrong, right));
+            for level in (0..3).rev() {
+                levels[level].wrong += levels[level + 1].wrong;
+                levels[level].right += levels[level + 1].right;
+            }
             let (mut worse, mut better) = (levels, levels);
-            worse[level].wrong += 1.0;
-            better[level].right += 1.0;
+            for level in 0..=about {
+                worse[level].wrong += 1.0;
+                better[level].right += 1.0;
+            }
             let plain = adjust(odds, &Evidence::pooled(levels));
             prop_assert!(adjust(odds, &Evidence::pooled(worse)) >= plain - 1e-12);
             prop_assert!(adjust(odds, &Evidence::pooled(better)) <= plain + 1e-12);

@@ -198,10 +198,9 @@ impl Tier {
                 Some(Change::Trusted)
             }
             // what was served before the pause and judged during it changes nothing
-            TierState::Normal
-            | TierState::Strict
-            | TierState::Probation
-            | TierState::ExactOnly => None,
+            TierState::Normal | TierState::Strict | TierState::Probation | TierState::ExactOnly => {
+                None
+            }
         }
     }
 

@@ -29,7 +29,9 @@ impl JudgeModel {
     /// The name, if it is no longer than a name may be.
     pub fn new(name: &str) -> Option<Self> {
         let mut bytes = [0; MAX_NAME_BYTES];
-        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        bytes
+            .get_mut(..name.len())?
+            .copy_from_slice(name.as_bytes());
         let length = u8::try_from(name.len()).ok()?;
         Some(JudgeModel { length, bytes })
     }

@@ -51,10 +51,7 @@ const GAUGES: [([&str; 3], Pick); 4] = [
 impl Metrics {
     /// From now on, collections tell what the cache has learnt: its routes and how many pairs are
     /// vetoed. `read` must not wait.
-    pub fn watch_cache(
-        &self,
-        read: impl Fn() -> (Vec<CacheRoute>, u64) + Send + Sync + 'static,
-    ) {
+    pub fn watch_cache(&self, read: impl Fn() -> (Vec<CacheRoute>, u64) + Send + Sync + 'static) {
         let meter = self.inner.provider.meter("llm-router");
         let read: Read = Arc::new(read);
         for (words, pick) in GAUGES {

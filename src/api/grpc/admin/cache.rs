@@ -8,10 +8,7 @@ use crate::cache::{AnswerCache, EntryId, Purge};
 use crate::error::{Error, Kind};
 use crate::types::report::{CacheRoute, CacheStats};
 
-pub(super) async fn purge(
-    cache: &AnswerCache,
-    asked: v1::PurgeCacheRequest,
-) -> Result<u64, Error> {
+pub(super) async fn purge(cache: &AnswerCache, asked: v1::PurgeCacheRequest) -> Result<u64, Error> {
     let what = match asked.what {
         Some(What::All(true)) => Purge::All,
         Some(What::Tenant(tenant)) => Purge::Tenant(tenant.into()),

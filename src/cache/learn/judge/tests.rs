@@ -47,10 +47,19 @@ fn a_short_answer_with_a_not_disagrees_with_the_one_without() {
 
 #[test]
 fn another_number_is_another_answer() {
-    assert_eq!(judged("It weighs 22 pounds.", "It weighs 44 pounds.", 0.96), Verdict::Disagree);
+    assert_eq!(
+        judged("It weighs 22 pounds.", "It weighs 44 pounds.", 0.96),
+        Verdict::Disagree
+    );
     assert_eq!(judged("The answer is 1,200.", "1200", 0.5), Verdict::Agree);
-    assert_eq!(judged("You need three eggs.", "You need 3 eggs.", 0.9), Verdict::Agree);
-    assert_eq!(judged("About 12.50 euros", "About 12.5 euros", 0.9), Verdict::Agree);
+    assert_eq!(
+        judged("You need three eggs.", "You need 3 eggs.", 0.9),
+        Verdict::Agree
+    );
+    assert_eq!(
+        judged("About 12.50 euros", "About 12.5 euros", 0.9),
+        Verdict::Agree
+    );
 }
 
 #[test]
@@ -73,11 +82,18 @@ fn a_bare_fact_agrees_with_the_sentence_that_holds_it() {
 fn long_answers_may_differ_in_details_but_not_in_most_numbers() {
     let steps = |numbers: [u32; 4]| {
         let [a, b, c, d] = numbers;
-        let text = "open the settings page of your account and look for the security section there ";
+        let text =
+            "open the settings page of your account and look for the security section there ";
         format!("{text}{text}{a} {b} {text}{c} {d} {text}")
     };
-    assert_eq!(judged(&steps([1, 2, 3, 4]), &steps([1, 2, 3, 9]), 0.9), Verdict::Agree);
-    assert_eq!(judged(&steps([1, 2, 3, 4]), &steps([5, 6, 7, 8]), 0.9), Verdict::Unsure);
+    assert_eq!(
+        judged(&steps([1, 2, 3, 4]), &steps([1, 2, 3, 9]), 0.9),
+        Verdict::Agree
+    );
+    assert_eq!(
+        judged(&steps([1, 2, 3, 4]), &steps([5, 6, 7, 8]), 0.9),
+        Verdict::Unsure
+    );
 }
 
 #[test]

@@ -27,10 +27,7 @@ fn a_poisoned_tier_raises_its_bar_then_switches_itself_off_and_comes_back_on_pro
     assert_eq!(tier.at(now + HOUR - 1).0.risk(BUDGET), None);
 
     now += HOUR;
-    assert_eq!(
-        tier.at(now),
-        (TierState::Probation, Some(Change::Reopened))
-    );
+    assert_eq!(tier.at(now), (TierState::Probation, Some(Change::Reopened)));
     assert_eq!(tier.at(now), (TierState::Probation, None));
     assert_eq!(until_change(&mut tier, &mut now, 0), Change::Trusted);
     assert_eq!(tier.at(now).0, TierState::Normal);
