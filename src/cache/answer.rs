@@ -193,7 +193,7 @@ pub struct Ticket {
     pub(crate) config: CacheConfig,
     pub(crate) lead: Option<Lead>,
     /// Why nothing was served.
-    pub(crate) explained: Explained,
+    pub(crate) explained: Box<Explained>,
 }
 
 impl Ticket {

@@ -97,7 +97,7 @@ async fn look(
         epoch: prepared.epoch,
         config: *config,
         lead,
-        explained,
+        explained: Box::new(explained),
     })
 }
 
