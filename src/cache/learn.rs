@@ -35,7 +35,7 @@ use tokio_util::task::TaskTracker;
 
 pub use judge::Verdict;
 pub use record::Evidence;
-pub use tier::TierState;
+pub use tier::{Rate, TierState};
 
 use super::key::PairId;
 use crate::types::report::CacheLearning;
@@ -180,10 +180,16 @@ impl Learner {
 
     /// What was learnt.
     pub(crate) fn shown(&self, now: u64) -> CacheLearning {
-        let (routes, vetoes) = {
+        let (mut routes, vetoes) = {
             let mut book = self.book.lock();
             (book.routes(now), book.vetoes())
         };
+        for route in &mut routes {
+            let rate = Rate::of(route.wrong, route.judged);
+            route.false_hit_rate = rate.estimate;
+            route.false_hit_lower = rate.lower;
+            route.false_hit_upper = rate.upper;
+        }
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         CacheLearning {

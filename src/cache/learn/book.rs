@@ -113,21 +113,22 @@ impl Book {
         self.vetoes.len()
     }
 
-    /// Every route that has verdicts, by name.
+    /// Every route that has verdicts, by name; rates and bounds are left to whoever asks, for they
+    /// take longer than this may be held.
     pub(crate) fn routes(&mut self, now: u64) -> Vec<CacheRoute> {
         let shown = self.routes.iter_mut().map(|(name, route)| {
-            let rate = route.tier.rate(now);
+            let (wrong, judged) = route.tier.counted(now);
             let state = route.tier.state(now);
             CacheRoute {
                 route: name.clone(),
                 tier: state.as_str(),
                 tier_level: state.level(),
                 pause_left_s: route.tier.pause_left(now).map(|left| left.div_ceil(1000)),
-                judged: rate.judged,
-                wrong: rate.wrong,
-                false_hit_rate: rate.estimate,
-                false_hit_lower: rate.lower,
-                false_hit_upper: rate.upper,
+                judged,
+                wrong,
+                false_hit_rate: 0.0,
+                false_hit_lower: 0.0,
+                false_hit_upper: 1.0,
             }
         });
         let mut shown: Vec<CacheRoute> = shown.collect();

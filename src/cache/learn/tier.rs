@@ -125,7 +125,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    fn of(wrong: u32, judged: u32) -> Self {
+    /// What `wrong` among `judged` say.
+    pub fn of(wrong: u32, judged: u32) -> Self {
         let estimate = if judged == 0 {
             0.0
         } else {
@@ -204,8 +205,8 @@ impl Tier {
         }
     }
 
-    /// What the window says of the share of wrong answers.
-    pub fn rate(&mut self, now: u64) -> Rate {
+    /// Wrong verdicts in the window, and all of them.
+    pub fn counted(&mut self, now: u64) -> (u32, u32) {
         self.forget(now);
         self.count(self.window.len())
     }
@@ -245,26 +246,27 @@ impl Tier {
     }
 
     /// Of the `latest` verdicts.
-    fn count(&self, latest: usize) -> Rate {
-        let of = self.window.iter().rev().take(latest);
-        let (mut judged, mut wrong) = (0, 0);
-        for seen in of {
-            judged += 1;
+    fn count(&self, latest: usize) -> (u32, u32) {
+        let (mut wrong, mut judged) = (0, 0);
+        for seen in self.window.iter().rev().take(latest) {
             wrong += u32::from(seen.wrong);
+            judged += 1;
         }
-        Rate::of(wrong, judged)
+        (wrong, judged)
     }
 
     fn is_broken(&self, least_wrong: u32, budget: f64) -> bool {
         [self.of_this_state, self.of_this_state.min(LATEST)]
             .into_iter()
             .map(|latest| self.count(latest))
-            .any(|rate| rate.wrong >= least_wrong && rate.lower > budget)
+            .any(|(wrong, judged)| {
+                wrong >= least_wrong && bounds::lower(wrong, judged, CONFIDENCE) > budget
+            })
     }
 
     fn is_sound(&self, budget: f64) -> bool {
-        let rate = self.count(self.of_this_state);
-        rate.judged >= ENOUGH && rate.estimate <= budget
+        let (wrong, judged) = self.count(self.of_this_state);
+        judged >= ENOUGH && f64::from(wrong) <= budget * f64::from(judged)
     }
 }
 

@@ -63,7 +63,8 @@ fn a_tier_within_its_budget_is_left_alone() {
         // one in two hundred, evenly
         assert_eq!(tier.judge(now, index % 200 == 0, BUDGET), None);
     }
-    let rate = tier.rate(now);
+    let (wrong, judged) = tier.counted(now);
+    let rate = Rate::of(wrong, judged);
     assert!(rate.lower <= BUDGET && rate.estimate < BUDGET && rate.upper > rate.estimate);
 }
 
@@ -107,10 +108,9 @@ fn a_clock_that_was_set_back_does_not_keep_a_tier_off() {
 fn old_verdicts_are_forgotten() {
     let mut tier = Tier::default();
     tier.judge(0, true, BUDGET);
-    assert_eq!(tier.rate(WINDOW_MILLIS).judged, 1);
-    let rate = tier.rate(WINDOW_MILLIS + 1);
-    assert_eq!((rate.judged, rate.wrong), (0, 0));
-    assert!((rate.upper - 1.0).abs() < 1e-9);
+    assert_eq!(tier.counted(WINDOW_MILLIS), (1, 1));
+    assert_eq!(tier.counted(WINDOW_MILLIS + 1), (0, 0));
+    assert!((Rate::of(0, 0).upper - 1.0).abs() < 1e-9);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn what_is_written_down_reads_back() {
     let mut read: Tier = serde_json::from_str(&written).unwrap();
     assert_eq!(read.at(now), tier.at(now));
     assert_eq!(read.pause_left(now), tier.pause_left(now));
-    assert_eq!(read.rate(now), tier.rate(now));
+    assert_eq!(read.counted(now), tier.counted(now));
 }
 
 proptest! {
