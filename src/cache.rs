@@ -28,17 +28,22 @@ pub mod decide;
 pub mod embed;
 pub mod embedding;
 mod entry;
+pub mod explain;
 mod flight;
 pub mod guard;
 pub mod index;
 mod insert;
 pub mod key;
+pub mod learn;
 mod lookup;
 pub mod policy;
+mod semantic;
 mod shelf;
 mod stats;
 mod store;
 pub mod verifier;
+mod verify;
+mod weigh;
 mod witness;
 
 use std::fmt;
@@ -53,17 +58,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::routing::CacheConfig;
 use crate::types::report::CacheStats;
-use crate::types::{ChatRequest, unix_millis};
+use crate::types::{ChatRequest, RouteName, unix_millis};
 
-pub use answer::{Candidate, Hit, Insertion, Lookup, Purge, StoredAnswer, Ticket, Tier};
+pub use answer::{Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, Ticket, Tier};
 pub use compare::Comparison;
 pub use embedding::{EmbeddingError, TextEmbedder};
+pub use explain::{Explained, Weighed};
 pub use index::FlatIndex;
 pub use key::{EntryId, PartitionId};
+pub use learn::{TierState, Verdict};
 pub use store::StoreError;
 
 use flight::Flights;
 use key::Keys;
+use learn::Learner;
 use shelf::{Limits, Removed, Shelf};
 use stats::Counters;
 use store::{Doomed, Found, Record, Writer};
@@ -121,6 +129,7 @@ struct Inner {
     embedder: Option<Arc<dyn TextEmbedder>>,
     writer: Option<Writer>,
     counters: Arc<Counters>,
+    learner: Arc<Learner>,
     tasks: TaskTracker,
     background: Arc<Semaphore>,
 }
@@ -165,6 +174,7 @@ impl AnswerCache {
         let mut cache = AnswerCache::assemble(Keys::new(secret), embedder, config);
         let dead = cache.inner.load(found);
         let inner = Arc::get_mut(&mut cache.inner).ok_or(Error::Stopped)?;
+        inner.learner = Arc::new(Learner::open(dir.join("cache.learnt")));
         let writer = Writer::start(disk, Arc::clone(&inner.counters), inner.sweeper())?;
         writer.delete(dead)?;
         inner.writer = Some(writer);
@@ -194,6 +204,7 @@ impl AnswerCache {
                 embedder,
                 writer: None,
                 counters: Arc::default(),
+                learner: Arc::default(),
                 tasks: TaskTracker::new(),
                 background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
             }),
@@ -224,7 +235,17 @@ impl AnswerCache {
     ///
     /// Waits for an identical request in flight, at most until the request's own deadline.
     pub async fn lookup(&self, request: &ChatRequest, config: &CacheConfig) -> Lookup {
-        lookup::lookup(&self.inner, request, config).await
+        self.lookup_for(request, config, None).await
+    }
+
+    /// As [`AnswerCache::lookup`], for a request of this route: what was learnt on it counts.
+    pub async fn lookup_for(
+        &self,
+        request: &ChatRequest,
+        config: &CacheConfig,
+        route: Option<&RouteName>,
+    ) -> Lookup {
+        lookup::lookup(&self.inner, request, (config, learn::name_of(route))).await
     }
 
     /// Offers the answer to a missed request. Returns at once: the exact tier has the answer now,
@@ -258,6 +279,7 @@ impl AnswerCache {
             promoted: Counters::get(&counters.promoted),
             not_persisted: Counters::get(&counters.not_persisted),
             corrupt: Counters::get(&counters.corrupt),
+            learning: self.learning(),
         }
     }
 
@@ -292,6 +314,7 @@ impl AnswerCache {
     /// memory.
     pub async fn close(&self) {
         let inner = &self.inner;
+        inner.learner.close();
         inner.tasks.close();
         if tokio::time::timeout(CLOSE_WITHIN, inner.tasks.wait())
             .await
@@ -300,8 +323,12 @@ impl AnswerCache {
             tracing::warn!("cache closed before its background work was done");
         }
         let closing = Arc::clone(inner);
-        let stopped =
-            tokio::task::spawn_blocking(move || closing.writer.as_ref().map(Writer::stop));
+        let stopped = tokio::task::spawn_blocking(move || {
+            if let Err(error) = closing.learner.write_now() {
+                tracing::warn!(%error, "what the cache has learnt was not written");
+            }
+            closing.writer.as_ref().map(Writer::stop)
+        });
         match tokio::time::timeout(CLOSE_WITHIN, stopped).await {
             Ok(Ok(Some(Err(StoreError::Stopped)) | Some(Ok(())) | None)) => {}
             Ok(Ok(Some(Err(error)))) => tracing::warn!(%error, "cache not closed cleanly"),
@@ -374,6 +401,10 @@ impl Inner {
     }
 
     fn purge(&self, what: Purge) -> Result<u64, Error> {
+        let entry = match &what {
+            Purge::Entry(id) => Some(*id),
+            Purge::All | Purge::Tenant(_) | Purge::Tag(..) => None,
+        };
         let doomed = match &what {
             Purge::All => Some(Doomed::All),
             Purge::Tenant(tenant) => Some(Doomed::Tenant(tenant.clone())),
@@ -385,7 +416,10 @@ impl Inner {
             self.statements.lock().purge(&what);
             shelf.purge(what)
         };
-        self.flights.detach_all();
+        match entry {
+            Some(id) => self.flights.detach(id),
+            None => self.flights.detach_all(),
+        }
         let serials = Inner::drop_rows(removed);
         let count = serials.len() as u64;
         if let Some(writer) = &self.writer {

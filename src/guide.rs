@@ -4,6 +4,7 @@
 //! - [`consensus`]: what the nodes agree on, what they do when they cannot, how to mend them.
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
 //! - [`cache_safety`]: who shares an answer with whom, what is never kept, what is on disk.
+//! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
 //! - [`decisions`]: choices that could have gone another way.
 
 #[doc = include_str!("guide/figures.md")]
@@ -17,6 +18,8 @@ pub mod failures {}
 
 #[doc = include_str!("guide/cache-safety.md")]
 pub mod cache_safety {}
+#[doc = include_str!("guide/learning.md")]
+pub mod learning {}
 
 /// Choices that could have gone another way, and what would change our mind.
 pub mod decisions {

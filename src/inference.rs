@@ -8,6 +8,8 @@
 //! retry       backoff and budget
 //! delivery    a stream on its way out: usage stripped, answer kept for the cache, end accounted
 //! account     one record per request, written exactly once however it ends
+//! shadow      checks a share of the semantic hits once their callers were answered
+//! opinion     a model asked whether two answers tell the same
 //! state       one revision of the routing config, live
 //! ```
 
@@ -15,9 +17,11 @@ mod account;
 mod candidates;
 mod delivery;
 mod engine;
+mod opinion;
 mod outcome;
 pub mod reply;
 mod retry;
+mod shadow;
 mod state;
 mod story;
 

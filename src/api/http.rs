@@ -66,7 +66,9 @@ pub fn routes(node: Arc<Node>) -> Router {
         .route("/explain", post(admin::models::explain))
         .route("/cache", get(admin::cache::stats))
         .route("/cache/lookup", post(admin::cache::lookup))
-        .route("/cache/purge", post(admin::cache::purge));
+        .route("/cache/purge", post(admin::cache::purge))
+        .route("/cache/veto", post(admin::cache::veto))
+        .route("/cache/entries/{id}", delete(admin::cache::remove));
     Router::new()
         .merge(api.clone())
         .nest("/v1", api)

@@ -64,6 +64,14 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
         .unwrap_or_else(RequestId::generate)
 }
 
+/// `x-llm-router-explain: cache`: the caller wants to know why the cache did not answer.
+pub fn wants_explanation(headers: &HeaderMap) -> bool {
+    let wanted = text(headers, "x-llm-router-explain").unwrap_or_default();
+    wanted
+        .split(',')
+        .any(|part| part.trim().eq_ignore_ascii_case("cache"))
+}
+
 impl Options {
     /// Reads and checks the headers.
     ///

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::explain::Explained;
 use super::flight::Lead;
 use super::guard::Features;
-use super::key::{EntryId, PartitionId};
+use super::key::{EntryId, PairId, PartitionId};
 use crate::config::routing::CacheConfig;
 use crate::dialect::openai::build::Head;
 use crate::types::{Chunk, Completion, Finish, ModelName, TenantId, Usage};
@@ -139,6 +140,25 @@ pub struct Hit {
     pub shared: bool,
     /// The answer.
     pub answer: Arc<StoredAnswer>,
+    /// Why it is served.
+    pub explained: Explained,
+    /// What a verdict on a semantic hit is about.
+    pub pair: Option<Pair>,
+}
+
+/// A question and the entry that answered it; what a verdict is about. Holds no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub(crate) id: PairId,
+    pub(crate) entry: EntryId,
+    pub(crate) partition: PartitionId,
+}
+
+impl Pair {
+    /// The entry.
+    pub fn entry(&self) -> EntryId {
+        self.entry
+    }
 }
 
 /// What a lookup says.
@@ -182,12 +202,19 @@ pub struct Ticket {
     pub(crate) epoch: u64,
     pub(crate) config: Box<CacheConfig>,
     pub(crate) lead: Option<Lead>,
+    /// Why nothing was served.
+    pub(crate) explained: Box<Explained>,
 }
 
 impl Ticket {
     /// The entry the answer would become.
     pub fn entry(&self) -> EntryId {
         self.id
+    }
+
+    /// Why nothing was served.
+    pub fn explained(&self) -> &Explained {
+        &self.explained
     }
 }
 
@@ -222,6 +249,14 @@ pub enum Purge {
     Tag(String, String),
     /// One entry.
     Entry(EntryId),
+}
+
+impl Purge {
+    /// Reads `name=value`.
+    pub fn tagged(tag: &str) -> Option<Self> {
+        let (name, value) = tag.split_once('=')?;
+        Some(Purge::Tag(name.to_owned(), value.to_owned()))
+    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::decide::{Budget, Decision, decide, estimated_error};
+use super::decide::{Budget, Decision, Grounds, Risk, decide};
 use super::entry::Entry;
 use super::guard::{Features, Guard};
 use super::index::dot;
-use super::lookup::{CANDIDATES, nearest};
-use super::{Error, Inner, policy};
+use super::learn::record::adjust_probability;
+use super::learn::{About, Evidence, NO_ROUTE};
+use super::semantic::{CANDIDATES, nearest};
+use super::{Error, Inner, policy, verify};
 use crate::types::{Moment, TenantId, unix_millis};
 use std::time::Duration;
 
@@ -32,8 +34,12 @@ pub struct Comparison {
     pub similarity: f32,
     /// Every guard's verdict.
     pub guards: Vec<GuardVerdict>,
+    /// The words left it open and the pair verifier was asked.
+    pub verified: bool,
     /// Estimated probability that reusing the answer is right.
     pub probability: f64,
+    /// Upper confidence bound of the probability that it is wrong: what is held against the budget.
+    pub upper_bound: f64,
     /// `hit` or `miss`.
     pub decision: &'static str,
     /// Why.
@@ -42,6 +48,17 @@ pub struct Comparison {
     pub entry: Option<String>,
     /// The nearest stored entries, when no second text was given.
     pub candidates: Vec<StoredCandidate>,
+    /// Routes whose semantic tier is not in good standing: they risk less than was assumed here.
+    pub cautious_routes: Vec<CautiousRoute>,
+}
+
+/// A route whose semantic tier has lost trust.
+#[derive(Clone, Debug, Serialize)]
+pub struct CautiousRoute {
+    /// The route.
+    pub route: String,
+    /// `strict`, `probation` or `exact_only`.
+    pub tier: &'static str,
 }
 
 /// A stored entry near the question. Shows no text.
@@ -51,8 +68,16 @@ pub struct StoredCandidate {
     pub entry: String,
     /// Its cosine.
     pub similarity: f32,
-    /// Estimated probability that reusing its answer is right.
+    /// Seconds since its answer was made.
+    pub age_s: u64,
+    /// Guards that refuse.
+    pub refused_by: Vec<Guard>,
+    /// Estimated probability that reusing its answer is right, verdicts included.
     pub probability: f64,
+    /// What verdicts on it and on its like say.
+    pub evidence: Evidence,
+    /// The pair was found wrong and never hits again.
+    pub vetoed: bool,
     /// `hit` or `miss`.
     pub decision: &'static str,
     /// Why.
@@ -64,6 +89,21 @@ pub(super) async fn compare(
     a: &str,
     b: Option<&str>,
 ) -> Result<Comparison, Error> {
+    let compared = compare_pair(inner, a, b).await?;
+    let routes = inner.learner.shown(unix_millis()).routes.into_iter();
+    let cautious = routes.filter(|route| route.tier_level > 0);
+    Ok(Comparison {
+        cautious_routes: cautious
+            .map(|route| CautiousRoute {
+                route: route.route,
+                tier: route.tier,
+            })
+            .collect(),
+        ..compared
+    })
+}
+
+async fn compare_pair(inner: &Arc<Inner>, a: &str, b: Option<&str>) -> Result<Comparison, Error> {
     let Some(vector) = embed(inner, a).await? else {
         return Ok(nothing("the text is too long"));
     };
@@ -80,7 +120,9 @@ pub(super) async fn compare(
                 text: b,
                 features: Features::of(b),
             };
-            Ok(inner.judge(dot(&vector, &other), &left, &right))
+            let similarity = dot(&vector, &other);
+            let verified = ask_verifier(inner, similarity, &left, &right).await;
+            Ok(inner.judge((similarity, verified), &left, &right))
         }
         None => Ok(stored(inner, &left, &vector).await),
     }
@@ -91,6 +133,17 @@ struct Side<'a> {
     features: Features,
 }
 
+impl Side<'_> {
+    fn beside<'b>(&'b self, other: &'b Side<'_>, (similarity, verified): (f32, Option<Risk>)) -> Grounds<'b> {
+        Grounds {
+            similarity,
+            a: &self.features,
+            b: &other.features,
+            verified,
+        }
+    }
+}
+
 async fn embed(inner: &Inner, text: &str) -> Result<Option<Arc<[f32]>>, Error> {
     let embedder = inner.embedder.as_ref().ok_or(Error::NoEmbedder)?;
     let deadline = Moment::now() + EMBED_WITHIN;
@@ -98,21 +151,49 @@ async fn embed(inner: &Inner, text: &str) -> Result<Option<Arc<[f32]>>, Error> {
     Ok(embedder.embed("", text, deadline).await?)
 }
 
+/// The verifier's word, where the words alone leave the pair open.
+async fn ask_verifier(
+    inner: &Arc<Inner>,
+    similarity: f32,
+    a: &Side<'_>,
+    b: &Side<'_>,
+) -> Option<Risk> {
+    let grounds = a.beside(b, (similarity, None));
+    if decide(grounds, inner.budget()) != Decision::Unsettled {
+        return None;
+    }
+    let deadline = Moment::now() + EMBED_WITHIN;
+    let states = verify::states(inner, "", [a.text, b.text], deadline).await?;
+    verify::judge(similarity, (&a.features, &b.features), &states)
+}
+
 fn nothing(reason: &str) -> Comparison {
     Comparison {
         similarity: 0.0,
         guards: Vec::new(),
+        verified: false,
         probability: 0.0,
+        upper_bound: 1.0,
         decision: "miss",
         reason: reason.to_owned(),
         entry: None,
         candidates: Vec::new(),
+        cautious_routes: Vec::new(),
     }
 }
 
 impl Inner {
-    fn judge(&self, similarity: f32, a: &Side<'_>, b: &Side<'_>) -> Comparison {
-        let budget = Budget::from(&**self.config.load());
+    fn budget(&self) -> Budget {
+        Budget::of(&self.config.load(), None)
+    }
+
+    fn judge(
+        &self,
+        (similarity, verified): (f32, Option<Risk>),
+        a: &Side<'_>,
+        b: &Side<'_>,
+    ) -> Comparison {
+        let grounds = a.beside(b, (similarity, verified));
         let guards: Vec<GuardVerdict> = Guard::ALL
             .into_iter()
             .map(|guard| GuardVerdict {
@@ -120,26 +201,81 @@ impl Inner {
                 allows: guard.allows(&a.features, &b.features),
             })
             .collect();
-        let decision = decide(similarity, &a.features, &b.features, budget);
+        let decision = decide(grounds, self.budget());
         let kept_out = policy::keeps_out(a.text).or_else(|| policy::keeps_out(b.text));
         let (decision, reason) = match (kept_out, decision) {
             (Some(reason), _) => ("miss", format!("exact tier only: {reason}")),
             (None, Decision::Hit) => ("hit", decision.reason().to_owned()),
             (None, Decision::Guarded(guard)) => ("miss", format!("guard {}", guard.as_str())),
-            (None, Decision::TooFar | Decision::TooRisky) => ("miss", decision.reason().to_owned()),
+            (
+                None,
+                Decision::TooFar | Decision::Unsettled | Decision::TooRisky | Decision::Ambiguous,
+            ) => ("miss", decision.reason().to_owned()),
         };
-        let error = estimated_error(similarity, &a.features, &b.features);
+        let risk = grounds.risk();
         let guarded = guards.iter().any(|verdict| !verdict.allows);
-        let probability = if guarded { 0.0 } else { 1.0 - error };
+        let probability = if guarded { 0.0 } else { 1.0 - risk.wrong };
         Comparison {
             similarity,
             guards,
+            verified: verified.is_some(),
             probability,
+            upper_bound: if guarded { 1.0 } else { risk.upper_bound },
             decision,
             reason,
             entry: None,
             candidates: Vec::new(),
+            cautious_routes: Vec::new(),
         }
+    }
+}
+
+impl Inner {
+    /// A stored entry against a question, with what was learnt of the pair.
+    fn weigh_stored(
+        &self,
+        a: &Side<'_>,
+        b: &Side<'_>,
+        (similarity, verified, entry): (f32, Option<Risk>, &Entry),
+        now: u64,
+    ) -> Option<(Comparison, StoredCandidate)> {
+        let meaning = entry.meaning.as_ref()?;
+        let plain = self.judge((similarity, verified), a, b);
+        let about = About {
+            route: NO_ROUTE,
+            partition: meaning.partition,
+            entry: entry.id,
+        };
+        let vetoed = self.learner.is_vetoed(self.keys.pair(entry.id, a.text));
+        let evidence = self.learner.evidence(&about, now);
+        let wrong = adjust_probability(1.0 - plain.probability, &evidence);
+        let bound = adjust_probability(plain.upper_bound, &evidence);
+        let too_risky = bound > self.config.load().max_error_rate;
+        let (decision, reason) = match plain.decision {
+            "hit" if vetoed => ("miss", "vetoed".to_owned()),
+            "hit" if too_risky => ("miss", Decision::TooRisky.reason().to_owned()),
+            decided => (decided, plain.reason.clone()),
+        };
+        let refusing = plain.guards.iter().filter(|verdict| !verdict.allows);
+        let shown = StoredCandidate {
+            entry: entry.id.to_string(),
+            similarity,
+            age_s: now.saturating_sub(entry.created) / 1000,
+            refused_by: refusing.map(|verdict| verdict.guard).collect(),
+            probability: 1.0 - wrong,
+            evidence,
+            vetoed,
+            decision,
+            reason: reason.clone(),
+        };
+        let compared = Comparison {
+            entry: Some(shown.entry.clone()),
+            probability: shown.probability,
+            decision,
+            reason,
+            ..plain
+        };
+        Some((compared, shown))
     }
 }
 
@@ -158,38 +294,23 @@ async fn stored(inner: &Arc<Inner>, a: &Side<'_>, vector: &Arc<[f32]>) -> Compar
         found.sort_by(|x, y| y.0.total_cmp(&x.0));
         found.truncate(CANDIDATES);
     }
-    let judged: Vec<Comparison> = found
-        .into_iter()
-        .filter_map(|(similarity, entry)| {
-            let meaning = entry.meaning.as_ref()?;
-            let b = Side {
-                text: &meaning.text,
-                features: Features::clone(&meaning.features),
-            };
-            Some(Comparison {
-                entry: Some(entry.id.to_string()),
-                ..inner.judge(similarity, a, &b)
-            })
-        })
-        .collect();
-    let candidates = judged
-        .iter()
-        .map(|one| StoredCandidate {
-            entry: one.entry.clone().unwrap_or_default(),
-            similarity: one.similarity,
-            probability: one.probability,
-            decision: one.decision,
-            reason: one.reason.clone(),
-        })
-        .collect();
+    let mut judged: Vec<(Comparison, StoredCandidate)> = Vec::new();
+    for (similarity, entry) in found {
+        let Some(meaning) = &entry.meaning else {
+            continue;
+        };
+        let b = Side {
+            text: &meaning.text,
+            features: Features::clone(&meaning.features),
+        };
+        let verified = ask_verifier(inner, similarity, a, &b).await;
+        judged.extend(inner.weigh_stored(a, &b, (similarity, verified, &entry), now));
+    }
     // the first that would be served, else the nearest
-    let best = judged
-        .iter()
-        .find(|one| one.decision == "hit")
-        .or(judged.first())
-        .cloned();
+    let best = judged.iter().find(|(one, _)| one.decision == "hit");
+    let best = best.or(judged.first()).map(|(one, _)| one.clone());
     Comparison {
-        candidates,
+        candidates: judged.into_iter().map(|(_, shown)| shown).collect(),
         ..best.unwrap_or_else(|| nothing("nothing stored comes near"))
     }
 }

@@ -1,10 +1,20 @@
 //! From a cosine and two texts' features to "serve" or "ask upstream". Pure.
 //!
-//! Served when the cosine reaches the threshold, no guard objects, and the estimated error stays
-//! within the budget. The estimate is a logistic curve whose coefficients are set by hand and
-//! checked against open sets of question pairs: with every content word matched in order the risk
-//! is a few in a thousand and hardly depends on the cosine; each word without a match, and a
-//! change of order, costs far more than any cosine can make up for.
+//! ```text
+//! guards ──object──▶ never
+//!   │ pass
+//! words settle it: cosine ≥ similarity_threshold, risk within the budget ──▶ hit
+//!   │ they do not
+//! verifier: cosine ≥ verified_threshold, upper bound of its risk within the budget ──▶ hit
+//!   │ it does not                     and in both cases only if no rival comes as near
+//!   ▼
+//! miss
+//! ```
+//!
+//! The risk by words is a logistic curve whose coefficients are set by hand and checked against
+//! open sets of question pairs: with every content word matched in order the risk is a few in a
+//! thousand and hardly depends on the cosine; each word without a match, and a change of order,
+//! costs far more than any cosine can make up for. What the words leave open is the verifier's.
 
 use serde::Serialize;
 
@@ -20,21 +30,69 @@ const PER_UNMATCHED: f64 = 3.0;
 /// Added when the matched words stand in another order.
 const REORDERED: f64 = 1.8;
 
-/// The two numbers an operator sets.
-#[derive(Clone, Copy, Debug)]
+/// How much nearer than every rival the best entry must be. Two questions that both lie this close
+/// to a third and were not taken for one another make it doubtful which of them it repeats.
+const LEAD: f32 = 0.13;
+
+/// What an operator allows and a caller tightens.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
-    /// Least cosine.
+    /// Least cosine of what is served on its words alone.
     pub similarity_threshold: f64,
+    /// Least cosine of what the verifier approves.
+    pub verified_threshold: f64,
     /// Most wrong answers among served ones.
     pub max_error_rate: f64,
 }
 
-impl From<&CacheConfig> for Budget {
-    fn from(config: &CacheConfig) -> Self {
+impl Budget {
+    /// The route's, with the least cosine a caller asks for on top.
+    pub fn of(config: &CacheConfig, least: Option<f32>) -> Self {
+        let least = least.map_or(0.0, f64::from);
         Budget {
-            similarity_threshold: config.similarity_threshold,
+            similarity_threshold: config.similarity_threshold.max(least),
+            verified_threshold: config.verified_threshold.max(least),
             max_error_rate: config.max_error_rate,
         }
+    }
+
+    fn floor(&self) -> f64 {
+        self.similarity_threshold.min(self.verified_threshold)
+    }
+}
+
+/// How likely reuse would be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Risk {
+    /// The estimate, in [0, 1].
+    pub wrong: f64,
+    /// Its upper confidence bound, in [0, 1].
+    pub upper_bound: f64,
+}
+
+/// What is known about a question and one asked before.
+#[derive(Clone, Copy, Debug)]
+pub struct Grounds<'a> {
+    /// Their cosine.
+    pub similarity: f32,
+    /// The words of one.
+    pub a: &'a Features,
+    /// The words of the other.
+    pub b: &'a Features,
+    /// What the verifier says, once it was asked.
+    pub verified: Option<Risk>,
+}
+
+impl Grounds<'_> {
+    /// The verifier's word where there is one, else what the words tell.
+    pub fn risk(&self) -> Risk {
+        self.verified.unwrap_or_else(|| {
+            let wrong = estimated_error(self.similarity, self.a, self.b);
+            Risk {
+                wrong,
+                upper_bound: wrong,
+            }
+        })
     }
 }
 
@@ -44,12 +102,16 @@ impl From<&CacheConfig> for Budget {
 pub enum Decision {
     /// The answer may be reused.
     Hit,
-    /// The cosine is below the threshold.
+    /// The cosine is below every threshold.
     TooFar,
     /// A guard objects.
     Guarded(Guard),
+    /// The words alone do not settle it.
+    Unsettled,
     /// The estimated error is over the budget.
     TooRisky,
+    /// Another entry comes as near.
+    Ambiguous,
 }
 
 impl Decision {
@@ -59,12 +121,14 @@ impl Decision {
             Decision::Hit => "close enough, no guard objects, risk within the budget",
             Decision::TooFar => "similarity below the threshold",
             Decision::Guarded(guard) => guard.as_str(),
+            Decision::Unsettled => "the words alone do not settle it",
             Decision::TooRisky => "estimated error above the budget",
+            Decision::Ambiguous => "another entry comes as near",
         }
     }
 }
 
-/// Estimated probability that reusing the answer would be wrong, guards aside.
+/// Estimated probability that reusing the answer would be wrong, guards aside, by the words alone.
 pub fn estimated_error(similarity: f32, a: &Features, b: &Features) -> f64 {
     if a.is_empty() || b.is_empty() || !similarity.is_finite() {
         return 1.0;
@@ -81,20 +145,49 @@ pub fn estimated_error(similarity: f32, a: &Features, b: &Features) -> f64 {
 }
 
 /// Decides about one candidate.
-pub fn decide(similarity: f32, a: &Features, b: &Features, budget: Budget) -> Decision {
-    let close = f64::from(similarity) >= budget.similarity_threshold;
-    if !close {
+pub fn decide(grounds: Grounds<'_>, budget: Budget) -> Decision {
+    let Grounds {
+        similarity, a, b, ..
+    } = grounds;
+    let reaches = |least: f64| f64::from(similarity) >= least;
+    if !reaches(budget.floor()) {
         return Decision::TooFar;
     }
     if let Some(guard) = Guard::first_conflict(a, b) {
         return Decision::Guarded(guard);
     }
-    let within = estimated_error(similarity, a, b) <= budget.max_error_rate;
-    if within {
-        Decision::Hit
-    } else {
-        Decision::TooRisky
+    if a.is_empty() || b.is_empty() {
+        return Decision::TooRisky;
     }
+    let within = grounds.risk().upper_bound <= budget.max_error_rate;
+    match grounds.verified {
+        Some(_) if within && reaches(budget.verified_threshold) => Decision::Hit,
+        Some(_) => Decision::TooRisky,
+        None if within && reaches(budget.similarity_threshold) => Decision::Hit,
+        None => Decision::Unsettled,
+    }
+}
+
+/// A candidate beside the best one.
+#[derive(Clone, Copy, Debug)]
+pub struct Rival<'a> {
+    /// Its cosine to the question.
+    pub similarity: f32,
+    /// Its words.
+    pub features: &'a Features,
+}
+
+/// Some rival comes as near as the best candidate, so it is open which of the two the question repeats.
+/// Rivals that count other things cannot be meant and do not count; those whose answer is the same
+/// should be left out by the caller.
+pub fn is_ambiguous<'a>(
+    best: f32,
+    question: &Features,
+    mut rivals: impl Iterator<Item = Rival<'a>>,
+) -> bool {
+    rivals.any(|rival| {
+        rival.similarity > best - LEAD && Guard::Numbers.allows(question, rival.features)
+    })
 }
 
 #[cfg(test)]
@@ -103,11 +196,18 @@ mod tests {
 
     const DEFAULT: Budget = Budget {
         similarity_threshold: 0.92,
+        verified_threshold: 0.75,
         max_error_rate: 0.01,
     };
 
     fn decided(similarity: f32, a: &str, b: &str, budget: Budget) -> Decision {
-        decide(similarity, &Features::of(a), &Features::of(b), budget)
+        let grounds = Grounds {
+            similarity,
+            a: &Features::of(a),
+            b: &Features::of(b),
+            verified: None,
+        };
+        decide(grounds, budget)
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::embed::{Embedder, States};
 use crate::types::Moment;
 
 /// The embedder gave no vector: overloaded, stopped or broken. The semantic tier is skipped.
@@ -39,12 +40,26 @@ pub trait TextEmbedder: fmt::Debug + Send + Sync {
         deadline: Moment,
     ) -> Result<Option<Arc<[f32]>>, EmbeddingError>;
 
+    /// The rows of `text`, one per word piece, for judging pairs; `None` when it is too long, or
+    /// this embedder has no rows to show.
+    ///
+    /// # Errors
+    /// [`EmbeddingError`] when none could be made before `deadline`.
+    async fn states(
+        &self,
+        _scope: &str,
+        _text: &str,
+        _deadline: Moment,
+    ) -> Result<Option<Arc<States>>, EmbeddingError> {
+        Ok(None)
+    }
+
     /// Name of the vector space. Vectors of different spaces are never compared.
     fn space(&self) -> &str;
 }
 
 #[async_trait]
-impl TextEmbedder for super::embed::Embedder {
+impl TextEmbedder for Embedder {
     async fn embed(
         &self,
         scope: &str,
@@ -56,6 +71,17 @@ impl TextEmbedder for super::embed::Embedder {
             .await
             .map_err(EmbeddingError::new)?;
         Ok(vector.map(|vector| vector.as_slice().into()))
+    }
+
+    async fn states(
+        &self,
+        scope: &str,
+        text: &str,
+        deadline: Moment,
+    ) -> Result<Option<Arc<States>>, EmbeddingError> {
+        Embedder::states(self, scope, text, deadline)
+            .await
+            .map_err(EmbeddingError::new)
     }
 
     fn space(&self) -> &str {

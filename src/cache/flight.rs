@@ -176,6 +176,11 @@ impl Flights {
         self.questions.lock().clear();
     }
 
+    /// Lets nobody join the flight of `id`.
+    pub(crate) fn detach(&self, id: EntryId) {
+        self.flights.lock().remove(&id);
+    }
+
     fn end(&self, id: EntryId, number: u64, announced: Option<PartitionId>) {
         if let Some(partition) = announced {
             let mut questions = self.questions.lock();

@@ -13,6 +13,9 @@ use serde::Serialize;
 
 pub use features::Features;
 
+/// Words of content from which a question is a story that can be told another way.
+const TERSE: usize = 14;
+
 /// One kind of difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,15 +77,17 @@ impl Guard {
     pub fn allows(self, a: &Features, b: &Features) -> bool {
         match self {
             Guard::Numbers => a.numbers.agree(&b.numbers, a.is_rewording_of(b)),
-            Guard::Negation => a.negations == b.negations && a.denied == b.denied,
+            Guard::Negation if is_terse(a, b) => a.negations == b.negations && a.denied == b.denied,
+            Guard::Negation => a.negations == b.negations,
             Guard::Antonyms => !lexicon::opposed(&a.words, &b.words),
             Guard::Quotes => a.quotes == b.quotes,
             Guard::Code => a.code == b.code,
             Guard::Names => names_known(a, b) && names_known(b, a),
-            Guard::Direction => same_direction(a, b),
-            Guard::Question => a.question == b.question,
-            Guard::Tense => a.tense == b.tense,
-            Guard::Person => same_person(a, b),
+            Guard::Direction if is_terse(a, b) => same_direction(a, b) && a.relations == b.relations,
+            Guard::Direction => a.is_rewording_of(b) || same_direction(a, b),
+            Guard::Question => !is_terse(a, b) || a.question == b.question,
+            Guard::Tense => !is_terse(a, b) || a.tense == b.tense,
+            Guard::Person => !is_terse(a, b) || same_person(a, b),
         }
     }
 
@@ -92,15 +97,24 @@ impl Guard {
     }
 }
 
+impl Features {
+    /// Whether relations (before, by, than …), the kind of question, tense and persons are the same.
+    pub fn forms_shared_with(&self, other: &Features) -> [bool; 4] {
+        [
+            self.relations == other.relations,
+            self.question == other.question,
+            self.tense == other.tense,
+            same_person(self, other),
+        ]
+    }
+}
+
 /// Every name of `a` occurs in `b`, as a name or not.
 fn names_known(a: &Features, b: &Features) -> bool {
     a.names.iter().all(|name| b.content.contains(name))
 }
 
 fn same_direction(a: &Features, b: &Features) -> bool {
-    if a.relations != b.relations {
-        return false;
-    }
     let governed_alike = a.governed.iter().all(|(word, ways)| {
         b.governed
             .get(word)
@@ -109,6 +123,11 @@ fn same_direction(a: &Features, b: &Features) -> bool {
     // the vectors hardly see word order, and around a direction word it is the meaning
     let directed = a.directed || b.directed;
     governed_alike && (!directed || !a.is_reordering_of(b))
+}
+
+/// Statements and long texts tell the same in other forms; a short question is its form.
+fn is_terse(a: &Features, b: &Features) -> bool {
+    a.is_question() && b.is_question() && a.subjects().min(b.subjects()) < TERSE
 }
 
 fn same_person(a: &Features, b: &Features) -> bool {

@@ -34,6 +34,7 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
         epoch,
         config,
         lead,
+        explained: _,
     } = ticket;
     let now = unix_millis();
     let answer = Arc::new(StoredAnswer {

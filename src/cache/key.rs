@@ -89,6 +89,10 @@ hash_id! {
     /// A wall inside the semantic tier: only requests of the same partition share answers.
     PartitionId
 }
+hash_id! {
+    /// A question and the entry that might answer it.
+    PairId
+}
 
 /// Whose ids are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +141,19 @@ impl Keys {
         hasher.update(b"turns");
         absorb_turns(&mut hasher, request);
         PartitionId(first_half(&hasher))
+    }
+
+    /// A question with the entry that might answer it. Case, white space and the full stop or
+    /// question mark at the end make no difference; an entry's id already tells its tenant.
+    pub(crate) fn pair(&self, entry: EntryId, question: &str) -> PairId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
+        absorb(&mut hasher, b"pair");
+        absorb(&mut hasher, &entry.0);
+        let question = question.trim_end_matches(|c: char| c.is_whitespace() || "?.!".contains(c));
+        for word in question.split_whitespace() {
+            absorb(&mut hasher, word.to_lowercase().as_bytes());
+        }
+        PairId(first_half(&hasher))
     }
 
     fn hasher(&self, tenant: &TenantId, purpose: &str, scope: Scope) -> blake3::Hasher {

@@ -5,42 +5,53 @@ use std::time::Duration;
 
 use super::Inner;
 use super::answer::{Hit, Lookup, Question, SharedIds, StoredAnswer, Ticket, Tier};
-use super::decide::{Budget, Decision, decide};
+use super::decide::Budget;
 use super::entry::Entry;
-use super::flight::{Asked, Lead, Part};
+use super::explain::Explained;
+use super::flight::{Lead, Part};
 use super::guard::Features;
-use super::index::Neighbour;
 use super::key::{EntryId, Scope};
+use super::learn::TierState;
 use super::policy::{self, Admission};
-use super::shelf::SharedIndex;
+use super::semantic::{Asking, by_meaning};
 use super::stats::Counters;
-use crate::config::routing::{CacheConfig, CacheScope, SingleFlight};
-use crate::types::{CacheMode, ChatRequest, Moment, unix_millis};
+use crate::config::routing::{CacheConfig, CacheScope};
+use crate::types::{CacheMode, ChatRequest, unix_millis};
 
-/// Candidates looked at, nearest first.
-pub(super) const CANDIDATES: usize = 8;
-/// Longest wait for a vector during a lookup. Asking upstream takes far longer, but a busy
-/// embedder must not hold up everyone.
-const EMBED_WITHIN: Duration = Duration::from_millis(150);
-/// Rows an async thread may scan itself, under 100 µs; larger indexes are scanned elsewhere.
-const INLINE_ROWS: usize = 2000;
 /// Bytes of messages an async thread may hash itself.
 const INLINE_BYTES: usize = 32 << 10;
 
-struct Prepared {
-    id: EntryId,
-    question: Option<Question>,
+/// A request, ready to be looked for.
+pub(super) struct Prepared {
+    pub(super) id: EntryId,
+    pub(super) question: Option<Question>,
+    /// Why there is no question.
+    exact_only: &'static str,
     /// On a route with a shared scope.
-    shared: Option<SharedIds>,
+    pub(super) shared: Option<SharedIds>,
     epoch: u64,
     /// The route's, with the lifetime this request may have.
-    config: CacheConfig,
+    pub(super) config: CacheConfig,
 }
 
 pub(super) async fn lookup(
     inner: &Arc<Inner>,
     request: &ChatRequest,
+    (config, route): (&CacheConfig, &str),
+) -> Lookup {
+    let tier = inner.learner.tier(route, unix_millis());
+    let mut found = look(inner, request, config, (route, tier)).await;
+    if let Lookup::Hit(hit) = &mut found {
+        hit.explained.tier = tier;
+    }
+    found
+}
+
+async fn look(
+    inner: &Arc<Inner>,
+    request: &ChatRequest,
     config: &CacheConfig,
+    (route, tier): (&str, TierState),
 ) -> Lookup {
     let prepared = match prepare(inner, request, config).await {
         Ok(prepared) => prepared,
@@ -55,23 +66,22 @@ pub(super) async fn lookup(
         Ok(lead) => lead,
         Err(hit) => return Lookup::Hit(hit),
     };
-    let mut vector = None;
+    let (mut vector, mut explained) = (None, Explained::plain(tier, prepared.exact_only));
     if let Some(question) = prepared
         .question
         .as_ref()
         .filter(|_| request.cache == CacheMode::On)
     {
-        vector = embed(inner, question, request).await;
-        if let Some(vector) = &vector
-            && let Some(hit) = by_meaning(inner, (&prepared, question), vector, request).await
-        {
-            return Lookup::Hit(hit);
-        }
-        if let Some(vector) = &vector
-            && let Some(hit) =
-                along(inner, (&prepared, question), vector, (request, &mut lead)).await
-        {
-            return Lookup::Hit(hit);
+        let asking = Asking {
+            question,
+            route,
+            tier,
+            budget: Budget::of(&prepared.config, request.min_similarity),
+            now: unix_millis(),
+        };
+        match by_meaning(inner, &prepared, asking, request, (&mut vector, &mut lead)).await {
+            Ok(hit) => return Lookup::Hit(hit),
+            Err(why_not) => explained = why_not,
         }
     }
     Lookup::Miss(Ticket {
@@ -84,6 +94,7 @@ pub(super) async fn lookup(
         epoch: prepared.epoch,
         config: Box::new(prepared.config),
         lead,
+        explained: Box::new(explained),
     })
 }
 
@@ -114,14 +125,15 @@ fn prepare_now(
     config: &CacheConfig,
 ) -> Result<Prepared, &'static str> {
     let mut config = *config;
-    let text = match policy::admit(request, &config) {
+    let (text, exact_only) = match policy::admit(request, &config) {
         Admission::Bypass(reason) => return Err(reason),
-        Admission::Exact(_) => None,
-        Admission::Brief(_) => {
+        Admission::Exact(reason) => (None, reason),
+        Admission::Brief(reason) => {
             config.ttl = config.time_bound_ttl.min(config.ttl);
-            None
+            (None, reason)
         }
-        Admission::Both(text) => Some(text).filter(|_| inner.embedder.is_some()),
+        Admission::Both(text) if inner.embedder.is_some() => (Some(text), "asked for"),
+        Admission::Both(_) => (None, "no embedder"),
     };
     // before anything is read, so that a purge from here on applies to the answer
     let epoch = inner.shelf.lock().epoch();
@@ -140,6 +152,7 @@ fn prepare_now(
     Ok(Prepared {
         id: keys.entry(request, Scope::Tenant),
         question,
+        exact_only,
         shared,
         epoch,
         config,
@@ -156,7 +169,7 @@ fn exact(inner: &Inner, prepared: &Prepared) -> Option<Hit> {
         own.or_else(|| shelf.get(prepared.shared?.entry, now, ttl))?
     };
     Counters::add(&inner.counters.exact_hits);
-    Some(hit(&entry, Tier::Exact, None, now))
+    Some(hit(&entry, now))
 }
 
 /// Leads the flight of identical requests, or waits for its answer.
@@ -184,43 +197,8 @@ async fn join(
     }
 }
 
-/// Waits for the answer to a question of the same meaning in flight, where the route allows it, or
-/// lets others wait for this one.
-async fn along(
-    inner: &Arc<Inner>,
-    (prepared, question): (&Prepared, &Question),
-    vector: &Arc<[f32]>,
-    (request, lead): (&ChatRequest, &mut Option<Lead>),
-) -> Option<Hit> {
-    if prepared.config.single_flight != SingleFlight::Meaning {
-        return None;
-    }
-    let asked = Asked {
-        question,
-        vector,
-        priority: request.priority,
-    };
-    let same = |similarity: f32, features: &Features| {
-        judge(similarity, question, features, (request, &prepared.config)) == Decision::Hit
-    };
-    let same_flight = inner
-        .flights
-        .join_by_meaning(lead.as_mut()?, &asked, same)?;
-    let answer = same_flight.follower.wait(request.deadline).await?;
-    if !fits(&answer, request.body.max_tokens()) {
-        return None;
-    }
-    // those who wait for this very request are served as well
-    if let Some(lead) = lead.take() {
-        lead.land(Arc::clone(&answer));
-    }
-    Counters::add(&inner.counters.semantic_hits);
-    let similarity = Some(same_flight.similarity);
-    Some(shared(inner, same_flight.entry, answer, similarity))
-}
-
 /// An answer from a request in flight; by meaning when there is a similarity.
-fn shared(
+pub(super) fn shared(
     inner: &Inner,
     entry: EntryId,
     answer: Arc<StoredAnswer>,
@@ -235,120 +213,13 @@ fn shared(
         age,
         shared: true,
         answer,
+        explained: Explained::plain(TierState::Normal, "such a request was in flight"),
+        pair: None,
     }
-}
-
-/// The question's vector, or `None` when it is too long or the embedder has no time.
-async fn embed(inner: &Inner, question: &Question, request: &ChatRequest) -> Option<Arc<[f32]>> {
-    let embedder = inner.embedder.as_ref()?;
-    let deadline = request.deadline.min(Moment::now() + EMBED_WITHIN);
-    let scope = request.tenant.as_str();
-    match embedder.embed(scope, &question.text, deadline).await {
-        Ok(vector) => vector,
-        Err(error) => {
-            tracing::debug!(%error, "semantic tier skipped");
-            None
-        }
-    }
-}
-
-/// The tenant's own partition, then the one all tenants share.
-async fn by_meaning(
-    inner: &Arc<Inner>,
-    (prepared, question): (&Prepared, &Question),
-    vector: &Arc<[f32]>,
-    request: &ChatRequest,
-) -> Option<Hit> {
-    let asker = (request, &prepared.config);
-    if let Some(hit) = semantic(inner, question, vector, asker).await {
-        return Some(hit);
-    }
-    let everyone = Question {
-        partition: prepared.shared?.partition?,
-        ..question.clone()
-    };
-    semantic(inner, &everyone, vector, asker).await
-}
-
-async fn semantic(
-    inner: &Arc<Inner>,
-    question: &Question,
-    vector: &Arc<[f32]>,
-    (request, config): (&ChatRequest, &CacheConfig),
-) -> Option<Hit> {
-    let index = inner.shelf.lock().index(question.partition)?;
-    let found = nearest(inner, index, vector).await;
-    let now = unix_millis();
-    let max_tokens = request.body.max_tokens();
-    for Neighbour { label, similarity } in found {
-        let Some(entry) = inner.shelf.lock().by_serial(label) else {
-            continue;
-        };
-        let Some(meaning) = &entry.meaning else {
-            continue;
-        };
-        let usable =
-            entry.is_fresh(now, millis(config.ttl.get())) && fits(&entry.answer, max_tokens);
-        if !usable || meaning.partition != question.partition {
-            continue;
-        }
-        match judge(similarity, question, &meaning.features, (request, config)) {
-            Decision::Hit => {
-                inner.shelf.lock().touch(entry.id);
-                Counters::add(&inner.counters.semantic_hits);
-                return Some(hit(&entry, Tier::Semantic, Some(similarity), now));
-            }
-            Decision::Guarded(_) => Counters::add(&inner.counters.guard_refusals),
-            Decision::TooFar => break,
-            Decision::TooRisky => {}
-        }
-    }
-    None
-}
-
-/// The decision about one question asked before, within what the caller himself asks for.
-fn judge(
-    similarity: f32,
-    question: &Question,
-    features: &Features,
-    (request, config): (&ChatRequest, &CacheConfig),
-) -> Decision {
-    if request
-        .min_similarity
-        .is_some_and(|least| similarity < least)
-    {
-        return Decision::TooFar;
-    }
-    decide(
-        similarity,
-        &question.features,
-        features,
-        Budget::from(config),
-    )
-}
-
-/// The nearest vectors of one index, scanned here when it is small.
-pub(super) async fn nearest(
-    inner: &Arc<Inner>,
-    index: SharedIndex,
-    vector: &Arc<[f32]>,
-) -> Vec<Neighbour> {
-    // a writer at work counts as large: an async thread does not wait for it
-    let small = index
-        .try_read()
-        .is_some_and(|index| index.len() <= INLINE_ROWS);
-    if small {
-        return index.read().search(vector, CANDIDATES);
-    }
-    let query = Arc::clone(vector);
-    let search = inner
-        .tasks
-        .spawn_blocking(move || index.read().search(&query, CANDIDATES));
-    search.await.unwrap_or_default()
 }
 
 /// The stored answer would not have been cut off by the request's own limit.
-fn fits(answer: &StoredAnswer, max_tokens: Option<u64>) -> bool {
+pub(super) fn fits(answer: &StoredAnswer, max_tokens: Option<u64>) -> bool {
     let counted = answer.usage.completion_tokens;
     // without a count, a token is at least one byte
     let tokens = if counted > 0 {
@@ -359,14 +230,17 @@ fn fits(answer: &StoredAnswer, max_tokens: Option<u64>) -> bool {
     max_tokens.is_none_or(|most| tokens <= most)
 }
 
-fn hit(entry: &Entry, tier: Tier, similarity: Option<f32>, now: u64) -> Hit {
+/// A hit of the exact tier.
+pub(super) fn hit(entry: &Entry, now: u64) -> Hit {
     Hit {
-        tier,
-        similarity,
+        tier: Tier::Exact,
+        similarity: None,
         entry: entry.id,
         age: Duration::from_millis(now.saturating_sub(entry.created)),
         shared: false,
         answer: Arc::clone(&entry.answer),
+        explained: Explained::plain(TierState::Normal, "an identical request"),
+        pair: None,
     }
 }
 

@@ -49,6 +49,9 @@ pub enum StoreError {
     /// RocksDB cannot be opened or read.
     #[error("cache database cannot be used")]
     Database(#[from] rocksdb::Error),
+    /// What was learnt cannot be written.
+    #[error("what the cache has learnt cannot be written")]
+    Learning(#[source] std::io::Error),
     /// The writer thread cannot be started.
     #[error("cache writer cannot be started")]
     Thread(#[source] std::io::Error),

@@ -2,6 +2,7 @@
 
 mod adversary;
 mod meaning;
+mod learning;
 mod persistence;
 mod walls;
 

@@ -10,9 +10,9 @@ pub mod align;
 mod head;
 
 use super::embed::States;
-use super::guard::{Features, Guard};
+use super::guard::Features;
 
-pub use head::{Head, HeadError, Shape};
+pub use head::{Bin, Head, HeadError, Shape, Trained};
 
 /// Numbers read off the words of a pair.
 const OF_WORDS: usize = 12;
@@ -41,19 +41,20 @@ fn of_words(similarity: f32, a: &Features, b: &Features) -> [f32; OF_WORDS] {
     let (shorter, longer) = (a.subjects().min(b.subjects()), a.subjects().max(b.subjects()));
     let both = (shorter + longer).max(1) as f32;
     let unmatched = a.unmatched(b);
-    let objects = |guard: Guard| f32::from(u8::from(!guard.allows(a, b)));
+    let flag = |set: bool| f32::from(u8::from(set));
+    let [relations, question, tense, person] = a.forms_shared_with(b).map(|same| flag(!same));
     [
         similarity,
         unmatched.min(12) as f32 / 12.0,
         unmatched as f32 / both,
         (longer - shorter) as f32 / longer.max(1) as f32,
         1.0 - a.in_common(b) as f32 / longer.max(1) as f32,
-        f32::from(u8::from(a.is_reordering_of(b))),
+        flag(a.is_reordering_of(b)),
         shorter.min(24) as f32 / 24.0,
-        objects(Guard::Direction),
-        objects(Guard::Question),
-        objects(Guard::Tense),
-        objects(Guard::Person),
-        f32::from(u8::from(a.is_question() && b.is_question())),
+        relations,
+        question,
+        tense,
+        person,
+        flag(a.is_question() && b.is_question()),
     ]
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::Inner;
 use super::agree::{Statement as Told, agree};
 use super::answer::{Purge, StoredAnswer};
-use super::decide::{Budget, Decision, decide};
+use super::decide::{Budget, Decision, Grounds, decide};
 use super::entry::{Entry, Meaning};
 use super::index::dot;
 use super::insert::Pending;
@@ -156,7 +156,13 @@ impl Statement {
             return false;
         };
         let near = a.partition == b.partition && x.len() == y.len();
-        near && decide(dot(x, y), &a.features, &b.features, Budget::from(config)) == Decision::Hit
+        let grounds = Grounds {
+            similarity: dot(x, y),
+            a: &a.features,
+            b: &b.features,
+            verified: None,
+        };
+        near && decide(grounds, Budget::of(config, None)) == Decision::Hit
     }
 
     /// The entry it becomes with another tenant's agreement.

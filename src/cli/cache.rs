@@ -1,4 +1,4 @@
-//! `cache`: counters, a look at how two prompts compare, and throwing answers away.
+//! `cache`: counters, a look at how two prompts compare, throwing answers away, and vetoes.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ pub enum Cache {
     Lookup(Lookup),
     /// Throw answers away.
     Purge(Purge),
+    /// This entry's answer was wrong for this question: never give it for it again by meaning.
+    Veto(Veto),
 }
 
 /// Would B be answered with A's answer?
@@ -45,6 +47,15 @@ pub struct Purge {
     pub entry: Option<String>,
 }
 
+/// A pair that was wrong.
+#[derive(Clone, Debug, Args)]
+pub struct Veto {
+    /// The entry, as the header `x-llm-router-cache-entry` or `cache lookup` says it.
+    pub entry: String,
+    /// The question it was wrong for.
+    pub question: String,
+}
+
 impl Purge {
     fn body(&self) -> Value {
         match (&self.tenant, &self.tag, &self.entry) {
@@ -72,6 +83,10 @@ pub async fn run(verb: Cache, context: &Context) -> anyhow::Result<Code> {
             node.post("/admin/v1/cache/lookup", &body).await?
         }
         Cache::Purge(verb) => node.post("/admin/v1/cache/purge", &verb.body()).await?,
+        Cache::Veto(Veto { entry, question }) => {
+            let body = json!({"entry": entry, "question": question});
+            node.post("/admin/v1/cache/veto", &body).await?
+        }
     };
     let value = client::json(&answer)?;
     context.out.answer(&answer, || facts(&value))?;

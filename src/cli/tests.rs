@@ -105,6 +105,7 @@ async fn without_a_node_every_client_verb_ends_with_3() {
         &["routes", "explain", "hello"],
         &["cache", "stats"],
         &["cache", "purge", "--all"],
+        &["cache", "veto", "e", "q"],
         &["config", "show"],
         &["config", "export"],
         &["config", "history"],
@@ -226,6 +227,19 @@ async fn purge_says_what_to_throw_away() {
         assert_eq!((code, out.as_str()), (Code::Ok, "removed  2\n"));
         assert!(heard.ends_with(body), "{heard}");
     }
+}
+
+#[tokio::test]
+async fn a_veto_names_the_entry_and_the_question() {
+    let (addr, work) = node("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"vetoes\":3}").await;
+    let line = ["cache", "veto", "e", "Is it safe?", "--addr", &addr];
+    let ((code, out, _), heard) = tokio::join!(said(&line), work);
+    assert_eq!((code, out.as_str()), (Code::Ok, "vetoes  3\n"));
+    assert!(heard.starts_with("POST /admin/v1/cache/veto"), "{heard}");
+    assert!(
+        heard.ends_with(r#"{"entry":"e","question":"Is it safe?"}"#),
+        "{heard}"
+    );
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ pub fn routing(config: &RoutingConfig) -> Vec<Finding> {
         &mut found,
     );
     declared(&config.cache, &top.key("cache"), &mut found);
+    judge(config, &top, &mut found);
     declared(&config.retry, &top.key("retry"), &mut found);
     let backoff = &config.retry.backoff;
     if backoff.max < backoff.base {
@@ -76,6 +77,17 @@ pub fn routing(config: &RoutingConfig) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// The cache's judge is a model there is.
+fn judge(config: &RoutingConfig, top: &Path, found: &mut Vec<Finding>) {
+    let Some(judge) = config.cache.judge.model else {
+        return;
+    };
+    if !config.models.contains_key(judge.as_str()) && !is_demo(judge.as_str()) {
+        let path = top.keys("cache.judge.model");
+        found.push(route::unknown(path, &judge.as_str().into(), config));
+    }
 }
 
 /// The name is one of the built-in models.

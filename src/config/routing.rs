@@ -1,5 +1,6 @@
 //! The routing part: models, routes, breaker, cache and retry. Changes live, without a restart.
 
+mod judge;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use super::duration::Span;
 use super::seal::{DOTS, Sealed};
 use crate::types::{ModelName, Priority, RouteName};
 
+pub use judge::{JudgeConfig, JudgeModel};
 pub use settings::{
     BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, RetryConfig, RouteCache,
     SingleFlight,

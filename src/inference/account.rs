@@ -4,6 +4,7 @@
 //! the client went away, and that is what is recorded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use llm_router_cluster::Revision;
 use tracing::Span;
@@ -12,7 +13,7 @@ use super::candidates::Walk;
 use super::engine::{Inner, Source};
 use super::reply::{CacheStatus, ReplyMeta};
 use crate::api::status;
-use crate::cache::{Hit, Tier};
+use crate::cache::{EntryId, Explained, Hit, Tier};
 use crate::config::routing::Price;
 use crate::error::Error;
 use crate::routing::cost_usd;
@@ -28,6 +29,9 @@ pub(super) struct Account {
     span: Span,
     price: Option<Price>,
     revision: Revision,
+    /// The entry that answers, and its age.
+    found: Option<(EntryId, Duration)>,
+    explained: Option<Explained>,
     closed: bool,
     _running: Option<InFlight>,
 }
@@ -46,6 +50,8 @@ impl Account {
             arrived: source.arrived,
             price: None,
             revision: Revision(0),
+            found: None,
+            explained: None,
             closed: false,
             _running: Some(inner.recorder.enter()),
         }
@@ -66,6 +72,8 @@ impl Account {
             span: Span::none(),
             price: None,
             revision: Revision(0),
+            found: None,
+            explained: None,
             closed: false,
             _running: None,
         };
@@ -82,8 +90,9 @@ impl Account {
         self.record.route = route;
     }
 
-    pub(super) fn looked_up(&mut self, status: CacheStatus) {
+    pub(super) fn looked_up(&mut self, status: CacheStatus, explained: Explained) {
         self.record.cache = status;
+        self.explained = Some(explained);
     }
 
     pub(super) fn hit(&mut self, hit: &Hit) {
@@ -95,6 +104,8 @@ impl Account {
         self.record.model = Some(hit.answer.model.clone());
         self.record.usage = Some(hit.answer.usage);
         self.record.cost_usd = Some(0.0);
+        self.found = Some((hit.entry, hit.age));
+        self.explained = Some(hit.explained);
     }
 
     /// The cache's part so far.
@@ -121,7 +132,7 @@ impl Account {
     }
 
     /// Time the upstream took after its first delta.
-    pub(super) fn streamed_for(&mut self, time: std::time::Duration) {
+    pub(super) fn streamed_for(&mut self, time: Duration) {
         self.record.upstream += time;
     }
 
@@ -137,6 +148,9 @@ impl Account {
             attempts: self.record.attempts,
             cache: self.record.cache,
             similarity: self.record.similarity,
+            entry: self.found.map(|(entry, _)| entry),
+            age: self.found.map(|(_, age)| age),
+            explained: self.explained,
             elapsed,
             cost_usd: self.record.cost_usd,
         }

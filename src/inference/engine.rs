@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::reply::Reply;
 use super::retry::RetryBudget;
+use super::shadow::Shadows;
 use super::state::{Deployment, State};
 use crate::breaker::Mode;
 use crate::bridge::{self, Bridge, Link};
@@ -75,6 +76,7 @@ pub(super) struct Inner {
     pub(super) cache: AnswerCache,
     pub(super) recorder: Recorder,
     pub(super) budget: Mutex<RetryBudget>,
+    pub(super) shadows: Shadows,
     fleet: Fleet,
     bridge: Bridge,
     applying: tokio::sync::Mutex<()>,
@@ -107,11 +109,13 @@ impl Engine {
     pub async fn start(parts: Parts) -> Result<Self, Error> {
         let recorder = Recorder::new(parts.metrics);
         let fleet = Fleet::start(&recorder, parts.bridge.clone()).await?;
+        recorder.metrics().watch_cache(parts.cache.watch_routes());
         let inner = Inner {
             state: ArcSwap::default(),
             cache: parts.cache,
             recorder,
             budget: Mutex::new(RetryBudget::new(Moment::now())),
+            shadows: Shadows::default(),
             fleet,
             bridge: parts.bridge,
             applying: tokio::sync::Mutex::default(),
@@ -229,7 +233,9 @@ impl Engine {
 
     /// The node's counters.
     pub fn stats(&self) -> Stats {
-        self.inner.recorder.stats()
+        let mut stats = self.inner.recorder.stats();
+        stats.cache_routes = self.inner.cache.learning().routes;
+        stats
     }
 
     /// The cache.
@@ -294,6 +300,7 @@ impl Engine {
 
     /// Stops the actors and writes what the cache still holds in memory.
     pub async fn stop(&self) {
+        self.inner.shadows.stop().await;
         self.inner.fleet.stop().await;
         self.inner.cache.close().await;
     }

@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use llm_router_cluster::Revision;
 use parking_lot::Mutex;
 
+use crate::cache::{EntryId, Explained, TierState};
 use crate::error::Error;
 use crate::types::{Chunk, Completion, ModelName, RequestId, RouteName};
 
@@ -56,10 +57,47 @@ pub struct ReplyMeta {
     pub cache: CacheStatus,
     /// Cosine of a semantic hit.
     pub similarity: Option<f32>,
+    /// The cache's entry, for a hit.
+    pub entry: Option<EntryId>,
+    /// Time since that answer was made.
+    pub age: Option<Duration>,
+    /// Why the cache served, or did not.
+    pub explained: Option<Explained>,
     /// Time from arrival to this reply.
     pub elapsed: Duration,
     /// Cost in US dollars, once known and priced; known at once for whole answers and hits.
     pub cost_usd: Option<f64>,
+}
+
+impl ReplyMeta {
+    /// What the cache says of its part, as headers and metadata: the entry, its age in seconds, the
+    /// probability that it is right, and why it was served. Why it was not is said where `explain`
+    /// asks for it. Shows no text.
+    pub fn cache_story(&self, explain: bool) -> Vec<(&'static str, String)> {
+        let mut story = Vec::new();
+        let is_hit = self.entry.is_some();
+        if let Some(entry) = self.entry {
+            story.push(("x-llm-router-cache-entry", entry.to_string()));
+        }
+        if let Some(age) = self.age {
+            story.push(("x-llm-router-cache-age", age.as_secs().to_string()));
+        }
+        let Some(explained) = &self.explained else {
+            return story;
+        };
+        if let Some(weighed) = explained.nearest.filter(|_| is_hit) {
+            let probability = format!("{:.4}", weighed.probability);
+            story.push(("x-llm-router-cache-probability", probability));
+        }
+        if explained.tier != TierState::Normal {
+            let tier = explained.tier.as_str().to_owned();
+            story.push(("x-llm-router-cache-tier", tier));
+        }
+        if is_hit || explain {
+            story.push(("x-llm-router-cache-explain", explained.to_string()));
+        }
+        story
+    }
 }
 
 /// One answer.

@@ -12,14 +12,15 @@ use super::candidates::Walk;
 use super::delivery::Delivery;
 use super::engine::{Inner, facts, unroutable};
 use super::reply::{CacheStatus, Reply, ReplyBody, ReplyStream, StreamEnd};
+use super::shadow::Rules;
 use super::state::State;
-use crate::cache::{Candidate, Hit, Lookup, Ticket};
+use crate::cache::{Candidate, Explained, Hit, Lookup, Ticket, TierState};
 use crate::config::routing::CacheConfig;
 use crate::error::Error;
 use crate::model::Attempted;
 use crate::routing::Plan;
 use crate::telemetry::spans;
-use crate::types::{ChatRequest, Completion, ModelName, Moment};
+use crate::types::{ChatRequest, Completion, ModelName, Moment, RouteName};
 
 /// A lookup longer than this (it may wait for an identical request) makes the plan stale.
 const PLAN_STAYS_FRESH: Duration = Duration::from_millis(5);
@@ -27,7 +28,7 @@ const PLAN_STAYS_FRESH: Duration = Duration::from_millis(5);
 impl Inner {
     /// Plan, look up, walk, deliver.
     pub(super) async fn tell(
-        &self,
+        self: &Arc<Self>,
         request: ChatRequest,
         mut account: Account,
     ) -> Result<Reply, Error> {
@@ -37,7 +38,12 @@ impl Inner {
             .instrument(span)
             .await;
         match told {
-            Ok(Told::Hit(hit)) => Ok(serve_hit(&request, &hit, account)),
+            Ok(Told::Hit(served)) => {
+                let (hit, rules) = *served;
+                let reply = serve_hit(&request, &hit, account);
+                self.check_later(&request, &hit, rules);
+                Ok(reply)
+            }
             Ok(Told::Answer(answer)) => Ok(self.deliver(&request, *answer, account)),
             Err(error) => {
                 account.failed(&error);
@@ -56,8 +62,14 @@ impl Inner {
         account.routed(state.revision, plan.route.clone());
         let asked = Moment::now();
         let settings = state.config.cache.for_route(plan.cache.as_ref());
-        let ticket = match self.look_up(request, &settings, account).await {
-            Lookup::Hit(hit) => return Ok(Told::Hit(hit)),
+        let rules = || Rules {
+            state: Arc::clone(&state),
+            route: plan.route.clone(),
+            cache: settings,
+        };
+        let looked_up = self.look_up(request, (&settings, plan.route.as_ref()), account);
+        let ticket = match looked_up.await {
+            Lookup::Hit(hit) => return Ok(Told::Hit(Box::new((hit, rules())))),
             Lookup::Miss(ticket) => Some(ticket),
             Lookup::Bypass(_) => None,
         };
@@ -82,19 +94,22 @@ impl Inner {
     async fn look_up(
         &self,
         request: &ChatRequest,
-        settings: &CacheConfig,
+        (settings, route): (&CacheConfig, Option<&RouteName>),
         account: &mut Account,
     ) -> Lookup {
         let span = spans::cache_lookup();
         let lookup = self
             .cache
-            .lookup(request, settings)
+            .lookup_for(request, settings, route)
             .instrument(span.clone())
             .await;
         match &lookup {
             Lookup::Hit(hit) => account.hit(hit),
-            Lookup::Miss(_) => account.looked_up(CacheStatus::Miss),
-            Lookup::Bypass(_) => account.looked_up(CacheStatus::Bypass),
+            Lookup::Miss(ticket) => account.looked_up(CacheStatus::Miss, *ticket.explained()),
+            Lookup::Bypass(reason) => {
+                let explained = Explained::plain(TierState::Normal, reason);
+                account.looked_up(CacheStatus::Bypass, explained);
+            }
         }
         let (status, similarity) = account.cache();
         spans::cache_ended(&span, status, similarity);
@@ -111,7 +126,7 @@ impl Inner {
         lookup
     }
 
-    fn plan(&self, state: &State, request: &ChatRequest) -> Result<Plan, Error> {
+    pub(super) fn plan(&self, state: &State, request: &ChatRequest) -> Result<Plan, Error> {
         let now = Moment::now();
         let view = |model: &ModelName| state.view(model, request.priority, now);
         state
@@ -159,7 +174,7 @@ impl Inner {
 
 /// What the story came to.
 enum Told {
-    Hit(Hit),
+    Hit(Box<(Hit, Rules)>),
     Answer(Box<Answered>),
 }
 

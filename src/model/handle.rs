@@ -206,6 +206,16 @@ impl ModelHandle {
         }
     }
 
+    /// Nobody would feel one more request: its breaker is closed, nobody waits, and less than half
+    /// of its attempts are under way.
+    pub(crate) fn has_room(&self, now: Moment) -> bool {
+        let queue = &self.shared.queue;
+        let most = u64::from(self.spec.config.max_concurrency);
+        self.shared.breaker.view().state(now) == "closed"
+            && queue.depth() == 0
+            && queue.in_flight() * 2 < most
+    }
+
     /// What operators see.
     pub(crate) fn status(&self, now: Moment) -> ModelStatus {
         let profile = *self.shared.profile.lock();

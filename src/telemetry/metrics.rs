@@ -5,6 +5,7 @@
 
 pub mod labels;
 
+mod cache;
 pub(super) mod calls;
 mod cluster;
 mod gauges;

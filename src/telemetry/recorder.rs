@@ -67,6 +67,16 @@ impl Recorder {
         spans::request_ended(span, record);
     }
 
+    /// A call that nobody asked for has ended: it is told apart from the callers' requests in
+    /// metrics and log, and counts in none of their figures.
+    pub fn shadow_ended(&self, record: &RequestRecord, span: &Span) {
+        if let Some((model, cost)) = record.model.as_ref().zip(record.cost_usd) {
+            self.metrics.shadow_cost(model, cost);
+        }
+        access_log(record, span);
+        spans::request_ended(span, record);
+    }
+
     /// The node's counters since it started.
     pub fn stats(&self) -> Stats {
         let mut stats = self.counters.snapshot(Moment::now());

@@ -131,7 +131,8 @@ impl Counters {
         }
     }
 
-    /// What has been counted, at `now`. `in_flight` is left at zero: it is known to the recorder.
+    /// What has been counted, at `now`. `in_flight` is left at zero and
+    /// `cache_routes` empty: the recorder and the cache know them.
     pub fn snapshot(&self, now: Moment) -> Stats {
         let successes = self.successes.load(Ordering::Relaxed);
         let failures = self.failures.load(Ordering::Relaxed);
@@ -159,6 +160,7 @@ impl Counters {
                 .collect(),
             in_flight: 0,
             uptime_seconds: now.since(self.started).as_secs(),
+            cache_routes: Vec::new(),
         }
     }
 }

@@ -114,6 +114,8 @@ pub struct Stats {
     pub in_flight: u64,
     /// Seconds since start.
     pub uptime_seconds: u64,
+    /// The semantic tier of every route that was checked: its state and its false-hit rate.
+    pub cache_routes: Vec<CacheRoute>,
 }
 
 /// Percentiles of a duration, in milliseconds.
@@ -161,4 +163,53 @@ pub struct CacheStats {
     pub not_persisted: u64,
     /// Damaged entries skipped at start.
     pub corrupt: u64,
+    /// What was learnt of its mistakes.
+    pub learning: CacheLearning,
+}
+
+/// What the cache has learnt of its own mistakes. Counters are those since start; routes and vetoes
+/// outlive a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CacheLearning {
+    /// Semantic hits checked and found right.
+    pub agreed: u64,
+    /// Found wrong; their entries were withdrawn and the pairs vetoed.
+    pub disagreed: u64,
+    /// Checked without a clear result.
+    pub unsure: u64,
+    /// Pairs of question and entry that never hit again.
+    pub vetoes: u64,
+    /// Candidates not served because of one.
+    pub veto_refusals: u64,
+    /// 1 when what was on disk could not be read at start, and the cache started over.
+    pub damaged: u64,
+    /// Times that what was learnt could not be written.
+    pub not_written: u64,
+    /// Routes with verdicts.
+    pub routes: Vec<CacheRoute>,
+}
+
+/// One route's semantic tier, and its false hits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CacheRoute {
+    /// The route; `none` for requests that matched no rule.
+    pub route: String,
+    /// What the semantic tier may do: `normal`, `strict`, `probation` or `exact_only`.
+    pub tier: &'static str,
+    /// The same as a number, 0 to 3.
+    #[serde(skip)]
+    pub tier_level: u64,
+    /// Seconds until a tier that switched itself off answers again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_left_s: Option<u64>,
+    /// Semantic hits checked lately, with a clear result.
+    pub judged: u32,
+    /// Wrong ones among them.
+    pub wrong: u32,
+    /// Their share; 0 while nothing was checked.
+    pub false_hit_rate: f64,
+    /// It is at least this, with 95 % confidence.
+    pub false_hit_lower: f64,
+    /// It is at most this, with 95 % confidence; 1 while nothing was checked.
+    pub false_hit_upper: f64,
 }

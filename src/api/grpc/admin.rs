@@ -1,5 +1,6 @@
 //! `AdminService`: what the nodes agree on, and what operators change.
 
+mod cache;
 mod convert;
 
 use std::sync::Arc;
@@ -298,5 +299,31 @@ impl AdminService for AdminDoor {
             Ok(v1::SetBreakerModeResponse {})
         };
         answer(&call.id, set.await)
+    }
+
+    async fn get_cache(&self, call: Request<v1::GetCacheRequest>) -> Answer<v1::GetCacheResponse> {
+        let call = open("GetCache", call);
+        let stats = self.node.engine.cache().stats();
+        answer(&call.id, Ok(stats.into()))
+    }
+
+    async fn purge_cache(
+        &self,
+        call: Request<v1::PurgeCacheRequest>,
+    ) -> Answer<v1::PurgeCacheResponse> {
+        let call = open("PurgeCache", call);
+        let removed = cache::purge(self.node.engine.cache(), call.message).await;
+        let removed = removed.map(|removed| v1::PurgeCacheResponse { removed });
+        answer(&call.id, removed)
+    }
+
+    async fn veto_cache(
+        &self,
+        call: Request<v1::VetoCacheRequest>,
+    ) -> Answer<v1::VetoCacheResponse> {
+        let call = open("VetoCache", call);
+        let vetoes = cache::veto(self.node.engine.cache(), &call.message).await;
+        let vetoes = vetoes.map(|vetoes| v1::VetoCacheResponse { vetoes });
+        answer(&call.id, vetoes)
     }
 }

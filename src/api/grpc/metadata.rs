@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::inference::ReplyMeta;
 
-/// Writes what is known of a reply. A value that is not visible ASCII is left out.
-pub(super) fn write(meta: &ReplyMeta, out: &mut HeaderMap) {
+/// Writes what is known of a reply, with why the cache did not answer only on request. A value that
+/// is not visible ASCII is left out.
+pub(super) fn write(meta: &ReplyMeta, explain: bool, out: &mut HeaderMap) {
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             out.insert(name, value);
@@ -23,6 +24,9 @@ pub(super) fn write(meta: &ReplyMeta, out: &mut HeaderMap) {
     }
     if let Some(similarity) = meta.similarity {
         set("x-llm-router-similarity", &format!("{similarity:.4}"));
+    }
+    for (name, value) in meta.cache_story(explain) {
+        set(name, &value);
     }
     if let Some(cost) = meta.cost_usd {
         set("x-llm-router-cost-usd", &format!("{cost:.8}"));

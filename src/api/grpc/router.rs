@@ -11,6 +11,7 @@ use super::identify::{catch_up, request_id};
 use super::stream::{Events, events};
 use super::use_case::UseCase;
 use super::{authorize, metadata, status};
+use crate::api::options::wants_explanation;
 use crate::error::{Error, Kind};
 use crate::inference::{Reply, ReplyBody};
 use crate::telemetry::{GrpcCall, propagation, spans};
@@ -27,7 +28,11 @@ impl<U: UseCase> RouterDoor<U> {
         RouterDoor { node }
     }
 
-    async fn whole(&self, request: ChatRequest) -> Result<Response<v1::GenerateResponse>, Error> {
+    async fn whole(
+        &self,
+        request: ChatRequest,
+        explain: bool,
+    ) -> Result<Response<v1::GenerateResponse>, Error> {
         let Reply { meta, body } = self.node.chat(request).await?;
         let ReplyBody::Complete(completion) = body else {
             return Err(Error::new(
@@ -36,15 +41,19 @@ impl<U: UseCase> RouterDoor<U> {
             ));
         };
         let mut response = Response::new(v1::GenerateResponse::default());
-        metadata::write(&meta, response.metadata_mut().as_mut());
+        metadata::write(&meta, explain, response.metadata_mut().as_mut());
         *response.get_mut() = convert::generated(meta, completion)?;
         Ok(response)
     }
 
-    async fn streamed(&self, request: ChatRequest) -> Result<Response<Events>, Error> {
+    async fn streamed(
+        &self,
+        request: ChatRequest,
+        explain: bool,
+    ) -> Result<Response<Events>, Error> {
         let reply = self.node.chat(request).await?;
         let mut headers = http::HeaderMap::new();
-        metadata::write(&reply.meta, &mut headers);
+        metadata::write(&reply.meta, explain, &mut headers);
         let mut response = Response::new(events(reply));
         *response.metadata_mut().as_mut() = headers;
         Ok(response)
@@ -120,9 +129,14 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         call: Request<v1::GenerateRequest>,
     ) -> Result<Response<v1::GenerateResponse>, Status> {
         let watched = Watched::begin(GENERATE, &call);
+        let explain = wants_explanation(call.metadata().as_ref());
         let (request, id) = read(call, false, |message| message).await;
         let answer = match request {
-            Ok(request) => self.whole(request).instrument(watched.span.clone()).await,
+            Ok(request) => {
+                self.whole(request, explain)
+                    .instrument(watched.span.clone())
+                    .await
+            }
             Err(error) => Err(error),
         };
         watched.end(
@@ -136,10 +150,11 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         call: Request<v1::StreamGenerateRequest>,
     ) -> Result<Response<Events>, Status> {
         let watched = Watched::begin(STREAM_GENERATE, &call);
+        let explain = wants_explanation(call.metadata().as_ref());
         let (request, id) = read(call, true, convert::from_stream).await;
         let answer = match request {
             Ok(request) => {
-                self.streamed(request)
+                self.streamed(request, explain)
                     .instrument(watched.span.clone())
                     .await
             }

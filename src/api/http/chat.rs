@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 use super::revision::REVISION;
 use super::{auth, body, errors, sse};
-use crate::api::options::{Options, request_id};
+use crate::api::options::{Options, request_id, wants_explanation};
 use crate::app::Node;
 use crate::dialect::openai::ChatBody;
 use crate::error::Error;
@@ -28,6 +28,7 @@ pub(super) async fn completions(State(node): State<Arc<Node>>, request: Request<
 
 async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response {
     let id = request_id(request.headers());
+    let explain = wants_explanation(request.headers());
     let options = match Options::read(request.headers(), source.arrived) {
         Ok(options) => Options {
             id: id.clone(),
@@ -52,7 +53,7 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response
     };
     let request = assemble(options, chat);
     match node.engine.chat_from(source, request).await {
-        Ok(reply) => render(reply),
+        Ok(reply) => render(reply, explain),
         Err(error) => with_id(errors::render(&error), id.as_str()),
     }
 }
@@ -76,7 +77,7 @@ pub(super) fn assemble(options: Options, chat: ChatBody) -> ChatRequest {
     }
 }
 
-fn render(reply: Reply) -> Response {
+fn render(reply: Reply, explain: bool) -> Response {
     let Reply { meta, body } = reply;
     let mut response = match body {
         ReplyBody::Complete(completion) => errors::json_response(200, completion.raw),
@@ -94,12 +95,12 @@ fn render(reply: Reply) -> Response {
             response
         }
     };
-    describe(&meta, response.headers_mut());
+    describe(&meta, explain, response.headers_mut());
     response
 }
 
-/// The answer's story, as response headers.
-pub(super) fn describe(meta: &ReplyMeta, headers: &mut HeaderMap) {
+/// The answer's story, as response headers; with why the cache did not answer only on request.
+pub(super) fn describe(meta: &ReplyMeta, explain: bool, headers: &mut HeaderMap) {
     set(headers, "x-request-id", meta.id.as_str());
     set(headers, REVISION, &meta.revision.to_string());
     if let Some(route) = &meta.route {
@@ -114,6 +115,9 @@ pub(super) fn describe(meta: &ReplyMeta, headers: &mut HeaderMap) {
             "x-llm-router-similarity",
             &format!("{similarity:.4}"),
         );
+    }
+    for (name, value) in meta.cache_story(explain) {
+        set(headers, name, &value);
     }
     if let Some(cost) = meta.cost_usd {
         set(headers, "x-llm-router-cost-usd", &cost.to_string());

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::chat::{assemble, describe, with_id};
 use super::{auth, body, errors};
-use crate::api::options::{Options, request_id};
+use crate::api::options::{Options, request_id, wants_explanation};
 use crate::app::Node;
 use crate::dialect::json::{Object, raw};
 use crate::dialect::openai::{BadRequest, ChatBody};
@@ -30,6 +30,7 @@ pub(super) async fn generate(State(node): State<Arc<Node>>, request: Request<Bod
 
 async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response {
     let id = request_id(request.headers());
+    let explain = wants_explanation(request.headers());
     let options = match Options::read(request.headers(), source.arrived) {
         Ok(options) => Options {
             id: id.clone(),
@@ -53,7 +54,7 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response
         }
     };
     match answered {
-        Ok(reply) => render(reply),
+        Ok(reply) => render(reply, explain),
         Err(error) => with_id(errors::render(&error), id.as_str()),
     }
 }
@@ -89,7 +90,7 @@ fn understand(mut options: Options, bytes: &[u8]) -> Result<ChatRequest, Error> 
     Ok(assemble(options, ChatBody::from_object(object)?))
 }
 
-fn render(reply: Reply) -> Response {
+fn render(reply: Reply, explain: bool) -> Response {
     let Reply { meta, body } = reply;
     let ReplyBody::Complete(whole) = body else {
         return errors::render(&Error::new(Kind::Internal, "a stream nobody asked for"));
@@ -109,7 +110,7 @@ fn render(reply: Reply) -> Response {
         "request_id": meta.id,
     });
     let mut response = errors::json_response(200, answer.to_string());
-    describe(&meta, response.headers_mut());
+    describe(&meta, explain, response.headers_mut());
     response
 }
 

@@ -169,7 +169,9 @@ impl Features {
     pub fn is_rewording_of(&self, other: &Features) -> bool {
         let (a, b) = (self.content.len(), other.content.len());
         let (shorter, longer) = (a.min(b), a.max(b));
-        shorter >= REWORDED && longer * 2 <= shorter * 3 && self.in_common(other) * 10 <= longer * 7
+        let alike_in_length = longer * 2 <= shorter * 3;
+        let many_exchanged = self.unmatched(other) * 5 >= a + b;
+        shorter >= REWORDED && alike_in_length && many_exchanged
     }
 
     /// Words that carry the subject.

@@ -1,8 +1,19 @@
 //! The head: measures, standardised, through one hidden layer to one number.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::{MEASURES, Measures};
+use crate::cache::decide::Risk;
+use crate::cache::learn::bounds;
+
+/// What `llm-router-testnet train-verifier` wrote.
+const FILE: &str = include_str!("head.json");
+/// Of the bounds on the error of a range of log odds.
+const CONFIDENCE: f64 = 0.95;
+
+static SHIPPED: LazyLock<Option<Head>> = LazyLock::new(|| Head::read(FILE).ok());
 
 /// The weights do not fit this program.
 #[derive(Debug, thiserror::Error)]
@@ -32,40 +43,98 @@ pub struct Shape {
     pub output_bias: f32,
 }
 
+/// Pairs kept apart from training whose log odds fell into one range.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// Least log odds.
+    pub from: f32,
+    /// How many.
+    pub pairs: u32,
+    /// Of them, those that may not share an answer.
+    pub wrong: u32,
+}
+
+/// The file: weights, what the log odds mean, and how both came about.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trained {
+    /// How it was made: data, counts, seed, command.
+    pub record: serde_json::Value,
+    /// Name of the embedding space it reads.
+    pub space: String,
+    /// Rising from the least log odds.
+    pub calibration: Vec<Bin>,
+    /// The weights.
+    pub weights: Shape,
+}
+
 /// The trained head.
 #[derive(Clone, Debug)]
-pub struct Head(Shape);
+pub struct Head {
+    space: String,
+    weights: Shape,
+    /// From these log odds on, this risk; rising log odds, falling risk.
+    risks: Vec<(f32, Risk)>,
+}
 
 impl Head {
-    /// Checks the arrays against each other.
+    /// The head that comes with this program; `None` if its file does not fit the program.
+    pub fn shipped() -> Option<&'static Head> {
+        SHIPPED.as_ref()
+    }
+
+    /// The shipped head, if it reads this embedding space.
+    pub fn of_space(space: &str) -> Option<&'static Head> {
+        Head::shipped().filter(|head| space.starts_with(&head.space))
+    }
+
+    /// Reads a file as [`Trained`] is written.
     ///
     /// # Errors
-    /// [`HeadError::Shape`] when they do not fit, or hold what is not a number.
-    pub fn new(shape: Shape) -> Result<Head, HeadError> {
-        let units = shape.output.len();
-        if shape.mean.len() != MEASURES || shape.scale.len() != MEASURES {
-            return Err(HeadError::Shape("measures"));
-        }
-        if shape.hidden.len() != units * MEASURES || shape.hidden_bias.len() != units {
-            return Err(HeadError::Shape("hidden units"));
-        }
-        let all = [
-            &shape.mean,
-            &shape.scale,
-            &shape.hidden,
-            &shape.hidden_bias,
-            &shape.output,
-        ];
-        let finite = all.into_iter().flatten().all(|x| x.is_finite()) && shape.output_bias.is_finite();
-        if !finite {
-            return Err(HeadError::Shape("not a number"));
-        }
-        Ok(Head(shape))
+    /// [`HeadError`] when the file cannot be read, or its arrays do not fit each other.
+    pub fn read(file: &str) -> Result<Head, HeadError> {
+        let Trained {
+            space,
+            calibration,
+            weights,
+            ..
+        } = serde_json::from_str(file)?;
+        check(&weights)?;
+        Ok(Head {
+            space,
+            weights,
+            risks: risks(&calibration),
+        })
+    }
+
+    /// A head without calibration: every risk is certain.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] when the arrays do not fit each other.
+    pub fn uncalibrated(weights: Shape) -> Result<Head, HeadError> {
+        check(&weights)?;
+        Ok(Head {
+            space: String::new(),
+            weights,
+            risks: Vec::new(),
+        })
+    }
+
+    /// How likely the two may not share an answer, as seen on pairs kept apart from training.
+    pub fn risk(&self, measures: &Measures) -> Risk {
+        let odds = self.log_odds(measures);
+        let reached = self.risks.iter().rev().find(|(from, _)| odds >= *from);
+        reached.map_or(
+            Risk {
+                wrong: 1.0,
+                upper_bound: 1.0,
+            },
+            |(_, risk)| *risk,
+        )
     }
 
     /// Log odds that the two may share an answer.
     pub fn log_odds(&self, measures: &Measures) -> f32 {
-        let shape = &self.0;
+        let shape = &self.weights;
         let standard: Vec<f32> = measures
             .iter()
             .zip(&shape.mean)
@@ -79,4 +148,46 @@ impl Head {
         });
         shape.output_bias + activated.zip(&shape.output).map(|(x, w)| x * w).sum::<f32>()
     }
+}
+
+/// The arrays fit each other and hold numbers.
+fn check(shape: &Shape) -> Result<(), HeadError> {
+    let units = shape.output.len();
+    if shape.mean.len() != MEASURES || shape.scale.len() != MEASURES {
+        return Err(HeadError::Shape("measures"));
+    }
+    if shape.hidden.len() != units * MEASURES || shape.hidden_bias.len() != units {
+        return Err(HeadError::Shape("hidden units"));
+    }
+    let all = [
+        &shape.mean,
+        &shape.scale,
+        &shape.hidden,
+        &shape.hidden_bias,
+        &shape.output,
+    ];
+    let finite = all.into_iter().flatten().all(|x| x.is_finite()) && shape.output_bias.is_finite();
+    if !finite {
+        return Err(HeadError::Shape("not a number"));
+    }
+    Ok(())
+}
+
+/// The risk of each range: never above that of the range below, since higher log odds mean less risk.
+fn risks(calibration: &[Bin]) -> Vec<(f32, Risk)> {
+    let mut least = Risk {
+        wrong: 1.0,
+        upper_bound: 1.0,
+    };
+    let mut risks = Vec::with_capacity(calibration.len());
+    for bin in calibration {
+        let wrong = (f64::from(bin.wrong) + 0.5) / (f64::from(bin.pairs) + 1.0);
+        let upper = bounds::upper(bin.wrong, bin.pairs, CONFIDENCE);
+        least = Risk {
+            wrong: least.wrong.min(wrong),
+            upper_bound: least.upper_bound.min(upper),
+        };
+        risks.push((bin.from, least));
+    }
+    risks
 }

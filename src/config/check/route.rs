@@ -66,7 +66,7 @@ fn candidates(route: &RouteConfig, path: &Path, config: &RoutingConfig, found: &
     }
 }
 
-fn unknown(path: Path, model: &ModelName, config: &RoutingConfig) -> Finding {
+pub(super) fn unknown(path: Path, model: &ModelName, config: &RoutingConfig) -> Finding {
     let known = config.models.keys().map(ModelName::as_str);
     let finding = Finding::new(path, format!("no model is named `{model}`"));
     if let Some(near) = nearest(model.as_str(), known) {

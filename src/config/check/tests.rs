@@ -36,6 +36,34 @@ fn an_unknown_model_is_refused_with_the_nearest_name() {
 }
 
 #[test]
+fn the_caches_judge_is_a_model_there_is() {
+    refused(
+        &models("cache: { judge: { model: c } }\n"),
+        "4:26",
+        "no model is named `c`",
+    );
+    refused(
+        &models("cache: { shadow_rate: 1.5 }\n"),
+        "4:23",
+        "must be at most 1",
+    );
+    let config = parse(
+        &models("cache: { judge: { model: b }, shadow_rate: 0 }\n"),
+        "c",
+    );
+    let cache = config.unwrap().routing.cache;
+    assert_eq!(
+        cache
+            .judge
+            .model
+            .map(|judge| judge.as_str().to_owned())
+            .as_deref(),
+        Some("b")
+    );
+    assert!(cache.shadow_rate.abs() < 1e-12);
+}
+
+#[test]
 fn a_route_needs_targets_and_uses_each_model_once() {
     refused(
         &models("routes:\n  - { name: r, targets: [] }\n"),

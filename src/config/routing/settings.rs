@@ -4,6 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::judge::JudgeConfig;
 use crate::config::check::rule;
 use crate::config::duration::{ByteSize, Span};
 
@@ -40,9 +41,12 @@ impl Default for BreakerConfig {
 pub struct CacheConfig {
     /// Off: neither read nor written.
     pub enabled: bool,
-    /// Least cosine of a semantic hit; guards come on top.
+    /// Least cosine of a semantic hit on its words alone; guards come on top.
     #[garde(custom(rule::share))]
     pub similarity_threshold: f64,
+    /// Least cosine of a semantic hit that the pair verifier approves; 1 leaves the verifier unasked.
+    #[garde(custom(rule::share))]
+    pub verified_threshold: f64,
     /// How long an answer may be reused.
     #[garde(custom(rule::span))]
     pub ttl: Span,
@@ -76,6 +80,13 @@ pub struct CacheConfig {
     pub max_entries_per_tenant: u64,
     /// Which requests wait for another one in flight instead of asking upstream.
     pub single_flight: SingleFlight,
+    /// Share of the semantic hits that are asked upstream once more, after the caller was answered,
+    /// to find out whether the answer was right; 0 turns learning off.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub shadow_rate: f64,
+    /// Who compares the two answers.
+    #[garde(skip)]
+    pub judge: JudgeConfig,
 }
 
 /// Who may be served an answer.
@@ -117,6 +128,7 @@ impl Default for CacheConfig {
         CacheConfig {
             enabled: true,
             similarity_threshold: 0.92,
+            verified_threshold: 0.75,
             ttl: Span::from_secs(24 * 3600),
             max_entries: 10_000,
             max_temperature: 0.3,
@@ -129,6 +141,8 @@ impl Default for CacheConfig {
             eviction: Eviction::Lru,
             max_entries_per_tenant: 0,
             single_flight: SingleFlight::Exact,
+            shadow_rate: 0.01,
+            judge: JudgeConfig::default(),
         }
     }
 }

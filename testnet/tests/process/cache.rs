@@ -4,18 +4,24 @@ use std::time::Duration;
 
 use llm_router_testnet::client::{chat, chat_stream};
 use llm_router_testnet::sse::{Frame, text};
-use llm_router_testnet::{Node, Setup, Upstream, node};
+use llm_router_testnet::{Node, Setup, Upstream, eventually, node};
 
 /// An answer is findable on its node this long after its response ended.
 const FRESH: Duration = Duration::from_millis(150);
 
-/// Starts a node with the real embedder; `None`, said aloud, without its weights.
+/// Starts a node with the real embedder that checks none of its hits; `None`, said aloud, without
+/// its weights.
 async fn with_weights(upstream: &Upstream) -> anyhow::Result<Option<Node>> {
+    checking(upstream, 0).await
+}
+
+/// The same, checking this share of its hits.
+async fn checking(upstream: &Upstream, share: u8) -> anyhow::Result<Option<Node>> {
     if node::weights().is_none() {
         skip("no embedder weights; run: llm-router model pull");
         return Ok(None);
     }
-    let config = upstream.config("gpt", "");
+    let config = upstream.config("gpt", &format!("cache: {{ shadow_rate: {share} }}\n"));
     let setup = Setup {
         config: Some(config),
         weights: true,
@@ -230,5 +236,78 @@ async fn near_questions_with_other_answers_never_hit() -> anyhow::Result<()> {
         );
     }
     assert_eq!(upstream.requests(), 2 * pairs.len() as u64);
+    Ok(())
+}
+
+const STORED: &str = "How do I reset my account password?";
+const REWORDED: &str = "How can I reset my account password?";
+
+/// Waits until the node's cache has learnt this.
+async fn learnt(node: &Node, what: &str, count: u64) -> anyhow::Result<()> {
+    let doing = format!("the cache has {count} {what}");
+    eventually(&doing, Duration::from_secs(20), async || {
+        let shown = node.http().get("/admin/v1/cache").await.ok()?.json();
+        (shown["learning"][what] == count).then_some(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_wrong_answer_is_found_by_asking_again_and_never_comes_back() -> anyhow::Result<()> {
+    let upstream = Upstream::start().await?;
+    let Some(mut node) = checking(&upstream, 1).await? else {
+        return Ok(());
+    };
+    upstream.set_canned(Some("Yes, you can do that yourself in the settings."));
+    assert_eq!(ask(&node, STORED).await?, "miss");
+    upstream.set_canned(Some("No, only our support team can do that for you."));
+
+    let served = node.http().chat(&chat("gpt", REWORDED)).await?;
+    assert_eq!(served.header("x-llm-router-cache"), "semantic");
+    assert!(served.content().starts_with("Yes"), "{}", served.content());
+    assert!(!served.header("x-llm-router-cache-entry").is_empty());
+    learnt(&node, "disagreed", 1).await?;
+
+    let again = node.http().chat(&chat("gpt", REWORDED)).await?;
+    assert_eq!(again.header("x-llm-router-cache"), "miss");
+    assert!(again.content().starts_with("No"), "{}", again.content());
+    // two misses and the check; the check is nobody's request
+    assert_eq!(upstream.requests(), 3);
+    let stats = node.http().get("/admin/v1/stats").await?.json();
+    assert_eq!(stats["total_requests"], 3, "{stats}");
+    assert_eq!(stats["cache_routes"][0]["wrong"], 1, "{stats}");
+    let metrics = node.http().get("/metrics").await?.text();
+    let counted = "llm_router_cache_shadow_calls_total{outcome=\"disagree\",route=\"none\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+
+    node.terminate().await?;
+    node.restart().await?;
+    learnt(&node, "vetoes", 1).await
+}
+
+#[tokio::test]
+async fn a_veto_outlives_a_node_that_is_killed() -> anyhow::Result<()> {
+    let upstream = Upstream::start().await?;
+    let Some(mut node) = with_weights(&upstream).await? else {
+        return Ok(());
+    };
+    ask(&node, STORED).await?;
+    let served = node.http().chat(&chat("gpt", REWORDED)).await?;
+    assert_eq!(served.header("x-llm-router-cache"), "semantic");
+    let entry = served.header("x-llm-router-cache-entry").to_owned();
+    let order = serde_json::json!({"entry": entry, "question": REWORDED});
+    let vetoed = node.http().post("/admin/v1/cache/veto", &order).await?;
+    assert_eq!(vetoed.status, 200, "{}", vetoed.text());
+
+    node.kill().await?;
+    node.restart().await?;
+    let explain = [("explain", "cache")];
+    let asked = node
+        .http()
+        .chat_with(&explain, &chat("gpt", REWORDED))
+        .await?;
+    assert_eq!(asked.header("x-llm-router-cache"), "miss");
+    let why = asked.header("x-llm-router-cache-explain");
+    assert!(why.starts_with("vetoed; "), "{why}");
     Ok(())
 }

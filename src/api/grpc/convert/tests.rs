@@ -263,6 +263,9 @@ fn meta() -> ReplyMeta {
         attempts: 2,
         cache: CacheStatus::Miss,
         similarity: None,
+        entry: None,
+        age: None,
+        explained: None,
         elapsed: Duration::from_millis(12),
         cost_usd: Some(0.5),
     }

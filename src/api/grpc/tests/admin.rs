@@ -245,3 +245,55 @@ async fn a_model_is_not_asked_under_an_older_config_than_the_caller_has_seen() {
         Code::InvalidArgument
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_is_purged_and_a_pair_vetoed_by_admins_alone() {
+    let opened = open().await;
+    let mut admin = AdminServiceClient::new(opened.channel.clone());
+    let made = v1::CreateKeyRequest {
+        name: "ops".to_owned(),
+        ..Default::default()
+    };
+    let ops = admin
+        .create_key(made.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .secret;
+    let app = admin.create_key(with(&ops, made)).await.unwrap();
+    let app = app.into_inner().secret;
+    let mut router = RouterServiceClient::new(opened.channel.clone());
+    for cached in [false, true] {
+        let answer = router.generate(with(&app, asking("hi"))).await.unwrap();
+        let named = answer.metadata().get("x-llm-router-cache-entry").cloned();
+        assert_eq!((answer.get_ref().cached, named.is_some()), (cached, cached));
+    }
+    let all = v1::PurgeCacheRequest {
+        what: Some(v1::purge_cache_request::What::All(true)),
+    };
+    let pair = v1::VetoCacheRequest {
+        entry: "00112233445566778899aabbccddeeff".to_owned(),
+        question: "Is it safe?".to_owned(),
+    };
+    let refused = admin
+        .purge_cache(with(&app, all.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let refused = admin
+        .veto_cache(with(&app, pair.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+
+    let purged = admin.purge_cache(with(&ops, all)).await.unwrap();
+    assert_eq!(purged.into_inner().removed, 1);
+    let vetoed = admin.veto_cache(with(&ops, pair)).await.unwrap();
+    assert_eq!(vetoed.into_inner().vetoes, 1);
+    let shown = admin.get_cache(with(&ops, v1::GetCacheRequest {})).await;
+    let shown = shown.unwrap().into_inner();
+    assert_eq!((shown.entries, shown.exact_hits, shown.vetoes), (0, 1, 1));
+    let nothing = v1::PurgeCacheRequest { what: None };
+    let refused = admin.purge_cache(with(&ops, nothing)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}

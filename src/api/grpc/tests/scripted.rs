@@ -91,6 +91,9 @@ pub(super) fn meta(request: &ChatRequest) -> ReplyMeta {
         attempts: 1,
         cache: CacheStatus::Semantic,
         similarity: Some(0.9375),
+        entry: None,
+        age: None,
+        explained: None,
         elapsed: Duration::from_millis(3),
         cost_usd: None,
     }

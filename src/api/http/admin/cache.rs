@@ -1,9 +1,9 @@
-//! `/admin/v1/cache`: counters, comparing two texts, dropping answers.
+//! `/admin/v1/cache`: counters, comparing two texts, dropping answers, vetoes.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::Request;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{read, respond};
 use crate::app::Node;
-use crate::cache::Purge;
+use crate::cache::{EntryId, Purge};
 use crate::error::{Error, Kind};
 use crate::types::TenantId;
 
@@ -65,16 +65,10 @@ impl PurgeOrder {
         match (self.all, self.tag, self.tenant, self.entry) {
             (true, None, None, None) => Ok(Purge::All),
             (false, Some(tag), None, None) => {
-                let (name, value) = tag
-                    .split_once('=')
-                    .ok_or_else(|| wrong("tag must look like name=value"))?;
-                Ok(Purge::Tag(name.to_owned(), value.to_owned()))
+                Purge::tagged(&tag).ok_or_else(|| wrong("tag must look like name=value"))
             }
             (false, None, Some(tenant), None) => Ok(Purge::Tenant(tenant)),
-            (false, None, None, Some(entry)) => entry
-                .parse()
-                .map(Purge::Entry)
-                .map_err(|_| wrong("entry is not an entry id")),
+            (false, None, None, Some(entry)) => entry_id(&entry).map(Purge::Entry),
             _ => Err(wrong("give exactly one of all, tag, tenant or entry")),
         }
     }
@@ -87,13 +81,59 @@ pub(in crate::api::http) async fn purge(
 ) -> Response {
     let purged = async {
         let order: PurgeOrder = read(request).await?;
-        let removed = node
-            .engine
-            .cache()
-            .purge(order.what()?)
-            .await
-            .map_err(|source| Error::new(Kind::Internal, "purge failed").with_source(source))?;
-        Ok(json!({"removed": removed}))
+        forget(&node, order.what()?).await
     };
     respond(purged.await)
+}
+
+/// Drops one answer; as [`purge`], idempotent: `removed` is 0 where there is none.
+pub(in crate::api::http) async fn remove(
+    State(node): State<Arc<Node>>,
+    Path(id): Path<String>,
+) -> Response {
+    let removed = async { forget(&node, Purge::Entry(entry_id(&id)?)).await };
+    respond(removed.await)
+}
+
+async fn forget(node: &Node, what: Purge) -> Result<serde_json::Value, Error> {
+    let purged = node.engine.cache().purge(what).await;
+    let removed =
+        purged.map_err(|source| Error::new(Kind::Internal, "purge failed").with_source(source))?;
+    Ok(json!({"removed": removed}))
+}
+
+fn entry_id(text: &str) -> Result<EntryId, Error> {
+    text.parse().map_err(|_| {
+        Error::new(Kind::InvalidRequest, "entry is not an entry id").with_param("entry")
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VetoOrder {
+    entry: String,
+    question: String,
+}
+
+/// The entry's answer was wrong for the question: it is never given for it again by meaning. A 200
+/// means that this outlives a restart.
+pub(in crate::api::http) async fn veto(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Response {
+    let vetoed = async {
+        let order: VetoOrder = read(request).await?;
+        let entry = entry_id(&order.entry)?;
+        let cache = node.engine.cache();
+        if order.question.trim().is_empty() {
+            let error = Error::new(Kind::InvalidRequest, "question must not be empty");
+            return Err(error.with_param("question"));
+        }
+        let vetoed = cache.veto(entry, &order.question).await;
+        vetoed.map_err(|source| {
+            Error::new(Kind::Internal, "the veto was not written").with_source(source)
+        })?;
+        Ok(json!({"entry": entry.to_string(), "vetoes": cache.learning().vetoes}))
+    };
+    respond(vetoed.await)
 }
