@@ -7,6 +7,7 @@
 pub mod features;
 mod lexicon;
 mod numbers;
+mod question;
 mod words;
 
 use serde::Serialize;
@@ -83,12 +84,17 @@ impl Guard {
             Guard::Quotes => a.quotes == b.quotes,
             Guard::Code => a.code == b.code,
             Guard::Names => names_known(a, b) && names_known(b, a),
-            Guard::Direction if is_terse(a, b) => same_direction(a, b) && a.relations == b.relations,
             Guard::Direction => a.is_rewording_of(b) || same_direction(a, b),
             Guard::Question => !is_terse(a, b) || a.question == b.question,
             Guard::Tense => !is_terse(a, b) || a.tense == b.tense,
             Guard::Person => !is_terse(a, b) || same_person(a, b),
         }
+    }
+
+    /// The form of the question rather than its subject: the verifier sees what the form changes, so
+    /// these refuse only where the words are judged alone.
+    pub const fn is_of_form(self) -> bool {
+        matches!(self, Guard::Question | Guard::Tense | Guard::Person)
     }
 
     /// The first guard that refuses, or `None`.
@@ -135,9 +141,9 @@ fn same_person(a: &Features, b: &Features) -> bool {
     let addressed = a.owners.contains(&features::Person::Second)
         || b.owners.contains(&features::Person::Second);
     let one_unowned = a.owners.is_empty() || b.owners.is_empty();
-    let owners_agree = a.owners == b.owners || !addressed && one_unowned;
+    let generic = a.question.is_about_anyone() && b.question.is_about_anyone();
+    let owners_agree = a.owners == b.owners || !addressed && one_unowned || generic;
     // "how do I" and "how do you" ask the same; "am I" and "are you" do not
-    let generic = a.question.asks_how() && b.question.asks_how();
     let mixed = a.persons.len() > 1 || b.persons.len() > 1;
     let one_open = a.persons.is_empty() || b.persons.is_empty();
     let persons_agree = a.persons == b.persons || !mixed && (generic || one_open);

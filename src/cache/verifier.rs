@@ -12,7 +12,7 @@ mod head;
 use super::embed::States;
 use super::guard::Features;
 
-pub use head::{Bin, Head, HeadError, Shape, Trained};
+pub use head::{Bin, FAR, Head, HeadError, Layer, Shape, Trained};
 
 /// Numbers read off the words of a pair.
 const OF_WORDS: usize = 12;

@@ -10,7 +10,8 @@ use clap::{Parser, Subcommand};
 use llm_router_testnet::chaos::{self, Options};
 use llm_router::cache::embed::Embedder;
 use llm_router_testnet::table;
-use llm_router_testnet::verifier::{grammar, measured};
+use llm_router_testnet::verifier::recipe::Sources;
+use llm_router_testnet::verifier::{grammar, measured, recipe};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
@@ -36,6 +37,24 @@ enum Command {
         /// How many nodes: 3 or 5.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
         nodes: u8,
+    },
+    /// Train the cache's pair verifier and write its weights. The data's licences must allow it.
+    TrainVerifier {
+        /// The embedder's files.
+        #[arg(long)]
+        models: PathBuf,
+        /// PAWS-Wiki labeled final as `text_a`, `text_b`, `label`.
+        #[arg(long)]
+        swapped: PathBuf,
+        /// Statements and their rewordings, the same columns.
+        #[arg(long)]
+        statements: PathBuf,
+        /// Where to write.
+        #[arg(long, default_value = "src/cache/verifier/head.json")]
+        out: PathBuf,
+        /// What everything random follows from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
     MeasurePairs {
@@ -71,6 +90,26 @@ async fn main() -> anyhow::Result<ExitCode> {
                 seed,
             };
             chaos(options).await
+        }
+        Command::TrainVerifier {
+            models,
+            swapped,
+            statements,
+            out,
+            seed,
+        } => {
+            let embedder = Embedder::load(&models, 0)?;
+            let sources = Sources {
+                swapped,
+                statements,
+            };
+            let (trained, report) = recipe::make(&embedder, &sources, seed).await?;
+            std::fs::write(&out, serde_json::to_string(&trained)? + "\n")?;
+            println!("{report}");
+            for bin in &trained.calibration {
+                println!("log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong", bin.from, bin.pairs, bin.wrong);
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::MeasurePairs { pairs, models } => {
             let embedder = Embedder::load(&models, 0)?;

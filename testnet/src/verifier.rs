@@ -2,3 +2,5 @@
 
 pub mod grammar;
 pub mod measured;
+pub mod recipe;
+mod train;

@@ -5,40 +5,8 @@ use std::fmt;
 
 use super::lexicon;
 use super::numbers::Numbers;
+use super::question::{Question, asks, question};
 use super::words::{self, Token};
-
-/// What is asked for. Requests ("Explain …", "List …") count as [`Ask::What`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Ask {
-    What,
-    Who,
-    When,
-    Where,
-    Why,
-    How,
-    Whether,
-}
-
-/// What may or should be done. Says nothing inside a how-question ("how can I", "how should I").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Modal {
-    Possible,
-    Advised,
-    Conditional,
-}
-
-/// The kind of a question.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Question {
-    asks: BTreeSet<Ask>,
-    modals: BTreeSet<Modal>,
-}
-
-impl Question {
-    pub(super) fn asks_how(&self) -> bool {
-        self.asks.contains(&Ask::How)
-    }
-}
 
 /// First, second or third person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -352,62 +320,4 @@ fn looks_like_code(word: &str) -> bool {
         || word.contains("::")
         || word.contains("()")
         || word.contains("[]")
-}
-
-/// A question mark, or a question word or an order at the front: not a plain statement.
-fn asks(text: &str, tokens: &[Token]) -> bool {
-    const OPENERS: [&str; 30] = [
-        "what", "who", "whom", "whose", "which", "when", "where", "why", "how", "is", "are", "can",
-        "could", "should", "does", "do", "did", "will", "explain", "describe", "define", "tell",
-        "list", "give", "write", "find", "calculate", "compare", "translate", "convert",
-    ];
-    text.contains('?')
-        || tokens
-            .first()
-            .is_some_and(|first| OPENERS.contains(&first.text.as_str()))
-}
-
-fn question(tokens: &[Token]) -> Question {
-    let mut asks = BTreeSet::new();
-    let mut modals = BTreeSet::new();
-    for (at, token) in tokens
-        .iter()
-        .enumerate()
-        .filter(|(_, token)| !token.is_shouted())
-    {
-        let next = tokens.get(at + 1).map_or("", |token| token.text.as_str());
-        match token.text.as_str() {
-            "what" | "which" => _ = asks.insert(Ask::What),
-            "who" | "whom" | "whose" => _ = asks.insert(Ask::Who),
-            "when" => _ = asks.insert(Ask::When),
-            "where" => _ = asks.insert(Ask::Where),
-            "why" => _ = asks.insert(Ask::Why),
-            "how" => _ = asks.insert(Ask::How),
-            "way" | "ways" if next == "to" => {
-                asks.remove(&Ask::What);
-                asks.insert(Ask::How);
-            }
-            "can" | "could" | "may" | "might" => _ = modals.insert(Modal::Possible),
-            "should" | "must" | "ought" => _ = modals.insert(Modal::Advised),
-            "would" => _ = modals.insert(Modal::Conditional),
-            _ => {}
-        }
-    }
-    const OPENERS: [&str; 22] = [
-        "is", "are", "am", "was", "were", "do", "does", "did", "can", "could", "should", "will",
-        "would", "has", "have", "had", "may", "might", "must", "shall", "whether", "if",
-    ];
-    if tokens
-        .first()
-        .is_some_and(|first| OPENERS.contains(&first.text.as_str()))
-    {
-        asks.insert(Ask::Whether);
-    }
-    if asks.is_empty() {
-        asks.insert(Ask::What);
-    }
-    if asks.contains(&Ask::How) {
-        modals.clear();
-    }
-    Question { asks, modals }
 }

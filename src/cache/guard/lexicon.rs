@@ -14,13 +14,13 @@ const STOP_WORDS: &str = "a an the i you me my your yours mine we us our ours he
     can could shall should will would may might must ought of in on at for with to from into onto than before after \
     by about against since until over under without as and if unless or so then also just really actually basically \
     that which who whom whose what when where why how there here some any not no never nor \
-    mean means definition concept exactly ok okay please";
+    mean means definition concept exactly ok okay please reason reasons";
 
 /// Framings of a question, taken off its front as often as they stand there.
 const FRAMINGS: &str = "please|kindly|hi|hello|hey|thanks|tell me about|tell me|give me|show me|let me know|i want to know about\
     |i want to know|i need to know|i would like to know|i like to know|i want you to|i need you to|i wonder|i am wondering\
     |i was wondering|i am curious|i have a question|help me understand|help me to|help me|explain to me|explain|describe\
-    |define|do you know|can you|could you|would you|will you|can u|so|well|ok|okay|quick question|teach me";
+    |define|what is meant by|what do you mean by|what do we mean by|what is the meaning of|what is the definition of|in your opinion|do you know|can you|could you|would you|will you|can u|so|well|ok|okay|quick question|teach me";
 
 /// What a polite "can you" must be followed by to be a request and not a question.
 const COMMANDS: &str = "please kindly explain tell describe define give show help write list summarize summarise translate \
@@ -30,7 +30,7 @@ const COMMANDS: &str = "please kindly explain tell describe define give show hel
 const SYNONYMS: &str = "advantage benefit pro upside|disadvantage drawback con downside|begin start commence\
     |end finish conclude|buy purchase|big large huge|small little tiny|quick fast rapid|fix repair|picture image photo photograph\
     |movie film|car automobile|phone telephone cellphone|job occupation|build construct|choose select pick|delete remove erase\
-    |required necessary needed|main primary principal|difference distinction|example instance|purpose goal aim|important significant\
+    |required necessary needed|main primary principal|difference distinction differ different|example instance|purpose goal aim|important significant\
     |hard difficult tough|easy simple|happen occur|use utilize utilise|make create produce generate|speak talk|doctor physician\
     |child kid children|person people|rich wealthy|smart intelligent clever|ill sick|happy glad|sad unhappy|foot feet|tooth teeth\
     |mouse mice|kg kilogram kilo|g gram|lb lbs pound|km kilometer kilometre|m meter metre|cm centimeter centimetre|mi mile\

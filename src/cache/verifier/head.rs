@@ -10,6 +10,8 @@ use crate::cache::learn::bounds;
 
 /// What `llm-router-testnet train-verifier` wrote.
 const FILE: &str = include_str!("head.json");
+/// Standard deviations beyond which a measure counts as being there.
+pub const FAR: f32 = 5.0;
 /// Of the bounds on the error of a range of log odds.
 const CONFIDENCE: f64 = 0.95;
 
@@ -26,21 +28,24 @@ pub enum HeadError {
     Shape(&'static str),
 }
 
-/// Weights as they are stored, outputs after one another.
+/// One layer: every output is a weighted sum of all inputs and a bias.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Layer {
+    /// Outputs × inputs, outputs after one another.
+    pub weights: Vec<f32>,
+    /// One per output.
+    pub bias: Vec<f32>,
+}
+
+/// Weights as they are stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Shape {
     /// Mean of each measure over the training pairs.
     pub mean: Vec<f32>,
     /// One over its standard deviation.
     pub scale: Vec<f32>,
-    /// Hidden units × measures.
-    pub hidden: Vec<f32>,
-    /// One per hidden unit.
-    pub hidden_bias: Vec<f32>,
-    /// One per hidden unit.
-    pub output: Vec<f32>,
-    /// Of the output.
-    pub output_bias: f32,
+    /// From the measures to one number; tanh in between.
+    pub layers: Vec<Layer>,
 }
 
 /// Pairs kept apart from training whose log odds fell into one range.
@@ -132,43 +137,46 @@ impl Head {
         )
     }
 
-    /// Log odds that the two may share an answer.
+    /// Log odds that the two may share an answer, before calibration.
     pub fn log_odds(&self, measures: &Measures) -> f32 {
-        let shape = &self.weights;
-        let standard: Vec<f32> = measures
-            .iter()
-            .zip(&shape.mean)
-            .zip(&shape.scale)
-            .map(|((x, mean), scale)| ((x - mean) * scale).clamp(-5.0, 5.0))
+        let Shape {
+            mean,
+            scale,
+            layers,
+        } = &self.weights;
+        let standard = measures.iter().zip(mean).zip(scale);
+        let mut values: Vec<f32> = standard
+            .map(|((x, mean), scale)| ((x - mean) * scale).clamp(-FAR, FAR))
             .collect();
-        let hidden = shape.hidden.chunks_exact(MEASURES).zip(&shape.hidden_bias);
-        let activated = hidden.map(|(weights, bias)| {
-            let sum: f32 = weights.iter().zip(&standard).map(|(w, x)| w * x).sum();
-            (sum + bias).tanh()
-        });
-        shape.output_bias + activated.zip(&shape.output).map(|(x, w)| x * w).sum::<f32>()
+        for (at, layer) in layers.iter().enumerate() {
+            let last = at + 1 == layers.len();
+            let rows = layer.weights.chunks_exact(values.len().max(1));
+            values = rows
+                .zip(&layer.bias)
+                .map(|(row, bias)| bias + row.iter().zip(&values).map(|(w, x)| w * x).sum::<f32>())
+                .map(|sum| if last { sum } else { sum.tanh() })
+                .collect();
+        }
+        values.first().copied().unwrap_or(f32::MIN)
     }
 }
 
 /// The arrays fit each other and hold numbers.
 fn check(shape: &Shape) -> Result<(), HeadError> {
-    let units = shape.output.len();
     if shape.mean.len() != MEASURES || shape.scale.len() != MEASURES {
         return Err(HeadError::Shape("measures"));
     }
-    if shape.hidden.len() != units * MEASURES || shape.hidden_bias.len() != units {
-        return Err(HeadError::Shape("hidden units"));
+    let mut inputs = MEASURES;
+    for layer in &shape.layers {
+        if layer.bias.is_empty() || layer.weights.len() != layer.bias.len() * inputs {
+            return Err(HeadError::Shape("layers"));
+        }
+        inputs = layer.bias.len();
     }
-    let all = [
-        &shape.mean,
-        &shape.scale,
-        &shape.hidden,
-        &shape.hidden_bias,
-        &shape.output,
-    ];
-    let finite = all.into_iter().flatten().all(|x| x.is_finite()) && shape.output_bias.is_finite();
-    if !finite {
-        return Err(HeadError::Shape("not a number"));
+    let numbers = shape.layers.iter().flat_map(|layer| [&layer.weights, &layer.bias]);
+    let numbers = numbers.chain([&shape.mean, &shape.scale]).flatten();
+    if inputs != 1 || numbers.into_iter().any(|number| !number.is_finite()) {
+        return Err(HeadError::Shape("outputs"));
     }
     Ok(())
 }

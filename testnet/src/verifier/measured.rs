@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
+use llm_router::cache::decide::{Budget, Decision, Grounds, decide};
 use llm_router::cache::embed::{Embedder, States};
 use llm_router::cache::guard::Features;
 use llm_router::cache::verifier::{self, Measures};
@@ -22,6 +23,13 @@ const EMBED_WITHIN: Duration = Duration::from_secs(10);
 /// Pairs whose rows are held in memory together.
 const BLOCK: usize = 2000;
 
+/// The words alone settle nothing at these thresholds, so every pair within reach is open.
+const BUDGET: Budget = Budget {
+    similarity_threshold: 1.1,
+    verified_threshold: 0.75,
+    max_error_rate: 0.01,
+};
+
 /// A pair and what the verifier sees of it.
 #[derive(Clone, Debug)]
 pub struct Measured {
@@ -31,6 +39,8 @@ pub struct Measured {
     pub similarity: f32,
     /// `None` when a text is too long to be judged.
     pub measures: Option<Measures>,
+    /// The words leave it open, so the verifier would be asked.
+    pub open: bool,
 }
 
 /// Reads tab-separated pairs with a header naming `text_a`, `text_b` and, if the pairs differ, `label`.
@@ -90,9 +100,16 @@ fn one(pair: &Pair, states: &HashMap<&String, Option<Arc<States>>>) -> Measured 
     let both = of(&pair.a).zip(of(&pair.b));
     let similarity = both.map_or(0.0, |(a, b)| a.vector.dot(&b.vector));
     let (x, y) = (Features::of(&pair.a), Features::of(&pair.b));
+    let grounds = Grounds {
+        similarity,
+        a: &x,
+        b: &y,
+        verified: None,
+    };
     Measured {
         pair: pair.clone(),
         similarity,
+        open: decide(grounds, BUDGET) == Decision::Unsettled,
         measures: both.and_then(|(a, b)| verifier::measure(similarity, (&x, a), (&y, b))),
     }
 }
