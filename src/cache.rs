@@ -56,7 +56,7 @@ use crate::types::{ChatRequest, unix_millis};
 pub use answer::{Candidate, Hit, Insertion, Lookup, Purge, StoredAnswer, Ticket, Tier};
 pub use compare::Comparison;
 pub use embedding::{EmbeddingError, TextEmbedder};
-pub use index::FlatIndex;
+pub use index::PartitionIndex;
 pub use key::{EntryId, PartitionId};
 pub use store::StoreError;
 
@@ -178,11 +178,13 @@ impl AnswerCache {
     }
 
     fn assemble(keys: Keys, embedder: Option<Arc<dyn TextEmbedder>>, config: CacheConfig) -> Self {
+        let shelf = Shelf::default();
+        shelf.upkeep().set_kind(config.index);
         AnswerCache {
             inner: Arc::new(Inner {
                 config: ArcSwap::from_pointee(config),
                 keys,
-                shelf: Arc::default(),
+                shelf: Arc::new(Mutex::new(shelf)),
                 flights: Arc::default(),
                 embedder,
                 writer: None,
@@ -196,7 +198,11 @@ impl AnswerCache {
     /// Changes the limits live; a smaller `max_entries` takes effect at once.
     pub fn reconfigure(&self, config: CacheConfig) {
         self.inner.config.store(Arc::new(config));
-        let removed = self.inner.shelf.lock().trim(config.max_entries);
+        let removed = {
+            let mut shelf = self.inner.shelf.lock();
+            shelf.upkeep().set_kind(config.index);
+            shelf.trim(config.max_entries)
+        };
         Counters::add_many(&self.inner.counters.evictions, removed.len());
         if removed.is_empty() {
             return;
@@ -290,7 +296,11 @@ impl AnswerCache {
         }
         let closing = Arc::clone(inner);
         let stopped =
-            tokio::task::spawn_blocking(move || closing.writer.as_ref().map(Writer::stop));
+            tokio::task::spawn_blocking(move || {
+            let upkeep = closing.shelf.lock().upkeep();
+            upkeep.stop();
+            closing.writer.as_ref().map(Writer::stop)
+        });
         match tokio::time::timeout(CLOSE_WITHIN, stopped).await {
             Ok(Ok(Some(Err(StoreError::Stopped)) | Some(Ok(())) | None)) => {}
             Ok(Ok(Some(Err(error)))) => tracing::warn!(%error, "cache not closed cleanly"),
@@ -324,7 +334,7 @@ impl Inner {
             if Some(made_in.as_str()) == space
                 && let Some(index) = shelf.attach(serial, vector.len())
             {
-                index.write().insert(serial, &vector);
+                index.insert(serial, &vector);
             }
         }
         dead
@@ -347,7 +357,7 @@ impl Inner {
         let mut serials = Vec::with_capacity(removed.len());
         for Removed { serial, index } in removed {
             if let Some(index) = index {
-                index.write().remove(serial);
+                index.remove(serial);
             }
             serials.push(serial);
         }

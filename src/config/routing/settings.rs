@@ -33,6 +33,21 @@ impl Default for BreakerConfig {
     }
 }
 
+/// How the nearest stored question is searched for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexKind {
+    /// A scan; a graph beside it where a partition holds more than 32,768 entries.
+    #[default]
+    Auto,
+    /// A scan only: exact, no building, time in step with the entries.
+    Flat,
+    /// A graph from 8,192 entries of a partition on.
+    Hnsw,
+}
+
 /// When an answer is reused.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default, deny_unknown_fields)]
@@ -61,6 +76,8 @@ pub struct CacheConfig {
     /// Largest answer kept.
     #[garde(custom(rule::size))]
     pub max_answer: ByteSize,
+    /// How the nearest stored question is searched for.
+    pub index: IndexKind,
 }
 
 impl Default for CacheConfig {
@@ -74,6 +91,7 @@ impl Default for CacheConfig {
             absent_temperature: 0.0,
             max_error_rate: 0.01,
             max_answer: ByteSize::mebibytes(1),
+            index: IndexKind::Auto,
         }
     }
 }
