@@ -30,7 +30,9 @@ mod job;
 mod kernel;
 mod plan;
 mod rows;
+mod search;
 mod segment;
+mod sketch;
 mod upkeep;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,15 +43,13 @@ use parking_lot::RwLock;
 pub use crate::config::routing::IndexKind;
 pub use upkeep::Upkeep;
 
-use best::Best;
 use job::Job;
 use kernel::Kernel;
 use plan::{Slot, TAIL_ROWS};
-use rows::{Packed, Query, Rows};
-use segment::{Asked, Body, Segment};
+use rows::{Packed, Rows};
+use search::Search;
+use segment::{Body, Segment};
 
-/// Rows scored again beyond those asked for: the scan's order is off by a thousandth.
-const RESCORED: usize = 8;
 /// A part with too many dead rows asks for its rewriting once in so many removals.
 const ASK_EVERY: usize = 32;
 /// Rounds of marking removals without the lock before the rest is marked under it.
@@ -217,29 +217,15 @@ impl PartitionIndex {
         if !self.takes(vector) || k == 0 {
             return Vec::new();
         }
-        let query = Query::new(vector);
-        let asked = Asked {
-            vector,
-            query: &query,
-            kernel: self.kernel,
-            k,
-        };
+        let mut search = Search::new(vector, k, self.kernel);
         let (mut found, parts) = {
             let state = self.state.read();
-            let found = self.search_tail(&state.tail, &asked, &mut admits);
-            (found, Arc::clone(&state.parts))
+            (search.tail(&state.tail, &mut admits), Arc::clone(&state.parts))
         };
-        let mut best = Best::new(k + RESCORED);
         for (number, part) in parts.iter().enumerate() {
-            part.search(number, &asked, &mut admits, &mut best);
+            search.part(number, part, &mut admits);
         }
-        found.extend(best.into_held().into_iter().filter_map(|((number, row), _)| {
-            let rows = parts.get(number)?.body().rows();
-            Some(Neighbour {
-                label: *rows.labels().get(row)?,
-                similarity: rows.cosine(row, vector),
-            })
-        }));
+        found.extend(search.finish(&parts));
         found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
         found.truncate(k);
         found
@@ -247,30 +233,6 @@ impl PartitionIndex {
 
     fn takes(&self, vector: &[f32]) -> bool {
         vector.len() == self.dimensions && vector.iter().all(|x| x.is_finite())
-    }
-
-    fn search_tail(
-        &self,
-        tail: &Rows,
-        asked: &Asked<'_>,
-        admits: &mut dyn FnMut(u64) -> bool,
-    ) -> Vec<Neighbour> {
-        let mut best = Best::new(asked.k + RESCORED);
-        self.kernel.scan(asked.query.left(), tail.codes(), |row, dot| {
-            let score = asked.query.score(dot, tail.scale(row));
-            if best.wants(score)
-                && let Some(&label) = tail.labels().get(row)
-                && admits(label)
-            {
-                best.offer((row, label), score);
-            }
-        });
-        let held = best.into_held().into_iter();
-        held.map(|((row, label), _)| Neighbour {
-            label,
-            similarity: tail.cosine(row, asked.vector),
-        })
-        .collect()
     }
 
     /// Whether it was there, and whether its part is due to be rewritten.

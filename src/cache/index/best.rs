@@ -8,6 +8,12 @@ pub(super) struct Best<T> {
     floor: f32,
 }
 
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Best::new(1)
+    }
+}
+
 impl<T> Best<T> {
     /// With room for so many, at least one.
     pub(super) fn new(room: usize) -> Self {

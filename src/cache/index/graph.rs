@@ -140,13 +140,13 @@ impl Graph {
 
     /// Calls `each(row, score)` for the rows found near the query, by the scan's eight bits, nearest
     /// first; about 64, fewer only in a smaller graph.
-    pub(super) fn search(&self, query: &[f32], mut each: impl FnMut(usize, f32)) {
-        let (codes, scale) = Query::new(query).into_codes();
+    pub(super) fn search(&self, query: &Query, mut each: impl FnMut(usize, f32)) {
+        let (codes, scale) = query.parts();
         let place = Place {
             row: 0,
-            sum: sum(&codes),
+            sum: sum(codes),
             ground: Arc::new(Ground {
-                holds: Holds::Query(codes, scale),
+                holds: Holds::Query(codes.to_vec(), scale),
                 kernel: self.kernel,
                 called_off: None,
             }),

@@ -154,8 +154,8 @@ impl Query {
         to_f32(dot) * (self.scale * scale)
     }
 
-    pub(super) fn into_codes(self) -> (Vec<i8>, f32) {
-        (self.codes, self.scale)
+    pub(super) fn parts(&self) -> (&[i8], f32) {
+        (&self.codes, self.scale)
     }
 }
 

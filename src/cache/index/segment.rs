@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use super::best::Best;
 use super::graph::Graph;
-use super::kernel::Kernel;
-use super::plan::{Held, Slot};
-use super::rows::{Query, Rows};
+use super::plan::{Held, SEALED_ROWS, Slot};
+use super::rows::Rows;
+use super::sketch::{Planes, Sketches};
+
+/// Least rows of a body that has sketches.
+const LEAST_SKETCHED: usize = SEALED_ROWS / 2;
 
 /// Rows and which of them are dead. Shared by a segment and the one that adds a graph to it, so
 /// that a removal counts in both.
 #[derive(Debug)]
 pub(super) struct Body {
     rows: Arc<Rows>,
+    /// A first look; a block is read whole.
+    sketches: Option<Sketches>,
     dead: Box<[AtomicU64]>,
     dead_count: AtomicUsize,
 }
@@ -24,6 +28,7 @@ impl Body {
         Body {
             dead: (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             dead_count: AtomicUsize::new(0),
+            sketches: None,
             rows: Arc::new(rows),
         }
     }
@@ -32,7 +37,11 @@ impl Body {
         &self.rows
     }
 
-    pub(super) fn is_dead(&self, row: usize) -> bool {
+    pub(super) fn sketches(&self) -> Option<&Sketches> {
+        self.sketches.as_ref()
+    }
+
+    fn is_dead(&self, row: usize) -> bool {
         let word = self.dead.get(row / 64);
         word.is_none_or(|word| word.load(Ordering::Relaxed) >> (row % 64) & 1 == 1)
     }
@@ -44,7 +53,7 @@ impl Body {
     }
 
     /// Alive, and allowed.
-    fn may(&self, row: usize, admits: &mut dyn FnMut(u64) -> bool) -> bool {
+    pub(super) fn may(&self, row: usize, admits: &mut dyn FnMut(u64) -> bool) -> bool {
         !self.is_dead(row) && self.rows.labels().get(row).is_some_and(|&label| admits(label))
     }
 
@@ -78,10 +87,24 @@ impl Body {
             .collect();
         order.sort_unstable_by_key(|(label, ..)| *label);
         let mut rows = Rows::with_capacity(dimensions, order.len());
-        for (_, body, row) in order {
-            rows.append(&body.rows, row);
+        for (_, body, row) in &order {
+            rows.append(&body.rows, *row);
         }
-        Body::new(rows)
+        let sketches = (order.len() >= LEAST_SKETCHED).then(|| {
+            let mut sketches = Sketches::with_capacity(order.len());
+            let planes = Planes::new(dimensions);
+            for (_, body, row) in order {
+                sketches.push(match &body.sketches {
+                    Some(sketches) => sketches.get(row),
+                    None => planes.sketch(body.rows.row(row).iter().map(|&code| f32::from(code))),
+                });
+            }
+            sketches
+        });
+        Body {
+            sketches,
+            ..Body::new(rows)
+        }
     }
 }
 
@@ -120,6 +143,10 @@ impl Segment {
         &self.body
     }
 
+    pub(super) fn graph(&self) -> Option<&Graph> {
+        self.graph.as_ref()
+    }
+
     pub(super) fn busy(&self) -> Option<Slot> {
         Slot::from_number(self.busy.load(Ordering::Relaxed))
     }
@@ -142,49 +169,7 @@ impl Segment {
             + size_of::<Body>()
             + self.body.rows.bytes()
             + self.body.dead.len() * 8
+            + self.body.sketches.as_ref().map_or(0, Sketches::bytes)
             + self.graph.as_ref().map_or(0, Graph::bytes)
     }
-
-    /// Offers the living rows that `admits` allows to `best`, which holds them under `number`: all
-    /// of them without a graph, those found with one. When the graph finds fewer than `k` that may
-    /// be used, all rows are read, so a strict filter or many dead rows cost time, never an answer.
-    pub(super) fn search(
-        &self,
-        number: usize,
-        asked: &Asked<'_>,
-        admits: &mut dyn FnMut(u64) -> bool,
-        best: &mut Best<(usize, usize)>,
-    ) {
-        let body = &*self.body;
-        if let Some(graph) = &self.graph {
-            let mut found = Vec::new();
-            graph.search(asked.vector, |row, score| {
-                if body.may(row, admits) {
-                    found.push((row, score));
-                }
-            });
-            if found.len() >= asked.k.min(body.live()) {
-                for (row, score) in found {
-                    best.offer((number, row), score);
-                }
-                return;
-            }
-        }
-        let rows = &*body.rows;
-        asked.kernel.scan(asked.query.left(), rows.codes(), |row, dot| {
-            let score = asked.query.score(dot, rows.scale(row));
-            if best.wants(score) && body.may(row, admits) {
-                best.offer((number, row), score);
-            }
-        });
-    }
-}
-
-/// A question to many segments.
-#[derive(Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) vector: &'a [f32],
-    pub(super) query: &'a Query,
-    pub(super) kernel: Kernel,
-    pub(super) k: usize,
 }
