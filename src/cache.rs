@@ -295,8 +295,7 @@ impl AnswerCache {
             tracing::warn!("cache closed before its background work was done");
         }
         let closing = Arc::clone(inner);
-        let stopped =
-            tokio::task::spawn_blocking(move || {
+        let stopped = tokio::task::spawn_blocking(move || {
             let upkeep = closing.shelf.lock().upkeep();
             upkeep.stop();
             closing.writer.as_ref().map(Writer::stop)

@@ -220,7 +220,10 @@ impl PartitionIndex {
         let mut search = Search::new(vector, k, self.kernel);
         let (mut found, parts) = {
             let state = self.state.read();
-            (search.tail(&state.tail, &mut admits), Arc::clone(&state.parts))
+            (
+                search.tail(&state.tail, &mut admits),
+                Arc::clone(&state.parts),
+            )
         };
         for (number, part) in parts.iter().enumerate() {
             search.part(number, part, &mut admits);
@@ -258,7 +261,10 @@ impl PartitionIndex {
             None => {}
         }
         let dead = body.dead();
-        (true, dead.is_multiple_of(ASK_EVERY) && part.held().wants_vacuum())
+        (
+            true,
+            dead.is_multiple_of(ASK_EVERY) && part.held().wants_vacuum(),
+        )
     }
 
     /// Asks for a look, unless one is asked for already.
@@ -320,7 +326,9 @@ impl PartitionIndex {
         };
         for round in 0.. {
             let mut state = self.state.write();
-            let removed = state.removed[slot.at()].replace(Vec::new()).unwrap_or_default();
+            let removed = state.removed[slot.at()]
+                .replace(Vec::new())
+                .unwrap_or_default();
             if removed.len() > FEW && round < ROUNDS {
                 drop(state);
                 mark(removed);

@@ -14,9 +14,7 @@ use super::duration::Span;
 use super::seal::{DOTS, Sealed};
 use crate::types::{ModelName, Priority, RouteName};
 
-pub use settings::{
-    BackoffConfig, BreakerConfig, CacheConfig, IndexKind, RetryConfig, RouteCache,
-};
+pub use settings::{BackoffConfig, BreakerConfig, CacheConfig, IndexKind, RetryConfig, RouteCache};
 
 /// Everything the nodes of a cluster agree on about routing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -168,7 +168,11 @@ impl Graph {
     /// Bytes held beside the rows.
     pub(super) fn bytes(&self) -> usize {
         let points = self.points;
-        let twins: usize = self.twins.values().map(|rows| 32 + rows.capacity() * 4).sum();
+        let twins: usize = self
+            .twins
+            .values()
+            .map(|rows| 32 + rows.capacity() * 4)
+            .sum();
         points * BYTES_PER_POINT + twins + SCRATCH_KEPT * points
     }
 }

@@ -98,12 +98,18 @@ pub(super) fn next(slot: Slot, held: &[Held], live: usize, kind: IndexKind) -> O
     match slot {
         Slot::Flat => seal(held)
             .or_else(|| merge(held, |part| !part.graph && !part.is_block()))
-            .or_else(|| vacuum(held, |part| !part.is_block() && (!part.graph || least.is_none()))),
+            .or_else(|| {
+                vacuum(held, |part| {
+                    !part.is_block() && (!part.graph || least.is_none())
+                })
+            }),
         Slot::Graph => {
             let least = least?;
             let large = |part: Held| part.rows >= least;
             vacuum(held, |part| part.graph)
-                .or_else(|| merge(held, large).filter(|parts| parts.iter().any(|&at| held[at].graph)))
+                .or_else(|| {
+                    merge(held, large).filter(|parts| parts.iter().any(|&at| held[at].graph))
+                })
                 .or_else(|| largest(held, |part| !part.graph && large(part)))
         }
     }
@@ -259,7 +265,11 @@ mod tests {
         assert_eq!(graph(&held, IndexKind::Auto), Some(vec![0]));
         assert_eq!(flat(&held), None);
         let without = next(Slot::Flat, &held, live(&held), IndexKind::Flat);
-        assert_eq!(without, Some(vec![0]), "where graphs are not wanted any more");
+        assert_eq!(
+            without,
+            Some(vec![0]),
+            "where graphs are not wanted any more"
+        );
     }
 
     #[test]

@@ -105,12 +105,7 @@ impl Rows {
         let halves = self.dimensions.div_ceil(2);
         let fine = &self.fine[row * halves..(row + 1) * halves];
         let mut sum = 0.0;
-        for ((codes, fine), numbers) in self
-            .row(row)
-            .chunks(2)
-            .zip(fine)
-            .zip(vector.chunks(2))
-        {
+        for ((codes, fine), numbers) in self.row(row).chunks(2).zip(fine).zip(vector.chunks(2)) {
             for ((&code, fine), number) in codes.iter().zip([fine & 15, fine >> 4]).zip(numbers) {
                 sum += (f32::from(code) + (f32::from(fine) - 7.5) / 16.0) * number;
             }
@@ -198,7 +193,9 @@ impl Packed {
         let scale = scale_of(vector);
         let fine = |x: &f32| {
             let exact = ratio(*x, scale);
-            ((exact - exact.round()) * 16.0 + 8.0).floor().clamp(0.0, 15.0) as u8
+            ((exact - exact.round()) * 16.0 + 8.0)
+                .floor()
+                .clamp(0.0, 15.0) as u8
         };
         Packed {
             codes: codes_of(vector, scale),

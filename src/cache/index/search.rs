@@ -48,11 +48,7 @@ impl<'a> Search<'a> {
     }
 
     /// The nearest of rows that may change once this returns.
-    pub(super) fn tail(
-        &self,
-        tail: &Rows,
-        admits: &mut dyn FnMut(u64) -> bool,
-    ) -> Vec<Neighbour> {
+    pub(super) fn tail(&self, tail: &Rows, admits: &mut dyn FnMut(u64) -> bool) -> Vec<Neighbour> {
         let mut best = Best::new(self.k + SCORED_AGAIN);
         self.scan(tail, |row, score| {
             if best.wants(score) && tail.labels().get(row).is_some_and(|&label| admits(label)) {
@@ -60,7 +56,8 @@ impl<'a> Search<'a> {
             }
         });
         let rows = best.into_held().into_iter();
-        rows.filter_map(|(row, _)| self.neighbour(tail, row)).collect()
+        rows.filter_map(|(row, _)| self.neighbour(tail, row))
+            .collect()
     }
 
     /// Searches the part with this number.
@@ -148,9 +145,10 @@ impl<'a> Search<'a> {
     }
 
     fn scan(&self, rows: &Rows, mut each: impl FnMut(usize, f32)) {
-        self.kernel.scan(self.query.left(), rows.codes(), |row, dot| {
-            each(row, self.query.score(dot, rows.scale(row)));
-        });
+        self.kernel
+            .scan(self.query.left(), rows.codes(), |row, dot| {
+                each(row, self.query.score(dot, rows.scale(row)));
+            });
     }
 
     fn neighbour(&self, rows: &Rows, row: usize) -> Option<Neighbour> {

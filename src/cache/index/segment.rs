@@ -26,7 +26,9 @@ impl Body {
     /// All rows alive.
     pub(super) fn new(rows: Rows) -> Self {
         Body {
-            dead: (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            dead: (0..rows.len().div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             dead_count: AtomicUsize::new(0),
             sketches: None,
             rows: Arc::new(rows),
@@ -54,7 +56,12 @@ impl Body {
 
     /// Alive, and allowed.
     pub(super) fn may(&self, row: usize, admits: &mut dyn FnMut(u64) -> bool) -> bool {
-        !self.is_dead(row) && self.rows.labels().get(row).is_some_and(|&label| admits(label))
+        !self.is_dead(row)
+            && self
+                .rows
+                .labels()
+                .get(row)
+                .is_some_and(|&label| admits(label))
     }
 
     /// Marks a row as dead; false when it was already.
@@ -77,7 +84,10 @@ impl Body {
     }
 
     /// The living rows of all `bodies`, which share no living label, as one.
-    pub(super) fn merge<'a>(bodies: impl Iterator<Item = &'a Body> + Clone, dimensions: usize) -> Body {
+    pub(super) fn merge<'a>(
+        bodies: impl Iterator<Item = &'a Body> + Clone,
+        dimensions: usize,
+    ) -> Body {
         let mut order: Vec<(u64, &Body, usize)> = bodies
             .flat_map(|body| {
                 let labels = body.rows.labels().iter().enumerate();
@@ -152,7 +162,8 @@ impl Segment {
     }
 
     pub(super) fn set_busy(&self, slot: Option<Slot>) {
-        self.busy.store(slot.map_or(0, Slot::number), Ordering::Relaxed);
+        self.busy
+            .store(slot.map_or(0, Slot::number), Ordering::Relaxed);
     }
 
     pub(super) fn held(&self) -> Held {

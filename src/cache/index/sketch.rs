@@ -176,13 +176,20 @@ impl Shortlist {
             count(&self.query, groups, &mut distances);
             for (group, distances) in distances[..groups.len()].iter().enumerate() {
                 // all eight at once; for most groups that is all
-                if !distances.iter().fold(false, |any, d| any | (*d <= self.most)) {
+                if !distances
+                    .iter()
+                    .fold(false, |any, d| any | (*d <= self.most))
+                {
                     continue;
                 }
                 let first = (chunk * GROUPS_AT_ONCE + group) * LANES;
                 for (row, &distance) in (first..sketches.rows).zip(distances) {
                     if distance <= self.most && usable(row) {
-                        self.list(Listed { distance, part, row });
+                        self.list(Listed {
+                            distance,
+                            part,
+                            row,
+                        });
                     }
                 }
             }
@@ -206,7 +213,10 @@ impl Shortlist {
     /// Part and row of those listed.
     pub(super) fn rows(&self) -> impl Iterator<Item = (usize, usize)> {
         let most = self.most;
-        let listed = self.held.iter().filter(move |listed| listed.distance <= most);
+        let listed = self
+            .held
+            .iter()
+            .filter(move |listed| listed.distance <= most);
         listed.map(|listed| (listed.part, listed.row))
     }
 }

@@ -17,7 +17,10 @@ fn by_hand(dimensions: usize, kind: IndexKind) -> Arc<PartitionIndex> {
 }
 
 fn one_thread() -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap()
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap()
 }
 
 /// Does all work that is due.
@@ -53,14 +56,24 @@ fn direction(rng: &mut StdRng, dimensions: usize) -> Vec<f32> {
 fn near(rng: &mut StdRng, vector: &[f32], cosine: f32) -> Vec<f32> {
     let other = direction(rng, vector.len());
     let along = dot(&other, vector);
-    let away: Vec<f32> = other.iter().zip(vector).map(|(o, v)| o - along * v).collect();
+    let away: Vec<f32> = other
+        .iter()
+        .zip(vector)
+        .map(|(o, v)| o - along * v)
+        .collect();
     let (away, sine) = (unit(away), (1.0 - cosine * cosine).sqrt());
-    vector.iter().zip(away).map(|(v, a)| cosine * v + sine * a).collect()
+    vector
+        .iter()
+        .zip(away)
+        .map(|(v, a)| cosine * v + sine * a)
+        .collect()
 }
 
 /// Questions as they come: of few subjects, some close to one another.
 fn clustered(rng: &mut StdRng, dimensions: usize, count: usize) -> Vec<Vec<f32>> {
-    let centres: Vec<Vec<f32>> = (0..count / 40 + 1).map(|_| direction(rng, dimensions)).collect();
+    let centres: Vec<Vec<f32>> = (0..count / 40 + 1)
+        .map(|_| direction(rng, dimensions))
+        .collect();
     (0..count)
         .map(|_| {
             let centre = &centres[rng.random_range(0..centres.len())];
@@ -82,7 +95,11 @@ fn a_vector_of_another_size_or_without_numbers_is_refused() {
     assert!(index.is_empty());
     assert!(index.insert(1, &[1.0, 0.0, 0.0, 0.0]));
     assert!(index.search(&[1.0, 0.0], 3, |_| true).is_empty());
-    assert!(index.search(&[f32::INFINITY, 0.0, 0.0, 0.0], 3, |_| true).is_empty());
+    assert!(
+        index
+            .search(&[f32::INFINITY, 0.0, 0.0, 0.0], 3, |_| true)
+            .is_empty()
+    );
     assert!(index.search(&[1.0, 0.0, 0.0, 0.0], 0, |_| true).is_empty());
 }
 
@@ -150,12 +167,20 @@ fn a_graph_finds_the_nearest_of_clustered_vectors() {
         index.insert(label, vector);
     }
     settle(&index);
-    assert!(index.parts().iter().any(|part| part.graph && part.rows == 8192));
+    assert!(
+        index
+            .parts()
+            .iter()
+            .any(|part| part.graph && part.rows == 8192)
+    );
     let mut right = 0;
     for _ in 0..1000 {
         let about = &vectors[rng.random_range(0..vectors.len())];
         let query = near(&mut rng, about, 0.92);
-        let best = vectors.iter().map(|v| dot(v, &query)).fold(f32::MIN, f32::max);
+        let best = vectors
+            .iter()
+            .map(|v| dot(v, &query))
+            .fold(f32::MIN, f32::max);
         let found = index.search(&query, 8, |_| true);
         assert_eq!(found.len(), 8);
         right += usize::from((found[0].similarity - best).abs() < 1e-3);
@@ -186,7 +211,10 @@ fn a_strict_filter_over_a_graph_still_finds_what_it_allows() {
         assert!(found.iter().all(|near| allowed(near.label)));
         assert_eq!(found.len(), best.len());
         if one_in > 2 {
-            let near = found.iter().zip(&best).all(|(f, b)| (f.similarity - b).abs() < 1e-3);
+            let near = found
+                .iter()
+                .zip(&best)
+                .all(|(f, b)| (f.similarity - b).abs() < 1e-3);
             assert!(near, "{found:?} {best:?}");
         }
     }
@@ -209,7 +237,11 @@ fn more_equal_vectors_than_a_point_has_links_hide_nobody() {
         assert!(labels(&index.search(vector, 8, |_| true)).contains(&label));
     }
     let found = index.search(&popular, 8, |_| true);
-    assert!(found.iter().all(|near| near.label >= 5000 && near.similarity > 0.999));
+    assert!(
+        found
+            .iter()
+            .all(|near| near.label >= 5000 && near.similarity > 0.999)
+    );
     for label in 5000..8191 {
         assert!(index.remove(label));
         if label % 500 == 0 {

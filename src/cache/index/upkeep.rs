@@ -177,7 +177,11 @@ fn copy_rows(index: &Weak<PartitionIndex>) {
 
 /// One graph; then the next partition's turn. Holds no handle of the index meanwhile, so that one
 /// that is dropped calls its build off.
-fn build_graph(index: &Weak<PartitionIndex>, orders: &Orders, pool: &mut Option<rayon::ThreadPool>) {
+fn build_graph(
+    index: &Weak<PartitionIndex>,
+    orders: &Orders,
+    pool: &mut Option<rayon::ThreadPool>,
+) {
     let job = index.upgrade().and_then(|index| {
         index.answer(Slot::Graph);
         index.begin(Slot::Graph)

@@ -34,9 +34,7 @@ impl Default for BreakerConfig {
 }
 
 /// How the nearest stored question is searched for.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IndexKind {
     /// A scan; a graph beside it where a partition holds more than 32,768 entries.

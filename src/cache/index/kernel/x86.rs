@@ -74,7 +74,10 @@ fn dot_avx512_vnni(left: Left<'_>, row: &[i8]) -> i32 {
     let up = _mm512_set1_epi8(i8::MIN);
     let mut sums = _mm512_setzero_si512();
     for (q, r) in queries.iter().zip(rows) {
-        #[expect(unsafe_code, reason = "unaligned loads of whole arrays of the right size")]
+        #[expect(
+            unsafe_code,
+            reason = "unaligned loads of whole arrays of the right size"
+        )]
         // SAFETY: both point to 64 readable bytes, and the loads need no alignment
         let (q, r) = unsafe {
             (
@@ -95,7 +98,10 @@ fn dot_avx_vnni(left: Left<'_>, row: &[i8]) -> i32 {
     let up = _mm256_set1_epi8(i8::MIN);
     let mut sums = _mm256_setzero_si256();
     for (q, r) in queries.iter().zip(rows) {
-        #[expect(unsafe_code, reason = "unaligned loads of whole arrays of the right size")]
+        #[expect(
+            unsafe_code,
+            reason = "unaligned loads of whole arrays of the right size"
+        )]
         // SAFETY: both point to 32 readable bytes, and the loads need no alignment
         let (q, r) = unsafe {
             (
@@ -115,7 +121,10 @@ fn dot_avx2(left: Left<'_>, row: &[i8]) -> i32 {
     let (rows, row_rest) = row.as_chunks::<16>();
     let mut sums = _mm256_setzero_si256();
     for (q, r) in queries.iter().zip(rows) {
-        #[expect(unsafe_code, reason = "unaligned loads of whole arrays of the right size")]
+        #[expect(
+            unsafe_code,
+            reason = "unaligned loads of whole arrays of the right size"
+        )]
         // SAFETY: both point to 16 readable bytes, and the loads need no alignment
         let (q, r) = unsafe {
             (
@@ -134,7 +143,10 @@ fn dot_avx2(left: Left<'_>, row: &[i8]) -> i32 {
 #[target_feature(enable = "avx2")]
 fn total(sums: __m256i) -> i32 {
     let mut lanes = [0i32; 8];
-    #[expect(unsafe_code, reason = "an unaligned store into an array of the right size")]
+    #[expect(
+        unsafe_code,
+        reason = "an unaligned store into an array of the right size"
+    )]
     // SAFETY: `lanes` has room for 32 bytes and the store needs no alignment
     unsafe {
         _mm256_storeu_si256(lanes.as_mut_ptr().cast::<__m256i>(), sums);

@@ -33,10 +33,14 @@ fn what_is_removed_while_a_merge_is_under_way_stays_removed() {
         let job = index.begin(Slot::Flat).unwrap();
         let removed: Vec<u64> = (0..3 * count).map(|step| step * 2).collect();
         let (before, rest) = removed.split_at(count as usize);
-        before.iter().for_each(|&label| assert!(index.remove(label)));
+        before
+            .iter()
+            .for_each(|&label| assert!(index.remove(label)));
         let merged = job.merged();
         let (between, after) = rest.split_at(count as usize);
-        between.iter().for_each(|&label| assert!(index.remove(label)));
+        between
+            .iter()
+            .for_each(|&label| assert!(index.remove(label)));
         none_is_found(&index, &vectors, between);
         job.publish(Segment::flat(merged));
         none_is_found(&index, &vectors, before);
@@ -58,9 +62,13 @@ fn what_is_removed_while_a_graph_is_built_stays_removed() {
     let job = index.begin(Slot::Graph).unwrap();
     let removed: Vec<u64> = (0..900).collect();
     let body = job.merged();
-    removed.iter().for_each(|&label| assert!(index.remove(label)));
+    removed
+        .iter()
+        .for_each(|&label| assert!(index.remove(label)));
     let segment = Segment::with_graph(body, &one_thread(), job.called_off()).unwrap();
-    removed.iter().for_each(|&label| assert!(!index.remove(label)));
+    removed
+        .iter()
+        .for_each(|&label| assert!(!index.remove(label)));
     job.publish(segment);
     none_is_found(&index, &vectors, &removed);
     assert_eq!(index.parts()[0].dead, 900);
@@ -146,7 +154,12 @@ fn no_reader_finds_what_was_removed_or_misses_what_is_there() {
     let removing = [AtomicU64::new(0), AtomicU64::new(0)];
     let removed = [AtomicU64::new(0), AtomicU64::new(0)];
     let vector_of = |writer: usize, step: u64| &vectors[writer + 2 * step as usize];
-    let read = |said: &[AtomicU64; 2]| [said[0].load(Ordering::SeqCst), said[1].load(Ordering::SeqCst)];
+    let read = |said: &[AtomicU64; 2]| {
+        [
+            said[0].load(Ordering::SeqCst),
+            said[1].load(Ordering::SeqCst),
+        ]
+    };
     thread::scope(|scope| {
         for writer in 0..2usize {
             let (index, inserted, removing, removed) = (&index, &inserted, &removing, &removed);
@@ -182,7 +195,10 @@ fn no_reader_finds_what_was_removed_or_misses_what_is_there() {
                     }
                     let stayed = step % 5 == 0 || step >= going[writer];
                     let label = writer as u64 + 2 * step;
-                    assert!(!stayed || labels(&found).contains(&label), "{label} is missing");
+                    assert!(
+                        !stayed || labels(&found).contains(&label),
+                        "{label} is missing"
+                    );
                 }
             });
         }

@@ -6,8 +6,14 @@ const DIMENSIONS: usize = 48;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Insert { labels: u64, count: u64 },
-    Remove { labels: u64, count: u64 },
+    Insert {
+        labels: u64,
+        count: u64,
+    },
+    Remove {
+        labels: u64,
+        count: u64,
+    },
     Search,
     /// Begins flat work and leaves it under way.
     Begin,
@@ -47,7 +53,10 @@ fn check(index: &PartitionIndex, model: &HashMap<u64, Vec<f32>>, rng: &mut StdRn
         assert!(admits(near.label));
         let exact = dot(&model[&near.label], &query);
         assert!((near.similarity - exact).abs() < 1e-3);
-        assert!((near.similarity - best).abs() < 1e-3, "{found:?} {expected:?}");
+        assert!(
+            (near.similarity - best).abs() < 1e-3,
+            "{found:?} {expected:?}"
+        );
     }
 }
 
