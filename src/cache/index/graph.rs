@@ -37,7 +37,7 @@ pub(super) struct Graph {
     hnsw: Hnsw<Place>,
     points: usize,
     /// Further rows with the codes of a point's row.
-    twins: HashMap<u32, Vec<u32>>,
+    twins: Twins,
     kernel: Kernel,
     scratch: Mutex<Vec<Search>>,
 }
@@ -177,10 +177,13 @@ impl Graph {
     }
 }
 
+/// Further rows by the first of their set.
+type Twins = HashMap<u32, Vec<u32>>;
+
 /// The first row of each set of rows with equal codes, and the rest of each set.
-fn distinct(rows: &Rows) -> Option<(Vec<u32>, HashMap<u32, Vec<u32>>)> {
+fn distinct(rows: &Rows) -> Option<(Vec<u32>, Twins)> {
     let mut seen: HashMap<&[i8], u32> = HashMap::with_capacity(rows.len());
-    let (mut first, mut twins) = (Vec::new(), HashMap::<u32, Vec<u32>>::new());
+    let (mut first, mut twins) = (Vec::new(), Twins::new());
     for row in 0..u32::try_from(rows.len()).ok()? {
         match seen.entry(rows.row(row as usize)) {
             std::collections::hash_map::Entry::Vacant(free) => {

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 /// Words of 64 bits per sketch.
 const WORDS: usize = 4;
 /// Bits per sketch.
-const BITS: u16 = 64 * WORDS as u16;
+const BITS: usize = 64 * WORDS;
 /// Rows whose words lie side by side, one register wide.
 const LANES: usize = 8;
 /// Rounds of flips and butterflies.
@@ -39,7 +39,7 @@ pub(super) struct Planes {
 impl Planes {
     /// For vectors with so many dimensions.
     pub(super) fn new(dimensions: usize) -> Self {
-        let length = dimensions.max(usize::from(BITS)).next_power_of_two();
+        let length = dimensions.max(BITS).next_power_of_two();
         let mut state = 0u64;
         let mut flip = || {
             // SplitMix64 (Steele, Lea and Flood, 2014)
@@ -157,9 +157,9 @@ impl Shortlist {
             query,
             wanted: wanted.max(1),
             held: Vec::with_capacity(wanted * 4),
-            counts: vec![0; usize::from(BITS) + 1],
+            counts: vec![0; BITS + 1],
             within: 0,
-            most: BITS,
+            most: u16::MAX,
         }
     }
 
@@ -200,9 +200,11 @@ impl Shortlist {
         self.held.push(listed);
         self.counts[usize::from(listed.distance)] += 1;
         self.within += 1;
-        while self.most > 0 && self.within - self.counts[usize::from(self.most)] >= self.wanted {
-            self.within -= self.counts[usize::from(self.most)];
-            self.most -= 1;
+        let mut last = usize::from(self.most).min(BITS);
+        while last > 0 && self.within - self.counts[last] >= self.wanted {
+            self.within -= self.counts[last];
+            last -= 1;
+            self.most = u16::try_from(last).unwrap_or(u16::MAX);
         }
         if self.held.len() > 2 * self.within.max(self.wanted) {
             let most = self.most;
@@ -229,7 +231,10 @@ fn counting() -> Counting {
     *FASTEST.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("avx512bw") {
+            let wide = is_x86_feature_detected!("avx512vpopcntdq")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl");
+            if wide && is_x86_feature_detected!("popcnt") {
                 return x86::count_wide;
             }
             if is_x86_feature_detected!("popcnt") {
@@ -279,4 +284,109 @@ mod x86 {
 
     compiled_for!(count_wide, "avx512vpopcntdq,avx512bw,avx512vl,popcnt");
     compiled_for!(count_one_by_one, "popcnt");
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn normal(random: &mut StdRng, dimensions: usize) -> Vec<f32> {
+        let one = |random: &mut StdRng| (0..12).map(|_| random.random_range(-0.5..0.5f32)).sum();
+        (0..dimensions).map(|_| one(random)).collect()
+    }
+
+    fn distance(a: Sketch, b: Sketch) -> u32 {
+        a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
+    }
+
+    #[test]
+    fn bits_differ_as_the_angle_says() {
+        let mut random = StdRng::seed_from_u64(1);
+        for dimensions in [24, 384, 1000] {
+            let planes = Planes::new(dimensions);
+            for cosine in [0.92f32, 0.75, 0.3, 0.0, -1.0] {
+                let mut sum = 0;
+                for _ in 0..200 {
+                    let (a, b) = (
+                        normal(&mut random, dimensions),
+                        normal(&mut random, dimensions),
+                    );
+                    let dot =
+                        |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                    let along = dot(&a, &b) / dot(&a, &a);
+                    let away: Vec<f32> = a.iter().zip(&b).map(|(a, b)| b - along * a).collect();
+                    let length = (dot(&a, &a) / dot(&away, &away)).sqrt();
+                    let sine = (1.0 - cosine * cosine).sqrt() * length;
+                    let near = a
+                        .iter()
+                        .zip(&away)
+                        .map(|(a, away)| cosine * a + sine * away);
+                    let (a, near) = (planes.sketch(a.iter().copied()), planes.sketch(near));
+                    sum += distance(a, near);
+                }
+                let expected = f64::from(cosine.acos()) / std::f64::consts::PI * 256.0;
+                let mean = f64::from(sum) / 200.0;
+                assert!(
+                    (mean - expected).abs() < 3.0,
+                    "{dimensions}, {cosine}: {mean}, not {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_to_count_gives_the_same() {
+        let mut random = StdRng::seed_from_u64(2);
+        let groups: Vec<Group> = (0..37)
+            .map(|_| std::array::from_fn(|_| random.random()))
+            .collect();
+        let query = random.random();
+        let mut expected = vec![[0; LANES]; groups.len()];
+        count(&query, &groups, &mut expected);
+        let mut ways: Vec<Counting> = vec![counting()];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("popcnt") {
+            ways.push(x86::count_one_by_one);
+        }
+        for way in ways {
+            let mut distances = vec![[0; LANES]; groups.len()];
+            way(&query, &groups, &mut distances);
+            assert_eq!(distances, expected);
+        }
+    }
+
+    #[test]
+    fn at_least_as_many_are_listed_as_were_wanted_and_the_nearest_are_among_them() {
+        let mut random = StdRng::seed_from_u64(3);
+        let planes = Planes::new(64);
+        let (mut sketches, mut all) = (Sketches::with_capacity(5003), Vec::new());
+        for _ in 0..5003 {
+            let sketch = planes.sketch(normal(&mut random, 64).into_iter());
+            sketches.push(sketch);
+            all.push(sketch);
+            assert_eq!(sketches.get(all.len() - 1), sketch);
+        }
+        let query = planes.sketch(normal(&mut random, 64).into_iter());
+        for one_in in [1, 7, 1000, 6000] {
+            let usable = |row: usize| row.is_multiple_of(one_in);
+            let mut shortlist = Shortlist::new(query, 20);
+            shortlist.look(9, &sketches, usable);
+            let listed: Vec<(usize, usize)> = shortlist.rows().collect();
+            assert!(listed.iter().all(|&(part, row)| part == 9 && usable(row)));
+            let there = 5003_usize.div_ceil(one_in);
+            assert!(listed.len() >= there.min(20), "{} of {there}", listed.len());
+            let nearest = (0..5003)
+                .filter(|&row| usable(row))
+                .min_by_key(|&row| distance(all[row], query));
+            let least = distance(all[nearest.unwrap()], query);
+            let found = listed
+                .iter()
+                .map(|&(_, row)| distance(all[row], query))
+                .min();
+            assert!(found.unwrap() <= least + 20, "{found:?}, not {least}");
+        }
+    }
 }

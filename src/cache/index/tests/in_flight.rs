@@ -28,16 +28,16 @@ fn none_is_found(index: &PartitionIndex, vectors: &[Vec<f32>], removed: &[u64]) 
 fn what_is_removed_while_a_merge_is_under_way_stays_removed() {
     let vectors = clustered(&mut StdRng::seed_from_u64(21), DIMENSIONS, 8192);
     // few are marked under the lock, many before it is taken
-    for count in [1, 10, 1000] {
+    for count in [1usize, 10, 1000] {
         let index = filled(IndexKind::Flat, &vectors);
         let job = index.begin(Slot::Flat).unwrap();
-        let removed: Vec<u64> = (0..3 * count).map(|step| step * 2).collect();
-        let (before, rest) = removed.split_at(count as usize);
+        let removed: Vec<u64> = (0u64..).step_by(2).take(3 * count).collect();
+        let (before, rest) = removed.split_at(count);
         before
             .iter()
             .for_each(|&label| assert!(index.remove(label)));
         let merged = job.merged();
-        let (between, after) = rest.split_at(count as usize);
+        let (between, after) = rest.split_at(count);
         between
             .iter()
             .for_each(|&label| assert!(index.remove(label)));
@@ -147,13 +147,15 @@ fn stopping_leaves_an_index_that_works() {
 #[test]
 fn no_reader_finds_what_was_removed_or_misses_what_is_there() {
     const EACH: u64 = 12_000;
+    const ALL: usize = 24_000;
     let mut rng = StdRng::seed_from_u64(27);
-    let vectors = clustered(&mut rng, DIMENSIONS, 2 * EACH as usize);
+    let vectors = clustered(&mut rng, DIMENSIONS, ALL);
     let index = PartitionIndex::new(DIMENSIONS, Upkeep::new(IndexKind::Hnsw));
     let inserted = [AtomicU64::new(0), AtomicU64::new(0)];
     let removing = [AtomicU64::new(0), AtomicU64::new(0)];
     let removed = [AtomicU64::new(0), AtomicU64::new(0)];
-    let vector_of = |writer: usize, step: u64| &vectors[writer + 2 * step as usize];
+    let vector_of =
+        |writer: usize, step: u64| &vectors[writer + 2 * usize::try_from(step).unwrap()];
     let read = |said: &[AtomicU64; 2]| {
         [
             said[0].load(Ordering::SeqCst),
@@ -168,7 +170,7 @@ fn no_reader_finds_what_was_removed_or_misses_what_is_there() {
                     assert!(index.insert(writer as u64 + 2 * step, vector_of(writer, step)));
                     inserted[writer].store(step + 1, Ordering::SeqCst);
                     // four in five of the older ones go
-                    if let Some(old) = step.checked_sub(3000).filter(|old| old % 5 != 0) {
+                    if let Some(old) = step.checked_sub(3000).filter(|old| !old.is_multiple_of(5)) {
                         removing[writer].store(old + 1, Ordering::SeqCst);
                         assert!(index.remove(writer as u64 + 2 * old));
                         removed[writer].store(old + 1, Ordering::SeqCst);
@@ -190,10 +192,14 @@ fn no_reader_finds_what_was_removed_or_misses_what_is_there() {
                     let found = index.search(vector_of(writer, step), 8, |_| true);
                     let going = read(removing);
                     for near in &found {
-                        let (writer, step) = ((near.label % 2) as usize, near.label / 2);
-                        assert!(step % 5 == 0 || step >= gone[writer], "{step} came back");
+                        let (writer, step) =
+                            (usize::from(!near.label.is_multiple_of(2)), near.label / 2);
+                        assert!(
+                            step.is_multiple_of(5) || step >= gone[writer],
+                            "{step} came back"
+                        );
                     }
-                    let stayed = step % 5 == 0 || step >= going[writer];
+                    let stayed = step.is_multiple_of(5) || step >= going[writer];
                     let label = writer as u64 + 2 * step;
                     assert!(
                         !stayed || labels(&found).contains(&label),
@@ -203,7 +209,7 @@ fn no_reader_finds_what_was_removed_or_misses_what_is_there() {
             });
         }
     });
-    let kept = |step: u64| step % 5 == 0 || step >= EACH - 3000;
+    let kept = |step: u64| step.is_multiple_of(5) || step >= EACH - 3000;
     let expected = (0..EACH).filter(|step| kept(*step)).count() * 2;
     assert_eq!(index.len(), expected);
     assert_eq!(index.search(&vectors[0], 100_000, |_| true).len(), expected);

@@ -31,8 +31,18 @@ const NEAREST: usize = 8;
 pub(crate) async fn run(graphs: bool, million: bool) -> anyhow::Result<()> {
     println!("\nthe index: {DIMENSIONS} dimensions, one search at a time, microseconds");
     let mut table = Table::new(&[
-        "entries", "kind", "p50", "p99", "cpu", "recall@1", "B/entry", "resident", "inserts/s",
-        "removals/s", "built s", "graphs",
+        "entries",
+        "kind",
+        "p50",
+        "p99",
+        "cpu",
+        "recall@1",
+        "B/entry",
+        "resident",
+        "inserts/s",
+        "removals/s",
+        "built s",
+        "graphs",
     ]);
     let mut cases = vec![
         (1_000, IndexKind::Auto),
@@ -154,7 +164,13 @@ fn direction(random: &mut StdRng) -> Vec<f32> {
 fn near(random: &mut StdRng, vector: &[f32], cosine: f32) -> Vec<f32> {
     let other = direction(random);
     let along = dot(&other, vector);
-    let away = unit(other.iter().zip(vector).map(|(o, v)| o - along * v).collect());
+    let away = unit(
+        other
+            .iter()
+            .zip(vector)
+            .map(|(o, v)| o - along * v)
+            .collect(),
+    );
     let sine = (1.0 - cosine * cosine).sqrt();
     let both = vector.iter().zip(away);
     both.map(|(v, a)| cosine * v + sine * a).collect()
@@ -177,7 +193,10 @@ fn resident() -> usize {
 /// What this thread has had of the processor; nothing where the system does not say.
 fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = stat.split_whitespace().next().and_then(|word| word.parse().ok());
+    let nanos = stat
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
