@@ -1,8 +1,8 @@
 //! What an index needs next: sealing, merging, vacuum, a graph. Pure: sizes in, a decision out.
 //!
 //! ```text
-//! tail ─256 rows─► block … block ─8,192─► segment ─×4─► 32,768 ─×4─► 131,072   (flat)
-//!                                            └──────────┴─── graph ───┘         (beside it)
+//! tail ─256 rows─► block … block ─8,192─► segment ─×4─► 32,768 ─×4─► 131,072   (flat, sketches)
+//!                                            └──────────┴─── graph ───┘          (kind `hnsw`)
 //! ```
 //!
 //! Flat work takes milliseconds to a second, a graph minutes. They are done side by side on other
@@ -20,12 +20,10 @@ const RATIO: usize = 4;
 const LARGEST_ROWS: usize = SEALED_ROWS * RATIO.pow(LARGEST_TIER);
 /// The tier that is merged no more.
 const LARGEST_TIER: u32 = 2;
-/// Below so many live entries in the whole partition a scan is as fast as a graph.
+/// Up to so many live entries of a partition every row is read: half a millisecond.
 const SCANNED_ROWS: usize = 32_768;
-/// Least rows of a segment with a graph: half of what a merge of four makes, for some may be dead.
-const LEAST_IN_GRAPH: usize = SEALED_ROWS * RATIO / 2;
-/// The same where graphs are wanted always: half of what is sealed.
-const LEAST_IN_GRAPH_ALWAYS: usize = SEALED_ROWS / 2;
+/// Least rows of a segment with a graph: half of what is sealed, for some may be dead.
+const LEAST_IN_GRAPH: usize = SEALED_ROWS / 2;
 /// A segment is rewritten when one in so many rows is dead.
 const DEAD_ONE_IN: usize = 5;
 
@@ -92,9 +90,9 @@ impl Held {
     }
 }
 
-/// The parts to be written as one, if anything is to be done. `live` counts the whole partition.
-pub(super) fn next(slot: Slot, held: &[Held], live: usize, kind: IndexKind) -> Option<Vec<usize>> {
-    let least = least_in_graph(live, kind);
+/// The parts to be written as one, if anything is to be done.
+pub(super) fn next(slot: Slot, held: &[Held], kind: IndexKind) -> Option<Vec<usize>> {
+    let least = least_in_graph(kind);
     match slot {
         Slot::Flat => seal(held)
             .or_else(|| merge(held, |part| !part.graph && !part.is_block()))
@@ -116,11 +114,19 @@ pub(super) fn next(slot: Slot, held: &[Held], live: usize, kind: IndexKind) -> O
 }
 
 /// Least rows of a segment that gets a graph; `None` when none does.
-fn least_in_graph(live: usize, kind: IndexKind) -> Option<usize> {
+fn least_in_graph(kind: IndexKind) -> Option<usize> {
     match kind {
-        IndexKind::Flat => None,
-        IndexKind::Auto => (live > SCANNED_ROWS).then_some(LEAST_IN_GRAPH),
-        IndexKind::Hnsw => Some(LEAST_IN_GRAPH_ALWAYS),
+        // at every size up to a million sketches were faster, and there at once
+        IndexKind::Auto | IndexKind::Flat => None,
+        IndexKind::Hnsw => Some(LEAST_IN_GRAPH),
+    }
+}
+
+/// Whether a search looks at sketches where there are some, instead of reading every row.
+pub(super) fn looks_at_sketches(live: usize, kind: IndexKind) -> bool {
+    match kind {
+        IndexKind::Flat => false,
+        IndexKind::Auto | IndexKind::Hnsw => live > SCANNED_ROWS,
     }
 }
 
@@ -194,11 +200,11 @@ mod tests {
     }
 
     fn flat(held: &[Held]) -> Option<Vec<usize>> {
-        next(Slot::Flat, held, live(held), IndexKind::Auto)
+        next(Slot::Flat, held, IndexKind::Auto)
     }
 
     fn graph(held: &[Held], kind: IndexKind) -> Option<Vec<usize>> {
-        next(Slot::Graph, held, live(held), kind)
+        next(Slot::Graph, held, kind)
     }
 
     #[test]
@@ -241,30 +247,41 @@ mod tests {
     }
 
     #[test]
-    fn graphs_come_with_size_and_never_where_they_are_not_wanted() {
-        let small = [part(8192, 0, false); 3];
-        assert_eq!(graph(&small, IndexKind::Auto), None);
-        assert_eq!(graph(&small, IndexKind::Hnsw), Some(vec![2]));
-        let large = [part(8192, 0, false), part(32_768, 0, false)];
-        assert_eq!(graph(&large, IndexKind::Auto), Some(vec![1]));
-        assert_eq!(graph(&large, IndexKind::Flat), None);
+    fn graphs_come_with_sealing_and_only_where_they_are_wanted() {
+        let held = [
+            part(2000, 0, false),
+            part(8192, 0, false),
+            part(32_768, 0, false),
+        ];
+        assert_eq!(graph(&held, IndexKind::Hnsw), Some(vec![2]));
+        assert_eq!(graph(&held[..2], IndexKind::Hnsw), Some(vec![1]));
+        assert_eq!(graph(&held[..1], IndexKind::Hnsw), None);
+        assert_eq!(graph(&held, IndexKind::Auto), None);
+        assert_eq!(graph(&held, IndexKind::Flat), None);
+    }
+
+    #[test]
+    fn sketches_are_looked_at_where_reading_every_row_takes_long() {
+        assert!(!looks_at_sketches(32_768, IndexKind::Auto));
+        assert!(looks_at_sketches(32_769, IndexKind::Auto));
+        assert!(!looks_at_sketches(1_000_000, IndexKind::Flat));
     }
 
     #[test]
     fn graphs_are_merged_by_graph_work_alone() {
         let held = [part(32_768, 0, true); 4];
         assert_eq!(flat(&held), None);
-        assert_eq!(graph(&held, IndexKind::Auto), Some(vec![0, 1, 2, 3]));
+        assert_eq!(graph(&held, IndexKind::Hnsw), Some(vec![0, 1, 2, 3]));
     }
 
     #[test]
     fn a_fifth_dead_is_a_rewrite() {
         let held = [part(131_072, 26_214, true)];
-        assert_eq!(graph(&held, IndexKind::Auto), None);
+        assert_eq!(graph(&held, IndexKind::Hnsw), None);
         let held = [part(131_072, 26_215, true)];
-        assert_eq!(graph(&held, IndexKind::Auto), Some(vec![0]));
-        assert_eq!(flat(&held), None);
-        let without = next(Slot::Flat, &held, live(&held), IndexKind::Flat);
+        assert_eq!(graph(&held, IndexKind::Hnsw), Some(vec![0]));
+        assert_eq!(next(Slot::Flat, &held, IndexKind::Hnsw), None);
+        let without = next(Slot::Flat, &held, IndexKind::Flat);
         assert_eq!(
             without,
             Some(vec![0]),
@@ -280,9 +297,10 @@ mod tests {
             for _ in 0..4096 {
                 held.push(part(TAIL_ROWS, 0, false));
                 let mut steps = 0;
-                while let Some((slot, parts)) = Slot::ALL.into_iter().find_map(|slot| {
-                    next(slot, &held, live(&held), kind).map(|parts| (slot, parts))
-                }) {
+                while let Some((slot, parts)) = Slot::ALL
+                    .into_iter()
+                    .find_map(|slot| next(slot, &held, kind).map(|parts| (slot, parts)))
+                {
                     steps += 1;
                     assert!(steps < 20, "{kind:?} goes round in circles");
                     let rows = parts.iter().map(|&at| held[at].live()).sum();
@@ -298,7 +316,7 @@ mod tests {
             assert_eq!(live(&held), 1 << 20);
             assert!(held.len() <= 8 + 3 + 3 + 31, "{} parts", held.len());
             let graphs = held.iter().filter(|part| part.graph).count();
-            assert_eq!(graphs > 0, kind != IndexKind::Flat);
+            assert_eq!(graphs > 0, kind == IndexKind::Hnsw);
         }
     }
 }

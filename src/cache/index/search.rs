@@ -1,8 +1,7 @@
 //! One search through the parts of an index.
 //!
-//! A part with a graph is searched through it. One with sketches is looked at, and a few hundred
-//! rows of all such parts together are scored. Everything else, the tail and the blocks, is scored
-//! row by row. The best by eight bits are scored again with twelve.
+//! A part with a graph is searched through it. In a large index one with sketches is looked at, and
+//! a few hundred rows of all such parts together are scored. Everything else is scored row by row. The best by eight bits are scored again with twelve.
 
 use std::sync::Arc;
 
@@ -32,11 +31,13 @@ pub(super) struct Search<'a> {
     k: usize,
     best: Best<Place>,
     shortlist: Option<Shortlist>,
+    /// Sketches are looked at.
+    looks: bool,
 }
 
 impl<'a> Search<'a> {
-    /// For the `k` nearest of `vector`.
-    pub(super) fn new(vector: &'a [f32], k: usize, kernel: Kernel) -> Self {
+    /// For the `k` nearest of `vector`; by sketches where there are some, if `looks`.
+    pub(super) fn new(vector: &'a [f32], k: usize, kernel: Kernel, looks: bool) -> Self {
         Search {
             vector,
             query: Query::new(vector),
@@ -44,6 +45,7 @@ impl<'a> Search<'a> {
             k,
             best: Best::new(k + SCORED_AGAIN),
             shortlist: None,
+            looks,
         }
     }
 
@@ -74,7 +76,7 @@ impl<'a> Search<'a> {
         if through_graph {
             return;
         }
-        match body.sketches() {
+        match body.sketches().filter(|_| self.looks) {
             Some(sketches) => self.look(sketches, number, body, admits),
             None => {
                 let mut best = std::mem::take(&mut self.best);

@@ -266,6 +266,33 @@ fn a_flat_index_never_has_a_graph() {
     assert!(index.parts().iter().any(|part| part.rows >= 32_768));
 }
 
+#[test]
+fn a_look_at_sketches_finds_the_nearest_and_what_a_filter_allows() {
+    let mut rng = StdRng::seed_from_u64(12);
+    let index = by_hand(64, IndexKind::Auto);
+    let vectors = clustered(&mut rng, 64, 36_000);
+    for (label, vector) in (0..).zip(&vectors) {
+        index.insert(label, vector);
+    }
+    settle(&index);
+    let (mut right, rounds) = (0, 400);
+    for round in 0..rounds {
+        let query = near(&mut rng, &vectors[round * 90], 0.92);
+        let one_in = [1, 1, 1, 50][round % 4];
+        let allowed = |label: u64| label.is_multiple_of(one_in);
+        let best = (0..).zip(&vectors).filter(|(label, _)| allowed(*label));
+        let best = best.map(|(_, v)| dot(v, &query)).fold(f32::MIN, f32::max);
+        let found = index.search(&query, 8, allowed);
+        assert!(found.len() == 8 && found.iter().all(|near| allowed(near.label)));
+        right += usize::from((found[0].similarity - best).abs() < 1e-3);
+    }
+    assert!(right * 1000 >= rounds * 995, "{right} of {rounds}");
+    for label in 0..35_990 {
+        assert!(index.remove(label));
+    }
+    assert_eq!(index.search(&vectors[0], 20, |_| true).len(), 10);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

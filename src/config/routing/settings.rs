@@ -37,12 +37,15 @@ impl Default for BreakerConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IndexKind {
-    /// A scan; a graph beside it where a partition holds more than 32,768 entries.
+    /// Every stored vector is read up to 32,768 entries of a partition; beyond, sketches of all
+    /// say which few are read. There at once, in step with inserts.
     #[default]
     Auto,
-    /// A scan only: exact, no building, time in step with the entries.
+    /// Every stored vector is read: exact, at 30 µs per thousand entries once they leave the
+    /// processor's caches.
     Flat,
-    /// A graph from 8,192 entries of a partition on.
+    /// A graph from 8,192 entries of a partition on: 320 bytes more per entry and minutes of
+    /// building per hundred thousand, in the background.
     Hnsw,
 }
 
