@@ -64,7 +64,7 @@ pub use answer::{Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, T
 pub use compare::Comparison;
 pub use embedding::{EmbeddingError, TextEmbedder};
 pub use explain::{Explained, Weighed};
-pub use index::FlatIndex;
+pub use index::PartitionIndex;
 pub use key::{EntryId, PartitionId};
 pub use learn::{TierState, Verdict};
 pub use store::StoreError;
@@ -194,6 +194,7 @@ impl AnswerCache {
     fn assemble(keys: Keys, embedder: Option<Arc<dyn TextEmbedder>>, config: CacheConfig) -> Self {
         let mut shelf = Shelf::default();
         shelf.configure(Limits::from(&config));
+        shelf.upkeep().set_kind(config.index);
         AnswerCache {
             inner: Arc::new(Inner {
                 config: ArcSwap::from_pointee(config),
@@ -214,7 +215,11 @@ impl AnswerCache {
     /// Changes the limits live; a smaller `max_entries` or quota takes effect at once.
     pub fn reconfigure(&self, config: CacheConfig) {
         self.inner.config.store(Arc::new(config));
-        let removed = self.inner.shelf.lock().configure(Limits::from(&config));
+        let removed = {
+            let mut shelf = self.inner.shelf.lock();
+            shelf.upkeep().set_kind(config.index);
+            shelf.configure(Limits::from(&config))
+        };
         Counters::add_many(&self.inner.counters.evictions, removed.len());
         if removed.is_empty() {
             return;
@@ -327,6 +332,8 @@ impl AnswerCache {
             if let Err(error) = closing.learner.write_now() {
                 tracing::warn!(%error, "what the cache has learnt was not written");
             }
+            let upkeep = closing.shelf.lock().upkeep();
+            upkeep.stop();
             closing.writer.as_ref().map(Writer::stop)
         });
         match tokio::time::timeout(CLOSE_WITHIN, stopped).await {
@@ -362,7 +369,7 @@ impl Inner {
             if Some(made_in.as_str()) == space
                 && let Some(index) = shelf.attach(serial, vector.len())
             {
-                index.write().insert(serial, &vector);
+                index.insert(serial, &vector);
             }
         }
         dead
@@ -385,7 +392,7 @@ impl Inner {
         let mut serials = Vec::with_capacity(removed.len());
         for Removed { serial, index } in removed {
             if let Some(index) = index {
-                index.write().remove(serial);
+                index.remove(serial);
             }
             serials.push(serial);
         }

@@ -52,4 +52,7 @@ pub mod decisions {
 
     #[doc = include_str!("guide/decisions/0010-what-the-breaker-leaves-out.md")]
     pub mod d0010_what_the_breaker_leaves_out {}
+
+    #[doc = include_str!("guide/decisions/0011-sketches-before-graphs.md")]
+    pub mod d0011_sketches_before_graphs {}
 }

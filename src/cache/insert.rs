@@ -188,10 +188,10 @@ impl Inner {
             index
         };
         if let (Some(index), Some(vector)) = (index, vector) {
-            index.write().insert(serial, &vector);
+            index.insert(serial, &vector);
             if self.shelf.lock().by_serial(serial).is_none() {
                 // it left between the two locks; its row must not outlive it
-                index.write().remove(serial);
+                index.remove(serial);
             }
         }
         Counters::add_many(&self.counters.evictions, removed.len());

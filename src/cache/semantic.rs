@@ -305,16 +305,12 @@ pub(super) async fn nearest(
     index: SharedIndex,
     vector: &Arc<[f32]>,
 ) -> Vec<Neighbour> {
-    // a writer at work counts as large: an async thread does not wait for it
-    let small = index
-        .try_read()
-        .is_some_and(|index| index.len() <= INLINE_ROWS);
-    if small {
-        return index.read().search(vector, CANDIDATES);
+    if index.len() <= INLINE_ROWS {
+        return index.search(vector, CANDIDATES, |_label| true);
     }
     let query = Arc::clone(vector);
     let search = inner
         .tasks
-        .spawn_blocking(move || index.read().search(&query, CANDIDATES));
+        .spawn_blocking(move || index.search(&query, CANDIDATES, |_label| true));
     search.await.unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! Everything held in memory, and the order in which it goes: exact entries, partitions, use,
 //! expiry, quotas, and the memory of recent purges. No I/O, no clock, no lock of its own.
 //!
-//! The vectors live in one index per partition behind a lock of its own, so a long scan never
-//! holds up the exact tier. Whatever leaves the shelf is returned as [`Removed`]; the caller takes
+//! The vectors live in one index per partition with locks of its own, so a long scan never holds
+//! up the exact tier. Whatever leaves the shelf is returned as [`Removed`]; the caller takes
 //! it out of index and disk after letting go of the shelf. A label found in an index but not on
 //! the shelf is a removal on its way and counts as absent.
 
@@ -12,11 +12,9 @@ mod sketch;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use super::answer::Purge;
 use super::entry::Entry;
-use super::index::FlatIndex;
+use super::index::{PartitionIndex, Upkeep};
 use super::key::{EntryId, PartitionId};
 use crate::config::routing::Eviction;
 use crate::types::TenantId;
@@ -30,8 +28,8 @@ const MAX_BYTES: usize = 512 << 20;
 /// Purges remembered; requests older than the oldest are refused their insert.
 const PURGES_REMEMBERED: usize = 256;
 
-/// An index and the lock around it.
-pub(crate) type SharedIndex = Arc<RwLock<FlatIndex>>;
+/// The index of one partition.
+pub(crate) type SharedIndex = Arc<PartitionIndex>;
 
 /// An entry that left the shelf.
 #[derive(Debug)]
@@ -64,6 +62,7 @@ pub(crate) struct Shelf {
     asked: Option<Sketch>,
     by_expiry: BTreeSet<(u64, u64)>,
     segments: HashMap<PartitionId, Segment>,
+    upkeep: Upkeep,
     bytes: usize,
     next_serial: u64,
     epoch: u64,
@@ -71,6 +70,11 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
+    /// Whatever rewrites the indexes of this shelf.
+    pub(crate) fn upkeep(&self) -> Upkeep {
+        self.upkeep.clone()
+    }
+
     /// A number no entry on this node has had, disk included once `seen` was called for it.
     pub(crate) fn next_serial(&mut self) -> u64 {
         self.next_serial += 1;
@@ -188,7 +192,7 @@ impl Shelf {
     }
 
     /// Opens the partition's index for a live entry; `None` when it has left meanwhile, is there
-    /// already or has no meaning. The caller then adds the vector.
+    /// already, has no meaning or the partition's vectors have another length. The caller then adds the vector.
     pub(crate) fn attach(&mut self, serial: u64, dimensions: usize) -> Option<SharedIndex> {
         let slot = self
             .by_serial
@@ -198,10 +202,14 @@ impl Shelf {
         if slot.indexed {
             return None;
         }
+        let other = self.segments.get(&partition);
+        if other.is_some_and(|segment| segment.index.dimensions() != dimensions) {
+            return None;
+        }
         slot.indexed = true;
         let segment = self.segments.entry(partition).or_insert_with(|| Segment {
             live: 0,
-            index: Arc::new(RwLock::new(FlatIndex::new(dimensions))),
+            index: PartitionIndex::new(dimensions, self.upkeep.clone()),
         });
         segment.live += 1;
         Some(Arc::clone(&segment.index))

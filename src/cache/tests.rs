@@ -348,7 +348,7 @@ async fn a_smaller_bound_takes_effect_at_once_in_both_tiers() {
         .lock()
         .indexes()
         .iter()
-        .map(|index| index.read().len())
+        .map(|index| index.len())
         .sum();
     assert_eq!(rows, 1);
 }

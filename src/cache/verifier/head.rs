@@ -48,7 +48,7 @@ pub struct Shape {
     pub layers: Vec<Layer>,
 }
 
-/// Pairs kept apart from training whose log odds fell into one range.
+/// Pairs kept apart from training whose log odds reached a value: what would be served at that bar.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
     /// Least log odds.
@@ -66,7 +66,7 @@ pub struct Trained {
     pub record: serde_json::Value,
     /// Name of the embedding space it reads.
     pub space: String,
-    /// Rising from the least log odds.
+    /// By rising log odds.
     pub calibration: Vec<Bin>,
     /// The weights.
     pub weights: Shape,
@@ -181,7 +181,7 @@ fn check(shape: &Shape) -> Result<(), HeadError> {
     Ok(())
 }
 
-/// The risk of each range: never above that of the range below, since higher log odds mean less risk.
+/// The risk at each bar: never above that of a lower bar, since higher log odds mean less risk.
 fn risks(calibration: &[Bin]) -> Vec<(f32, Risk)> {
     let mut least = Risk {
         wrong: 1.0,

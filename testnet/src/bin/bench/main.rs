@@ -9,6 +9,7 @@ mod client;
 mod compare;
 mod connections;
 mod consensus;
+mod index;
 mod lookups;
 mod nginx;
 mod series;
@@ -40,6 +41,12 @@ struct Arguments {
     /// Rounds of breakers, partitions and transfers.
     #[arg(long, default_value_t = 50)]
     rounds: usize,
+    /// The index with graphs too: minutes of building.
+    #[arg(long)]
+    graphs: bool,
+    /// The index with a million entries too: minutes of making them up.
+    #[arg(long)]
+    million: bool,
     /// Measure only these of the consensus.
     #[arg(long, value_enum, value_delimiter = ',')]
     consensus: Vec<consensus::Chapter>,
@@ -57,8 +64,10 @@ enum Part {
     Compare,
     /// Idle memory, 5,000 idle and 500 active connections.
     Connections,
-    /// The embedder and the index.
+    /// The embedder.
     Lookups,
+    /// The index: searches, recall, memory, inserts, removals.
+    Index,
     /// What nodes agree on: commits, failover, breakers, partitions.
     Consensus,
 }
@@ -84,6 +93,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Part::Lookups) {
         lookups::run().await?;
+    }
+    if wanted(Part::Index) {
+        index::run(arguments.graphs, arguments.million).await?;
     }
     if wanted(Part::Consensus) {
         consensus::run(&consensus::Extent {
