@@ -18,6 +18,7 @@
 
 mod bert;
 mod memo;
+mod states;
 mod tokenize;
 mod vector;
 pub mod weights;
@@ -34,9 +35,10 @@ use crate::types::Moment;
 use bert::{Bert, Scratch};
 use memo::{MEMO_ENTRIES, Memo, key_of};
 use tokenize::WordPieces;
-use workers::{Outcome, QUEUE_JOBS, Work, Workers};
+use workers::{Meaning, Outcome, QUEUE_JOBS, Want, Work, Workers};
 
 pub use bert::ModelError;
+pub use states::States;
 pub use tokenize::TokenizeError;
 pub use vector::{DIMENSIONS, Vector};
 pub use weights::WeightsError;
@@ -119,7 +121,7 @@ impl Embedder {
         engine.check()?;
         let make = move || -> Work {
             let (engine, mut scratch) = (Arc::clone(&engine), Scratch::new());
-            Box::new(move |text| engine.embed(text, &mut scratch))
+            Box::new(move |text, want| engine.embed(text, want, &mut scratch))
         };
         let workers = Workers::start(workers, QUEUE_JOBS, make)?;
         Ok(Embedder {
@@ -154,7 +156,7 @@ impl Embedder {
         if let Some(meaning) = self.inner.memo.lock().get(&key) {
             return Ok(meaning);
         }
-        let meaning = self.embed_uncached(text, deadline).await?.map(Arc::new);
+        let meaning = self.embed_uncached(text, deadline).await?;
         self.inner.memo.lock().put(key, meaning.clone());
         Ok(meaning)
     }
@@ -165,9 +167,35 @@ impl Embedder {
         &self,
         text: &str,
         deadline: Moment,
-    ) -> Result<Option<Vector>, EmbedError> {
-        let longest = Moment::now() + MAX_WAIT;
-        self.inner.workers.submit(text, deadline.min(longest)).await
+    ) -> Result<Option<Arc<Vector>>, EmbedError> {
+        Ok(match self.submit(text, Want::Vector, deadline).await? {
+            Some(Meaning::Vector(vector)) => Some(vector),
+            Some(Meaning::States(states)) => Some(Arc::clone(&states.vector)),
+            None => None,
+        })
+    }
+
+    /// The last layer's rows of `text` and its vector, or `None` when it is longer than 256 word
+    /// pieces. Runs the model each time; the vector is remembered as [`Embedder::embed_for`]
+    /// remembers it, the rows (1.5 KB per word piece) are not.
+    pub async fn states(
+        &self,
+        scope: &str,
+        text: &str,
+        deadline: Moment,
+    ) -> Result<Option<Arc<States>>, EmbedError> {
+        let states = match self.submit(text, Want::States, deadline).await? {
+            Some(Meaning::States(states)) => Some(states),
+            Some(Meaning::Vector(_)) | None => None,
+        };
+        let vector = states.as_ref().map(|states| Arc::clone(&states.vector));
+        self.inner.memo.lock().put(key_of(scope, text), vector);
+        Ok(states)
+    }
+
+    async fn submit(&self, text: &str, want: Want, deadline: Moment) -> Outcome {
+        let deadline = deadline.min(Moment::now() + MAX_WAIT);
+        self.inner.workers.submit(text, want, deadline).await
     }
 
     /// The name of the vector space: model and weights. Vectors of different spaces do not compare.
@@ -193,15 +221,33 @@ struct Engine {
 }
 
 impl Engine {
-    fn embed(&self, text: &str, scratch: &mut Scratch) -> Outcome {
-        let ids = self.pieces.encode(text)?;
-        Ok(ids.and_then(|ids| self.bert.forward(&ids, scratch)))
+    fn embed(&self, text: &str, want: Want, scratch: &mut Scratch) -> Outcome {
+        let Some(tokens) = self.pieces.encode(text)? else {
+            return Ok(None);
+        };
+        let Some(hidden) = self.bert.forward(&tokens, scratch) else {
+            return Ok(None);
+        };
+        let Some(vector) = bert::mean(hidden).map(Arc::new) else {
+            return Ok(None);
+        };
+        Ok(Some(match want {
+            Want::Vector => Meaning::Vector(vector),
+            Want::States => Meaning::States(Arc::new(States {
+                vector,
+                tokens,
+                hidden: hidden.into(),
+            })),
+        }))
     }
 
     /// Embeds the probe and compares.
     fn check(&self) -> Result<(), EmbedError> {
-        let found = self.embed(PROBE, &mut Scratch::new())?;
-        let found = found.as_ref().map_or(&[][..], Vector::as_slice);
+        let found = match self.embed(PROBE, Want::Vector, &mut Scratch::new())? {
+            Some(Meaning::Vector(vector)) => Some(vector),
+            Some(Meaning::States(_)) | None => None,
+        };
+        let found = found.as_ref().map_or(&[][..], |vector| vector.as_slice());
         let differences = PROBE_COMPONENTS
             .iter()
             .zip(found)

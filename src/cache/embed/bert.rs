@@ -90,9 +90,9 @@ impl Scratch {
 }
 
 impl Bert {
-    /// The vector of one text. `None` for no tokens, more than [`MAX_TOKENS`], or an id outside the
-    /// vocabulary.
-    pub(super) fn forward(&self, ids: &[u32], scratch: &mut Scratch) -> Option<Vector> {
+    /// The last layer's rows of one text, one per token. `None` for no tokens, more than
+    /// [`MAX_TOKENS`], or an id outside the vocabulary.
+    pub(super) fn forward<'a>(&self, ids: &[u32], scratch: &'a mut Scratch) -> Option<&'a [f32]> {
         if ids.is_empty() || ids.len() > MAX_TOKENS {
             return None;
         }
@@ -122,7 +122,7 @@ impl Bert {
             );
             layer.norm.add_and_normalise(hidden, &scratch.delta);
         }
-        mean(hidden)
+        Some(hidden)
     }
 
     fn embed(&self, ids: &[u32], hidden: &mut [f32]) -> Option<()> {
@@ -154,7 +154,8 @@ impl Linear {
     }
 }
 
-fn mean(hidden: &[f32]) -> Option<Vector> {
+/// The vector of a text: its rows together.
+pub(super) fn mean(hidden: &[f32]) -> Option<Vector> {
     let mut sums = vec![0.0_f32; HIDDEN];
     for row in hidden.chunks_exact(HIDDEN) {
         for (sum, value) in sums.iter_mut().zip(row) {

@@ -213,6 +213,29 @@ async fn workers_side_by_side_agree_with_one_alone() {
     }
 }
 
+#[tokio::test]
+async fn states_are_the_rows_whose_mean_is_the_vector() {
+    let Some(embedder) = fixture::embedder() else {
+        return;
+    };
+    let text = "Who wrote the second compiler?";
+    let states = embedder
+        .states("tenant-c", text, soon())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((states.tokens.len(), states.width()), (8, DIMENSIONS));
+    let mut sums = vec![0.0; DIMENSIONS];
+    for row in states.rows() {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
+    assert!(Vector::new(sums).unwrap().dot(&states.vector) > 0.999_999);
+    let remembered = embedder.embed_for("tenant-c", text, Moment::ZERO).await;
+    assert!(Arc::ptr_eq(&remembered.unwrap().unwrap(), &states.vector));
+    let long = embedder.states("", &"word ".repeat(255), soon()).await;
+    assert_eq!(long.unwrap(), None);
+}
+
 #[test]
 fn the_space_names_model_and_weights() {
     let (model, digest) = SPACE.split_once('@').unwrap();

@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::EmbedError;
+use super::states::States;
 use super::vector::Vector;
 use crate::types::Moment;
 
@@ -25,13 +26,32 @@ pub(super) const QUEUE_JOBS: usize = 256;
 /// More threads than this would only compete for memory bandwidth.
 const MAX_WORKERS: usize = 64;
 
+/// How much of the model's output a job wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// The vector alone.
+    Vector,
+    /// The rows it is made of as well.
+    States,
+}
+
+/// What a text became.
+#[derive(Debug)]
+pub(super) enum Meaning {
+    /// As [`Want::Vector`] asks.
+    Vector(Arc<Vector>),
+    /// As [`Want::States`] asks.
+    States(Arc<States>),
+}
+
 /// What a job comes to; `None` for a text that is too long.
-pub(super) type Outcome = Result<Option<Vector>, EmbedError>;
+pub(super) type Outcome = Result<Option<Meaning>, EmbedError>;
 /// What a worker does with a text.
-pub(super) type Work = Box<dyn FnMut(&str) -> Outcome>;
+pub(super) type Work = Box<dyn FnMut(&str, Want) -> Outcome>;
 
 struct Job {
     text: String,
+    want: Want,
     deadline: Moment,
     reply: oneshot::Sender<Outcome>,
 }
@@ -86,10 +106,11 @@ impl Workers {
     }
 
     /// Queues a text and waits for it, at most until `deadline`.
-    pub(super) async fn submit(&self, text: &str, deadline: Moment) -> Outcome {
+    pub(super) async fn submit(&self, text: &str, want: Want, deadline: Moment) -> Outcome {
         let (reply, answer) = oneshot::channel();
         self.queue.push(Job {
             text: text.to_owned(),
+            want,
             deadline,
             reply,
         })?;
@@ -178,7 +199,7 @@ fn work(queue: &Queue, make: &(dyn Fn() -> Work + Send + Sync)) {
     // Made for the first job rather than before it: a `make` that panics costs jobs, never a loop.
     let mut work = make();
     loop {
-        let outcome = work(&job.text);
+        let outcome = work(&job.text, job.want);
         // The caller may have stopped waiting meanwhile; then nobody misses the answer.
         let _ = job.reply.send(outcome);
         match queue.pop() {
@@ -205,7 +226,7 @@ mod tests {
     ) -> Workers {
         let make = move || -> Work {
             let own = work.clone();
-            Box::new(move |text| own(text))
+            Box::new(move |text, _| own(text))
         };
         Workers::start(1, capacity, make).unwrap()
     }
@@ -240,12 +261,12 @@ mod tests {
         let story = async {
             assert_eq!(next(&starts).await, "running");
             let waiting =
-                async { tokio::join!(workers.submit("1", soon()), workers.submit("2", soon())) };
+                async { tokio::join!(workers.submit("1", Want::Vector, soon()), workers.submit("2", Want::Vector, soon())) };
             let refusal = async {
                 while workers.waiting() < 2 {
                     tokio::task::yield_now().await;
                 }
-                let refused = workers.submit("3", soon()).await;
+                let refused = workers.submit("3", Want::Vector, soon()).await;
                 assert!(matches!(refused, Err(EmbedError::Busy)), "{refused:?}");
                 for _ in 0..3 {
                     go.send(()).unwrap();
@@ -253,20 +274,20 @@ mod tests {
             };
             tokio::join!(waiting, refusal).0
         };
-        let (first, waiting) = tokio::join!(workers.submit("running", soon()), story);
+        let (first, waiting) = tokio::join!(workers.submit("running", Want::Vector, soon()), story);
         assert!(first.is_ok() && waiting.0.is_ok() && waiting.1.is_ok());
     }
 
     #[tokio::test]
     async fn a_job_whose_caller_went_away_is_skipped_and_frees_its_place() {
         let (workers, starts, go) = gated(1);
-        let first = workers.submit("first", soon());
+        let first = workers.submit("first", Want::Vector, soon());
         let story = async {
             assert_eq!(next(&starts).await, "first");
-            let abandoned = workers.submit("abandoned", Moment::now() + Duration::from_millis(1));
+            let abandoned = workers.submit("abandoned", Want::Vector, Moment::now() + Duration::from_millis(1));
             assert!(matches!(abandoned.await, Err(EmbedError::Late)));
             assert_eq!(workers.waiting(), 1);
-            let third = workers.submit("third", soon());
+            let third = workers.submit("third", Want::Vector, soon());
             let release = async {
                 go.send(()).unwrap();
                 assert_eq!(next(&starts).await, "third");
@@ -286,9 +307,9 @@ mod tests {
             _ => Ok(None),
         });
         for round in 1..=2 {
-            let lost = workers.submit("bad", soon()).await;
+            let lost = workers.submit("bad", Want::Vector, soon()).await;
             assert!(matches!(lost, Err(EmbedError::Lost)), "{lost:?}");
-            assert!(matches!(workers.submit("good", soon()).await, Ok(None)));
+            assert!(matches!(workers.submit("good", Want::Vector, soon()).await, Ok(None)));
             assert_eq!(workers.panics(), round);
         }
     }
@@ -297,10 +318,10 @@ mod tests {
     async fn a_job_past_its_deadline_is_not_run() {
         let (workers, starts, go) = gated(4);
         assert!(matches!(
-            workers.submit("late", Moment::ZERO).await,
+            workers.submit("late", Want::Vector, Moment::ZERO).await,
             Err(EmbedError::Late)
         ));
-        let live = workers.submit("live", soon());
+        let live = workers.submit("live", Want::Vector, soon());
         let story = async {
             assert_eq!(next(&starts).await, "live");
             go.send(()).unwrap();
@@ -311,8 +332,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_threads_end_when_the_workers_are_dropped() {
-        let workers = Workers::start(3, 4, || -> Work { Box::new(|_| Ok(None)) }).unwrap();
-        assert!(workers.submit("once", soon()).await.is_ok());
+        let workers = Workers::start(3, 4, || -> Work { Box::new(|_, _| Ok(None)) }).unwrap();
+        assert!(workers.submit("once", Want::Vector, soon()).await.is_ok());
         let queue = Arc::downgrade(&workers.queue);
         drop(workers);
         for _ in 0..2000 {
