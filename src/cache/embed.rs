@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::config::node::EmbedderPrecision;
 use crate::types::Moment;
 use bert::Scratch;
 use engine::{Engine, Loaded};
@@ -48,7 +49,6 @@ use workers::{Ask, Meaning, Outcome, Plan, QUEUE_JOBS, Want, Work, Workers};
 pub use bert::ModelError;
 pub use calibration::Calibration;
 pub use encoder::Encoder;
-pub use engine::PrecisionConfig;
 pub use states::States;
 pub use tokenize::TokenizeError;
 pub use vector::Vector;
@@ -123,7 +123,7 @@ pub struct Options<'a> {
     /// Threads; 0 is one per core.
     pub workers: usize,
     /// How weights are kept.
-    pub precision: PrecisionConfig,
+    pub precision: EmbedderPrecision,
 }
 
 impl Embedder {
@@ -137,7 +137,7 @@ impl Embedder {
             model: weights::MODEL_NAME,
             dir,
             workers,
-            precision: PrecisionConfig::Auto,
+            precision: EmbedderPrecision::Auto,
         })
     }
 

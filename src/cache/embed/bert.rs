@@ -97,7 +97,10 @@ impl Bert {
         scratch: &'a mut Scratch,
     ) -> Option<&'a [f32]> {
         let lengths: Vec<usize> = texts.iter().map(|text| text.as_ref().len()).collect();
-        if lengths.iter().any(|length| *length == 0 || *length > self.shape.longest) {
+        if lengths
+            .iter()
+            .any(|length| *length == 0 || *length > self.shape.longest)
+        {
             return None;
         }
         let rows: usize = lengths.iter().sum();

@@ -12,6 +12,7 @@ use super::states::States;
 use super::tokenize::WordPieces;
 use super::vector::Vector;
 use super::workers::{Ask, Meaning, Outcome, Want};
+use crate::config::node::EmbedderPrecision;
 use crate::types::Moment;
 
 /// Rows in one forward pass: enough that reading the weights no longer matters, and a bounded
@@ -22,30 +23,6 @@ const ROWS: usize = 1024;
 pub(super) const COARSEST: f32 = 0.005;
 /// Largest difference of a component of the known vector.
 const NEAR: f32 = 1e-3;
-
-/// How weights are kept and multiplied.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum PrecisionConfig {
-    /// `int8` where the processor multiplies bytes (VNNI, AVX2) and a check at start finds the
-    /// vectors within a cosine error of 0.005; else `f32`.
-    #[default]
-    Auto,
-    /// As in the file.
-    F32,
-    /// As bytes: a quarter of the memory, several times as fast. Refused where the check fails.
-    Int8,
-}
 
 /// Shared by the workers.
 #[derive(Debug)]
@@ -67,14 +44,14 @@ pub(super) struct Loaded {
 
 impl Engine {
     /// Loads a model with floats, then with bytes where asked, and keeps what is good enough.
-    pub(super) fn load(model: &Model, wanted: PrecisionConfig) -> Result<Loaded, EmbedError> {
+    pub(super) fn load(model: &Model, wanted: EmbedderPrecision) -> Result<Loaded, EmbedError> {
         let floats = Engine::with(model, Precision::F32)?;
         let expected = floats.check(model)?;
         let level = Level::best();
         let worthwhile = match wanted {
-            PrecisionConfig::Auto => level != Level::Portable,
-            PrecisionConfig::F32 => false,
-            PrecisionConfig::Int8 => true,
+            EmbedderPrecision::Auto => level != Level::Portable,
+            EmbedderPrecision::F32 => false,
+            EmbedderPrecision::Int8 => true,
         };
         let kept = |engine| Loaded {
             engine,
@@ -98,8 +75,8 @@ impl Engine {
             });
         }
         match wanted {
-            PrecisionConfig::Int8 => Err(EmbedError::TooCoarse { off: coarseness }),
-            PrecisionConfig::Auto | PrecisionConfig::F32 => Ok(kept(floats)),
+            EmbedderPrecision::Int8 => Err(EmbedError::TooCoarse { off: coarseness }),
+            EmbedderPrecision::Auto | EmbedderPrecision::F32 => Ok(kept(floats)),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{LazyLock, OnceLock};
 
-use super::{Embedder, Options, PrecisionConfig};
 use super::weights::{MODEL_NAME, default_models_dir, verify};
+use super::{Embedder, Options};
+use crate::config::node::EmbedderPrecision;
 
 /// Where the weights are; says so and returns `None` where they are not.
 pub(super) fn weights() -> Option<PathBuf> {
@@ -24,16 +25,16 @@ pub(super) fn weights() -> Option<PathBuf> {
 /// One embedder of floats for all tests.
 pub(super) fn embedder() -> Option<Embedder> {
     static LOADED: OnceLock<Embedder> = OnceLock::new();
-    with(&LOADED, PrecisionConfig::F32)
+    with(&LOADED, EmbedderPrecision::F32)
 }
 
 /// One embedder of bytes for all tests.
 pub(super) fn of_bytes() -> Option<Embedder> {
     static LOADED: OnceLock<Embedder> = OnceLock::new();
-    with(&LOADED, PrecisionConfig::Int8)
+    with(&LOADED, EmbedderPrecision::Int8)
 }
 
-fn with(loaded: &OnceLock<Embedder>, precision: PrecisionConfig) -> Option<Embedder> {
+fn with(loaded: &OnceLock<Embedder>, precision: EmbedderPrecision) -> Option<Embedder> {
     let dir = weights()?;
     let options = Options {
         model: MODEL_NAME,

@@ -114,7 +114,9 @@ impl Config {
         let first_position = match self.model_type.as_str() {
             "bert" => 0,
             "roberta" | "xlm-roberta" => self.pad_token_id.unwrap_or(1) + 1,
-            other => return unsupported(format!("model_type {other} (bert, roberta, xlm-roberta)")),
+            other => {
+                return unsupported(format!("model_type {other} (bert, roberta, xlm-roberta)"));
+            }
         };
         if self.hidden_act != "gelu" {
             return unsupported(format!("hidden_act {} (gelu)", self.hidden_act));

@@ -336,7 +336,9 @@ fn attempt(
     work: &mut Option<Work>,
     batch: &[Job],
 ) -> Option<Vec<Outcome>> {
-    let asks = batch.iter().map(|Job { text, want, .. }| Ask { text, want: *want });
+    let asks = batch
+        .iter()
+        .map(|Job { text, want, .. }| Ask { text, want: *want });
     let asks: Vec<Ask<'_>> = asks.collect();
     let outcomes = catch_unwind(AssertUnwindSafe(|| work.get_or_insert_with(make)(&asks)));
     if outcomes.is_err() {

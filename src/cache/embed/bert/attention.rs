@@ -117,7 +117,10 @@ impl WithSimd for Softmax<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for row in self.rows.chunks_exact_mut(self.count.next_multiple_of(WIDTH)) {
+        for row in self
+            .rows
+            .chunks_exact_mut(self.count.next_multiple_of(WIDTH))
+        {
             row[self.count..].fill(f32::NEG_INFINITY);
             let row = row.as_chunks_mut::<WIDTH>().0;
             let mut most = [f32::NEG_INFINITY; WIDTH];

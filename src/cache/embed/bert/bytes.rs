@@ -77,7 +77,11 @@ impl Linear {
     fn pack_output(&mut self, output: usize, row: &[f32]) {
         let (panel, lane) = (output / WIDTH, output % WIDTH);
         let largest = row.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
-        let scale = if largest > 0.0 { largest / LARGEST } else { 1.0 };
+        let scale = if largest > 0.0 {
+            largest / LARGEST
+        } else {
+            1.0
+        };
         self.scales[panel].0[lane] = scale;
         let (first, step) = self.place(panel);
         let lines = self.lines[first..].iter_mut().step_by(step);

@@ -153,7 +153,10 @@ impl Source<'_> {
             0 => vec![0.0; hidden],
             _ => self.take("embeddings.token_type_embeddings.weight", &[kinds, hidden])?,
         };
-        let rows = table.chunks_exact(hidden).skip(first_position).take(longest);
+        let rows = table
+            .chunks_exact(hidden)
+            .skip(first_position)
+            .take(longest);
         let sums = rows.flat_map(|row| row.iter().zip(&kind).map(|(value, kind)| value + kind));
         Ok(sums.collect())
     }

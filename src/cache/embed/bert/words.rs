@@ -50,11 +50,16 @@ impl Words {
 }
 
 fn scale_of(row: &[f32]) -> f32 {
-    let largest = row.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let largest = row
+        .iter()
+        .fold(0.0_f32, |most, value| most.max(value.abs()));
     if largest > 0.0 { largest / 127.0 } else { 1.0 }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "-127 to 127 by the choice of the scale")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "-127 to 127 by the choice of the scale"
+)]
 fn to_byte(value: f32) -> i8 {
     value.round().clamp(-127.0, 127.0) as i8
 }

@@ -34,7 +34,7 @@ async fn texts_in_one_batch_have_the_vectors_they_have_alone() {
     let Some(dir) = fixture::weights() else {
         return;
     };
-    for precision in [PrecisionConfig::F32, PrecisionConfig::Int8] {
+    for precision in [EmbedderPrecision::F32, EmbedderPrecision::Int8] {
         let mut encoder = Encoder::open(Options {
             model: weights::MODEL_NAME,
             dir: &dir,

@@ -31,16 +31,30 @@ fn weights(kind: Kind) -> Weights {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut add = |name: String, shape: &[usize], around: f32| {
         let values = (0..shape.iter().product()).map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(99);
             around + (f32::from(u16::try_from(state >> 48).unwrap()) / 65536.0 - 0.5) * 0.5
         });
         let values = values.collect();
         all.insert(name, (shape.to_vec(), values));
     };
     let kinds = if kind == Kind::Bert { 2 } else { 1 };
-    add("embeddings.word_embeddings.weight".into(), &[WORDS.len(), HIDDEN], 0.0);
-    add("embeddings.position_embeddings.weight".into(), &[POSITIONS, HIDDEN], 0.0);
-    add("embeddings.token_type_embeddings.weight".into(), &[kinds, HIDDEN], 0.0);
+    add(
+        "embeddings.word_embeddings.weight".into(),
+        &[WORDS.len(), HIDDEN],
+        0.0,
+    );
+    add(
+        "embeddings.position_embeddings.weight".into(),
+        &[POSITIONS, HIDDEN],
+        0.0,
+    );
+    add(
+        "embeddings.token_type_embeddings.weight".into(),
+        &[kinds, HIDDEN],
+        0.0,
+    );
     let mut norms = vec!["embeddings.LayerNorm".to_owned()];
     for layer in 0..LAYERS {
         let at = format!("encoder.layer.{layer}");
@@ -68,7 +82,11 @@ fn weights(kind: Kind) -> Weights {
 /// A directory with the model's files, as they are published.
 fn directory(kind: Kind, pooling: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let prefix = if kind == Kind::Bert { "bert." } else { "roberta." };
+    let prefix = if kind == Kind::Bert {
+        "bert."
+    } else {
+        "roberta."
+    };
     let tensors: HashMap<String, Tensor> = weights(kind)
         .into_iter()
         .map(|(name, (shape, values))| {
@@ -168,7 +186,9 @@ mod reference {
             let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
             let by = 1.0 / (variance + 1e-5).sqrt();
             let triples = x.iter().zip(scale).zip(shift);
-            triples.map(|((x, scale), shift)| (x - mean) * by * scale + shift).collect()
+            triples
+                .map(|((x, scale), shift)| (x - mean) * by * scale + shift)
+                .collect()
         }
 
         fn attention(&self, at: &str, x: &Rows) -> Rows {
@@ -188,7 +208,11 @@ mod reference {
                         .collect();
                     let total: f64 = scores.iter().sum();
                     out.extend((from..from + head).map(|d| {
-                        scores.iter().zip(&v).map(|(s, v)| s / total * v[d]).sum::<f64>()
+                        scores
+                            .iter()
+                            .zip(&v)
+                            .map(|(s, v)| s / total * v[d])
+                            .sum::<f64>()
                     }));
                 }
                 out
@@ -206,7 +230,10 @@ mod reference {
                     "embeddings.word_embeddings.weight",
                     usize::try_from(*id).unwrap(),
                 );
-                let place = self.row("embeddings.position_embeddings.weight", first_position + place);
+                let place = self.row(
+                    "embeddings.position_embeddings.weight",
+                    first_position + place,
+                );
                 self.norm("embeddings.LayerNorm", &sum(&sum(&word, &place), &kind))
             });
             let mut x: Rows = rows.collect();
@@ -218,7 +245,8 @@ mod reference {
                     let out = self.dense(&format!("{name}.dense"), context);
                     let x = self.norm(&format!("{name}.LayerNorm"), &sum(x, &out));
                     let mut wide = self.dense(&format!("{at}.intermediate.dense"), &x);
-                    wide.iter_mut().for_each(|x| *x = *x * 0.5 * (1.0 + erf(*x / 2_f64.sqrt())));
+                    wide.iter_mut()
+                        .for_each(|x| *x = *x * 0.5 * (1.0 + erf(*x / 2_f64.sqrt())));
                     let out = self.dense(&format!("{at}.output.dense"), &wide);
                     self.norm(&format!("{at}.output.LayerNorm"), &sum(&x, &out))
                 });
@@ -239,7 +267,7 @@ mod reference {
     }
 }
 
-fn open(dir: &tempfile::TempDir, precision: PrecisionConfig) -> Result<Embedder, EmbedError> {
+fn open(dir: &tempfile::TempDir, precision: EmbedderPrecision) -> Result<Embedder, EmbedError> {
     Embedder::open(Options {
         model: "tiny",
         dir: dir.path(),
@@ -250,7 +278,7 @@ fn open(dir: &tempfile::TempDir, precision: PrecisionConfig) -> Result<Embedder,
 
 async fn agrees(kind: Kind, pooling: &str) {
     let dir = directory(kind, pooling);
-    let embedder = open(&dir, PrecisionConfig::F32).unwrap();
+    let embedder = open(&dir, EmbedderPrecision::F32).unwrap();
     assert_eq!(embedder.dimensions(), HIDDEN);
     let model = reference::Model(weights(kind));
     let first_position = if kind == Kind::Bert { 0 } else { 2 };
@@ -295,33 +323,41 @@ async fn an_xlm_r_counts_positions_from_its_padding_and_splits_by_unigrams() {
 #[tokio::test]
 async fn a_foreign_model_as_bytes_is_a_space_of_its_own_near_the_other() {
     let dir = directory(Kind::Bert, "pooling_mode_mean_tokens");
-    let floats = open(&dir, PrecisionConfig::F32).unwrap();
-    let bytes = open(&dir, PrecisionConfig::Int8).unwrap();
+    let floats = open(&dir, EmbedderPrecision::F32).unwrap();
+    let bytes = open(&dir, EmbedderPrecision::Int8).unwrap();
     assert!(floats.space().starts_with("tiny@"), "{}", floats.space());
     assert_eq!(bytes.space(), format!("{}+int8", floats.space()));
     let text = "where is the cat ?";
-    let cosine = vector(&floats, text).await.dot(&*vector(&bytes, text).await);
+    let cosine = vector(&floats, text)
+        .await
+        .dot(&*vector(&bytes, text).await);
     assert!(1.0 - cosine <= engine::COARSEST, "{cosine}");
 }
 
 #[test]
 fn other_weights_words_or_pooling_are_another_space() {
     let space = |dir: &tempfile::TempDir| {
-        let embedder = open(dir, PrecisionConfig::F32).unwrap();
+        let embedder = open(dir, EmbedderPrecision::F32).unwrap();
         embedder.space().to_owned()
     };
     let mean = directory(Kind::Bert, "pooling_mode_mean_tokens");
     let first = directory(Kind::Bert, "pooling_mode_cls_token");
     let other = directory(Kind::XlmRoberta, "pooling_mode_mean_tokens");
     let spaces = [space(&mean), space(&first), space(&other)];
-    assert!(spaces[0] != spaces[1] && spaces[0] != spaces[2], "{spaces:?}");
-    assert_eq!(spaces[0], space(&directory(Kind::Bert, "pooling_mode_mean_tokens")));
+    assert!(
+        spaces[0] != spaces[1] && spaces[0] != spaces[2],
+        "{spaces:?}"
+    );
+    assert_eq!(
+        spaces[0],
+        space(&directory(Kind::Bert, "pooling_mode_mean_tokens"))
+    );
 }
 
 #[test]
 fn thresholds_come_from_the_directory_or_are_strict() {
     let dir = directory(Kind::Bert, "pooling_mode_mean_tokens");
-    let calibration = |dir| open(dir, PrecisionConfig::F32).map(|it| it.calibration());
+    let calibration = |dir| open(dir, EmbedderPrecision::F32).map(|it| it.calibration());
     assert_eq!(calibration(&dir).unwrap(), Calibration::UNKNOWN);
     let own = json!({"similarity_threshold": 0.9, "candidate_floor": 0.7});
     write(&dir, "calibration.json", &own);
@@ -354,7 +390,7 @@ fn what_this_engine_does_not_run_is_refused_by_name() {
             serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         config[key] = value;
         std::fs::write(&file, config.to_string()).unwrap();
-        open(&dir, PrecisionConfig::F32).unwrap_err().to_string()
+        open(&dir, EmbedderPrecision::F32).unwrap_err().to_string()
     };
     assert!(refused("model_type", json!("t5")).contains("model_type t5"));
     assert!(refused("hidden_act", json!("relu")).contains("hidden_act relu"));
@@ -363,5 +399,10 @@ fn what_this_engine_does_not_run_is_refused_by_name() {
     assert!(refused("vocab_size", json!(5)).contains("12 words"));
     assert!(refused("num_hidden_layers", json!(3)).contains("encoder.layer.2"));
     let dir = directory(Kind::Bert, "pooling_mode_max_tokens");
-    assert!(open(&dir, PrecisionConfig::F32).unwrap_err().to_string().contains("pooling"));
+    assert!(
+        open(&dir, EmbedderPrecision::F32)
+            .unwrap_err()
+            .to_string()
+            .contains("pooling")
+    );
 }

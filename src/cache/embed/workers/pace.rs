@@ -100,7 +100,10 @@ mod tests {
     fn buckets_end_where_they_say() {
         let bucket = |bytes| size(bytes).bucket();
         assert_eq!([bucket(0), bucket(56), bucket(60)], [0, 0, 1]);
-        assert_eq!([bucket(120), bucket(124), bucket(504), bucket(9999)], [1, 2, 3, 4]);
+        assert_eq!(
+            [bucket(120), bucket(124), bucket(504), bucket(9999)],
+            [1, 2, 3, 4]
+        );
     }
 
     #[test]

@@ -58,8 +58,12 @@ async fn a_full_queue_answers_busy_at_once() {
     let workers = &workers;
     let story = async {
         assert_eq!(next(&starts).await, "running");
-        let waiting =
-            async { tokio::join!(workers.submit("1", Want::Vector, soon()), workers.submit("2", Want::Vector, soon())) };
+        let waiting = async {
+            tokio::join!(
+                workers.submit("1", Want::Vector, soon()),
+                workers.submit("2", Want::Vector, soon())
+            )
+        };
         let refusal = async {
             while workers.waiting() < 2 {
                 tokio::task::yield_now().await;
@@ -82,7 +86,11 @@ async fn a_job_whose_caller_went_away_is_skipped_and_frees_its_place() {
     let first = workers.submit("first", Want::Vector, soon());
     let story = async {
         assert_eq!(next(&starts).await, "first");
-        let abandoned = workers.submit("abandoned", Want::Vector, Moment::now() + Duration::from_millis(1));
+        let abandoned = workers.submit(
+            "abandoned",
+            Want::Vector,
+            Moment::now() + Duration::from_millis(1),
+        );
         assert!(matches!(abandoned.await, Err(EmbedError::Late)));
         assert_eq!(workers.waiting(), 1);
         let third = workers.submit("third", Want::Vector, soon());
@@ -107,7 +115,10 @@ async fn a_panic_costs_its_own_job_and_nothing_else() {
     for round in 1..=2 {
         let lost = workers.submit("bad", Want::Vector, soon()).await;
         assert!(matches!(lost, Err(EmbedError::Lost)), "{lost:?}");
-        assert!(matches!(workers.submit("good", Want::Vector, soon()).await, Ok(None)));
+        assert!(matches!(
+            workers.submit("good", Want::Vector, soon()).await,
+            Ok(None)
+        ));
         assert_eq!(workers.panics(), round);
     }
 }
@@ -153,7 +164,9 @@ fn gated_batches(pace: Duration) -> (Workers, mpsc::Receiver<Vec<String>>, mpsc:
     let make = move || -> Work {
         let (started, gate) = (started.clone(), Arc::clone(&gate));
         Box::new(move |asks| {
-            started.send(asks.iter().map(|ask| ask.text.to_owned()).collect()).unwrap();
+            started
+                .send(asks.iter().map(|ask| ask.text.to_owned()).collect())
+                .unwrap();
             gate.lock().recv_timeout(Duration::from_secs(20)).unwrap();
             if asks.len() > 1 && asks.iter().any(|ask| ask.text == "bad") {
                 panic!("as the test wants");

@@ -33,8 +33,7 @@ impl Level {
     /// The fastest that this processor has.
     pub(in crate::cache::embed) fn best() -> Level {
         let mut all = Level::ALL.into_iter();
-        all.find(|level| level.is_here())
-            .unwrap_or(Level::Portable)
+        all.find(|level| level.is_here()).unwrap_or(Level::Portable)
     }
 
     /// Whether this processor can run it.

@@ -36,7 +36,10 @@ impl Job for Quantise<'_> {
     fn run<M: Machine>(self, _: M) {
         let Inputs { data, ranges } = self.inputs;
         let rows = self.rows.data.chunks(self.rows.stride);
-        for (row, to) in rows.zip(data.chunks_exact_mut(self.depth)).take(self.rows.count) {
+        for (row, to) in rows
+            .zip(data.chunks_exact_mut(self.depth))
+            .take(self.rows.count)
+        {
             let row = row[..self.depth].as_chunks::<WIDTH>().0;
             let range = range_of(row);
             let (by, zero) = (1.0 / range.step, zero_of(range));
@@ -130,7 +133,12 @@ impl Multiply<'_> {
         for pass in 0..passes {
             // Even passes: 13 rows are 7 + 6, not 12 + 1.
             let height = (rows - row).div_ceil(passes - pass);
-            let at = At { panel, row, pass, passes };
+            let at = At {
+                panel,
+                row,
+                pass,
+                passes,
+            };
             match height {
                 1 => self.tile::<M, P, 1>(machine, at),
                 2 => self.tile::<M, P, 2>(machine, at),
@@ -187,7 +195,8 @@ impl Multiply<'_> {
             let range = self.inputs.ranges[at.row + r];
             let out = &mut self.out.data[(at.row + r) * self.out.stride + at.panel * WIDTH..];
             for (p, (raw, to)) in raw.iter().zip(out.as_chunks_mut::<WIDTH>().0).enumerate() {
-                self.linear.finish(at.panel + p, (raw, M::OFFSET), range, to);
+                self.linear
+                    .finish(at.panel + p, (raw, M::OFFSET), range, to);
                 if self.finish == Finish::Gelu {
                     to.iter_mut().for_each(|value| *value = gelu(*value));
                 }

@@ -49,7 +49,9 @@ fn extremes_overflow_on_no_machine() {
     // All products at their largest, in every combination of signs.
     for (up, down) in [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {
         let weights = vec![up; depth * outputs];
-        let x: Vec<f32> = (0..depth).map(|i| if i % 97 == 0 { -down } else { down }).collect();
+        let x: Vec<f32> = (0..depth)
+            .map(|i| if i % 97 == 0 { -down } else { down })
+            .collect();
         all_agree(&weights, &vec![0.25; outputs], &x);
     }
 }
