@@ -36,8 +36,8 @@ pub(super) struct Linear {
     /// Of each output: the sum of its weights.
     sums: Vec<[i32; WIDTH]>,
     bias: Vec<Line>,
-    /// Panels whose lines alternate.
-    group: usize,
+    /// The machine that it is packed for.
+    level: Level,
     depth: usize,
 }
 
@@ -65,7 +65,7 @@ impl Linear {
             scales: vec![Line::ZERO; panels],
             sums: vec![[0; WIDTH]; panels],
             bias: bias.collect(),
-            group: level.panels(),
+            level,
             depth,
         };
         for (output, row) in weights.chunks_exact(depth).enumerate() {
@@ -96,16 +96,15 @@ impl Linear {
     /// Where a panel's first line is, and how far it is from one of its lines to the next: the lines
     /// of panels that are used together alternate, the last panel of an odd number is alone.
     fn place(&self, panel: usize) -> (usize, usize) {
-        let (lines, group) = (self.depth / FOUR, panel / self.group);
-        let first = group * self.group;
-        let together = self.group.min(self.sums.len() - first);
+        let (lines, group) = (self.depth / FOUR, self.level.panels());
+        let first = panel / group * group;
+        let together = group.min(self.sums.len() - first);
         (first * lines + panel - first, together)
     }
 
     /// Every whole row of `x` through the layer, rows of `out` close together.
     pub(super) fn apply(
         &self,
-        level: Level,
         x: &[f32],
         inputs: &mut Inputs,
         out: &mut [f32],
@@ -116,9 +115,9 @@ impl Linear {
             stride: self.depth,
             count: x.len() / self.depth,
         };
-        product::quantise(level, rows, self.depth, inputs);
+        product::quantise(self.level, rows, self.depth, inputs);
         let stride = self.bias.len() * WIDTH;
-        product::multiply(level, inputs, self, RowsMut { data: out, stride }, finish);
+        product::multiply(inputs, self, RowsMut { data: out, stride }, finish);
     }
 }
 

@@ -16,7 +16,7 @@ pub(in crate::cache::embed) enum Precision {
 #[derive(Debug)]
 pub(super) enum Dense {
     Floats(Linear),
-    Bytes(Level, bytes::Linear),
+    Bytes(bytes::Linear),
 }
 
 /// A dense layer of floats in the kernel's own order.
@@ -32,9 +32,7 @@ impl Dense {
     pub(super) fn pack(precision: Precision, weights: &[f32], bias: &[f32], depth: usize) -> Dense {
         match precision {
             Precision::F32 => Dense::Floats(Linear::pack(weights, bias, depth)),
-            Precision::Int8(level) => {
-                Dense::Bytes(level, bytes::Linear::pack(level, weights, bias, depth))
-            }
+            Precision::Int8(level) => Dense::Bytes(bytes::Linear::pack(level, weights, bias, depth)),
         }
     }
 
@@ -43,7 +41,7 @@ impl Dense {
     pub(super) fn apply(&self, x: &[f32], inputs: &mut Inputs, out: &mut [f32], finish: Finish) {
         match self {
             Dense::Floats(linear) => linear.apply(x, out, finish),
-            Dense::Bytes(level, linear) => linear.apply(*level, x, inputs, out, finish),
+            Dense::Bytes(linear) => linear.apply(x, inputs, out, finish),
         }
     }
 }

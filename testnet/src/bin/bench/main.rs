@@ -9,6 +9,7 @@ mod client;
 mod compare;
 mod connections;
 mod consensus;
+mod embedding;
 mod lookups;
 mod nginx;
 mod series;
@@ -40,6 +41,9 @@ struct Arguments {
     /// Rounds of breakers, partitions and transfers.
     #[arg(long, default_value_t = 50)]
     rounds: usize,
+    /// A Python with onnxruntime, for the embedding.
+    #[arg(long)]
+    python: Option<std::path::PathBuf>,
     /// Measure only these of the consensus.
     #[arg(long, value_enum, value_delimiter = ',')]
     consensus: Vec<consensus::Chapter>,
@@ -59,6 +63,8 @@ enum Part {
     Connections,
     /// The embedder and the index.
     Lookups,
+    /// The embedder beside stock candle and onnxruntime, on one core.
+    Embedding,
     /// What nodes agree on: commits, failover, breakers, partitions.
     Consensus,
 }
@@ -84,6 +90,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Part::Lookups) {
         lookups::run().await?;
+    }
+    if wanted(Part::Embedding) {
+        embedding::run(arguments.python.as_deref())?;
     }
     if wanted(Part::Consensus) {
         consensus::run(&consensus::Extent {

@@ -85,13 +85,12 @@ fn zero_of(range: Range) -> f32 {
 
 /// `out = finish(inputs × linear + bias)`.
 pub(super) fn multiply(
-    level: Level,
     inputs: &Inputs,
     linear: &Linear,
     out: RowsMut<'_>,
     finish: Finish,
 ) {
-    level.run(Multiply {
+    linear.level.run(Multiply {
         inputs,
         linear,
         out,

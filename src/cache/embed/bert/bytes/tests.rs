@@ -19,7 +19,7 @@ fn apply(level: Level, weights: &[f32], bias: &[f32], x: &[f32], finish: Finish)
     let depth = weights.len() / bias.len();
     let linear = Linear::pack(level, weights, bias, depth);
     let mut out = vec![f32::NAN; x.len() / depth * bias.len()];
-    linear.apply(level, x, &mut Inputs::default(), &mut out, finish);
+    linear.apply(x, &mut Inputs::default(), &mut out, finish);
     out
 }
 
