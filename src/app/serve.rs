@@ -16,7 +16,8 @@ use super::lifeline::{End, Signals, end};
 use super::node::Node;
 use super::{banner, clustering, identity, partition};
 use crate::bridge::Bridge;
-use crate::cache::embed::Embedder;
+use crate::cache::embed::weights::MODEL_NAME;
+use crate::cache::embed::{Embedder, Options};
 use crate::cache::{AnswerCache, Settings};
 use crate::config::Loaded;
 use crate::config::detect::Found;
@@ -235,20 +236,26 @@ async fn open_cache(
     loaded: &Loaded,
     data_dir: &Path,
 ) -> anyhow::Result<(AnswerCache, Result<String, String>)> {
-    let settings = &loaded.node.embedder;
+    let settings = loaded.node.embedder.clone();
     let weights = settings
         .dir
         .clone()
         .context("no directory for the embedder's weights")?;
-    let (workers, dir) = (settings.workers, Some(data_dir.join("cache")));
+    let dir = Some(data_dir.join("cache"));
     let config = loaded.routing.cache;
     tokio::task::spawn_blocking(move || {
-        let loaded = Embedder::load(&weights, workers);
+        let loaded = Embedder::open(Options {
+            model: &settings.model,
+            dir: &weights,
+            workers: settings.workers,
+            precision: settings.precision,
+        });
         let semantic = match &loaded {
             Ok(embedder) => Ok(embedder.space().to_owned()),
-            Err(error) => Err(format!(
+            Err(error) if settings.model == MODEL_NAME => Err(format!(
                 "{error} (llm-router model pull fetches the weights)"
             )),
+            Err(error) => Err(error.to_string()),
         };
         let embedder = loaded.ok().map(|embedder| Arc::new(embedder) as Arc<_>);
         let cache = AnswerCache::open(Settings {

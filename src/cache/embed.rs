@@ -1,4 +1,5 @@
-//! Text → vector: all-MiniLM-L6-v2, in this process, on threads of its own.
+//! Text → vector: all-MiniLM-L6-v2, or another BERT from a directory, in this process, on threads
+//! of its own.
 //!
 //! ```no_run
 //! # use std::{path::Path, time::Duration};
@@ -13,11 +14,17 @@
 //! ```
 //!
 //! Every error here means the same to the cache: no semantic tier for this request.
-//! Not here: padding, micro-batches (a single text already runs at the speed memory allows), GPUs,
-//! other models.
+//! Not here: GPUs, and encoders of another build than BERT's.
 
 mod bert;
+mod calibration;
+mod encoder;
+mod engine;
 mod memo;
+mod model;
+mod pooling;
+mod probes;
+mod shape;
 mod states;
 mod tokenize;
 mod vector;
@@ -31,42 +38,30 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::config::node::EmbedderPrecision;
 use crate::types::Moment;
-use bert::{Bert, Scratch};
+use bert::Scratch;
+use engine::{Engine, Loaded};
 use memo::{MEMO_ENTRIES, Memo, key_of};
-use tokenize::WordPieces;
-use workers::{Meaning, Outcome, QUEUE_JOBS, Want, Work, Workers};
+use model::Model;
+use workers::{Ask, Meaning, Outcome, Plan, QUEUE_JOBS, Want, Work, Workers};
 
 pub use bert::ModelError;
+pub use calibration::Calibration;
+pub use encoder::Encoder;
 pub use states::States;
 pub use tokenize::TokenizeError;
-pub use vector::{DIMENSIONS, Vector};
+pub use vector::Vector;
 pub use weights::WeightsError;
 
 /// Longest wait for one vector, however far the caller's deadline is.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Model name and the beginning of its weights' SHA-256: vectors of two spaces never meet.
-const SPACE: &str = "all-MiniLM-L6-v2@53aa5117";
-
-/// A text whose vector is known, embedded once at load.
-const PROBE: &str = "What is Python?";
-/// Its first components, computed with another implementation in f64.
-const PROBE_COMPONENTS: [f32; 8] = [
-    -0.064_772_2,
-    0.036_463,
-    -0.034_866_7,
-    0.054_480_9,
-    -0.023_313_8,
-    -0.130_353_1,
-    0.001_853_6,
-    0.036_724_9,
-];
 
 /// Why there is no vector.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
-    /// The queue is full; treat the request as a miss.
-    #[error("embedder queue is full")]
+    /// The queue is full, or too long for the time there is; treat the request as a miss.
+    #[error("embedder is busy")]
     Busy,
     /// The time was over first.
     #[error("embedding did not finish in time")]
@@ -89,6 +84,12 @@ pub enum EmbedError {
         /// Largest difference of a component.
         off: f32,
     },
+    /// Bytes were asked for, and make vectors too far from those of floats.
+    #[error("the model loses too much as int8: a known text came out at a cosine error of {off}")]
+    TooCoarse {
+        /// One minus the cosine.
+        off: f32,
+    },
     /// A worker thread could not be started.
     #[error("cannot start an embedding thread")]
     Threads(#[source] io::Error),
@@ -104,35 +105,90 @@ pub struct Embedder {
 struct Inner {
     workers: Workers,
     memo: Mutex<Memo>,
+    space: String,
+    calibration: Calibration,
+    dimensions: usize,
+    bytes: bool,
+    coarseness: f32,
+}
+
+/// Which model, and how it is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// `all-MiniLM-L6-v2`, whose files are known by their digests, or any other name for whatever
+    /// BERT or XLM-R model is in the directory.
+    pub model: &'a str,
+    /// Holds `model.safetensors`, `tokenizer.json` and `config.json`.
+    pub dir: &'a Path,
+    /// Threads; 0 is one per core.
+    pub workers: usize,
+    /// How weights are kept.
+    pub precision: EmbedderPrecision,
 }
 
 impl Embedder {
-    /// Checks the weights in `dir` against their digests, loads them once, embeds a known text to
-    /// see that they work, and starts `workers` threads (0: one per core).
+    /// all-MiniLM-L6-v2 from `dir`, as [`Embedder::open`] does, at the precision that suits the
+    /// processor.
     ///
-    /// Blocks for about half a second: call it before serving or through `spawn_blocking`. Takes
-    /// about 95 MB of memory, and 5 MB more per worker once long texts have come by.
+    /// # Errors
+    /// Like [`Embedder::open`].
     pub fn load(dir: &Path, workers: usize) -> Result<Self, EmbedError> {
-        let verified = weights::verify(dir)?;
-        let engine = Arc::new(Engine {
-            pieces: WordPieces::load(&verified.tokenizer())?,
-            bert: Bert::load(&verified.model())?,
-        });
-        engine.check()?;
+        Embedder::open(Options {
+            model: weights::MODEL_NAME,
+            dir,
+            workers,
+            precision: EmbedderPrecision::Auto,
+        })
+    }
+
+    /// Checks the model's files, loads them once, embeds a few known texts to see that they work,
+    /// and starts the threads.
+    ///
+    /// Blocks for about a second: call it before serving or through `spawn_blocking`. Of
+    /// all-MiniLM-L6-v2, takes about 25 MB of memory as bytes or 95 MB as floats, and up to 6 MB
+    /// more per worker once long texts have come by.
+    ///
+    /// # Errors
+    /// What is missing, unreadable or not the model it should be, and whatever the check at load
+    /// finds.
+    pub fn open(options: Options<'_>) -> Result<Self, EmbedError> {
+        let model = Model::find(options.model, options.dir)?;
+        let Loaded {
+            engine,
+            bytes,
+            coarseness,
+        } = Engine::load(&model, options.precision)?;
+        let engine = Arc::new(engine);
+        let tried = engine.warm_up();
+        let making = Arc::clone(&engine);
         let make = move || -> Work {
-            let (engine, mut scratch) = (Arc::clone(&engine), Scratch::new());
-            Box::new(move |text, want| engine.embed(text, want, &mut scratch))
+            let (engine, mut scratch) = (Arc::clone(&making), Scratch::default());
+            Box::new(move |asks: &[Ask<'_>]| engine.embed(asks, &mut scratch))
         };
-        let workers = Workers::start(workers, QUEUE_JOBS, make)?;
+        let plan = Plan {
+            workers: options.workers,
+            capacity: QUEUE_JOBS,
+            tried,
+        };
         Ok(Embedder {
             inner: Arc::new(Inner {
-                workers,
+                workers: Workers::start(plan, make)?,
                 memo: Mutex::new(Memo::new(MEMO_ENTRIES)),
+                space: if bytes {
+                    format!("{}+int8", model.name)
+                } else {
+                    model.name
+                },
+                calibration: model.calibration,
+                dimensions: model.shape.hidden,
+                bytes,
+                coarseness,
             }),
         })
     }
 
-    /// The vector of `text`, or `None` when it is longer than 256 word pieces.
+    /// The vector of `text`, or `None` when it is longer than the model takes (256
+    /// word pieces for all-MiniLM-L6-v2).
     ///
     /// Waits at most until `deadline` (and never over ten seconds). What was embedded lately is
     /// remembered, for everyone: where callers must not learn from the time an answer takes what
@@ -175,8 +231,8 @@ impl Embedder {
         })
     }
 
-    /// The last layer's rows of `text` and its vector, or `None` when it is longer than 256 word
-    /// pieces. Runs the model each time; the vector is remembered as [`Embedder::embed_for`]
+    /// The last layer's rows of `text` and its vector, or `None` when it is longer than the
+    /// model takes. Runs the model each time; the vector is remembered as [`Embedder::embed_for`]
     /// remembers it, the rows (1.5 KB per word piece) are not.
     pub async fn states(
         &self,
@@ -198,9 +254,31 @@ impl Embedder {
         self.inner.workers.submit(text, want, deadline).await
     }
 
-    /// The name of the vector space: model and weights. Vectors of different spaces do not compare.
-    pub fn space(&self) -> &'static str {
-        SPACE
+    /// The name of the vector space: model, beginning of its digest, and `+int8` where the weights
+    /// are bytes. Vectors of different spaces do not compare: those of bytes and of floats differ by
+    /// as much as a threshold is precise.
+    pub fn space(&self) -> &str {
+        &self.inner.space
+    }
+
+    /// What similarity means in this space.
+    pub fn calibration(&self) -> Calibration {
+        self.inner.calibration
+    }
+
+    /// Numbers per vector.
+    pub fn dimensions(&self) -> usize {
+        self.inner.dimensions
+    }
+
+    /// Whether the weights are kept and multiplied as bytes.
+    pub fn is_int8(&self) -> bool {
+        self.inner.bytes
+    }
+
+    /// Largest cosine error that bytes made in the check at load, 0 to 0.005; 0 for floats.
+    pub fn coarseness(&self) -> f32 {
+        self.inner.coarseness
     }
 
     /// Texts waiting for a worker, at most 256.
@@ -211,53 +289,6 @@ impl Embedder {
     /// Worker panics survived since start.
     pub fn panics(&self) -> u64 {
         self.inner.workers.panics()
-    }
-}
-
-/// Tokenizer and model, shared by the workers.
-struct Engine {
-    pieces: WordPieces,
-    bert: Bert,
-}
-
-impl Engine {
-    fn embed(&self, text: &str, want: Want, scratch: &mut Scratch) -> Outcome {
-        let Some(tokens) = self.pieces.encode(text)? else {
-            return Ok(None);
-        };
-        let Some(hidden) = self.bert.forward(&tokens, scratch) else {
-            return Ok(None);
-        };
-        let Some(vector) = bert::mean(hidden).map(Arc::new) else {
-            return Ok(None);
-        };
-        Ok(Some(match want {
-            Want::Vector => Meaning::Vector(vector),
-            Want::States => Meaning::States(Arc::new(States {
-                vector,
-                tokens,
-                hidden: hidden.into(),
-            })),
-        }))
-    }
-
-    /// Embeds the probe and compares.
-    fn check(&self) -> Result<(), EmbedError> {
-        let found = match self.embed(PROBE, Want::Vector, &mut Scratch::new())? {
-            Some(Meaning::Vector(vector)) => Some(vector),
-            Some(Meaning::States(_)) | None => None,
-        };
-        let found = found.as_ref().map_or(&[][..], |vector| vector.as_slice());
-        let differences = PROBE_COMPONENTS
-            .iter()
-            .zip(found)
-            .map(|(a, b)| (a - b).abs());
-        let off = differences.fold(0.0, f32::max);
-        if found.len() == DIMENSIONS && off < 1e-3 {
-            Ok(())
-        } else {
-            Err(EmbedError::SelfCheck { off })
-        }
     }
 }
 

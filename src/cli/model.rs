@@ -100,7 +100,13 @@ impl Place {
             ..Flags::default()
         };
         let loaded = load(&flags, &context.env)?;
-        let default = || context.env.weights_dir(MODEL_NAME);
+        let (name, default) = (&loaded.node.embedder.model, || {
+            context.env.weights_dir(MODEL_NAME)
+        });
+        anyhow::ensure!(
+            name == MODEL_NAME,
+            "only {MODEL_NAME} can be fetched and checked; the files of {name} belong in its `embedder.dir`"
+        );
         Ok(loaded.node.embedder.dir.unwrap_or_else(default))
     }
 }

@@ -1,44 +1,51 @@
-//! The forward pass of all-MiniLM-L6-v2: token ids in, one unit vector out.
+//! The forward pass of a BERT: token ids in, the last layer's rows out.
 //!
 //! ```text
 //! words + positions → LayerNorm ─┐
 //!   ┌────────────────────────────┘
-//!   ├─ q,k,v → attention → dense ─┐         six times
+//!   ├─ q,k,v → attention → dense ─┐         as many times as there are layers
 //!   └──────── + ──────────────────┴─ LayerNorm ─┐
 //!   ┌───────────────────────────────────────────┘
-//!   ├─ 384 → 1536 → GELU → 384 ───┐
-//!   └──────── + ──────────────────┴─ LayerNorm → mean over the tokens → length 1
+//!   ├─ widen → GELU → narrow ─────┐
+//!   └──────── + ──────────────────┴─ LayerNorm → rows
 //! ```
 //!
-//! One text at a time, so there is no padding and no mask. Candle reads the weights; the products
-//! are our own (`kernel`), because a single short text is bound by reading weights, not by arithmetic.
+//! The rows of several texts lie one after the other, so there is no padding and no mask, and a
+//! layer's weights are read once for all of them. Within a layer the rows are worked on in blocks
+//! that fit the processor's cache. Candle reads the weights; the products are our own (`kernel` on
+//! floats, `bytes` on bytes), because short texts are bound by reading weights, not by arithmetic.
 
+mod ahead;
 mod attention;
+mod bytes;
 mod curves;
+mod dense;
 mod kernel;
 mod load;
 mod norm;
+mod vectorise;
+mod words;
 
-use super::vector::{DIMENSIONS, Vector};
-use kernel::{Finish, Line, Panels, Rows, RowsMut, WIDTH};
+use std::ops::Range;
+
+use super::shape::Shape;
+pub(super) use bytes::Level;
+use dense::Dense;
+pub(super) use dense::Precision;
+use kernel::Finish;
 pub use load::ModelError;
 use norm::Norm;
+use words::Words;
 
-/// Most word pieces of one text, `[CLS]` and `[SEP]` included: what the model was trained for.
-pub(super) const MAX_TOKENS: usize = 256;
-/// Words in the vocabulary.
-pub(super) const VOCABULARY: usize = 30_522;
-const HIDDEN: usize = DIMENSIONS;
-const HEADS: usize = 12;
-const HEAD: usize = HIDDEN / HEADS;
-const QKV: usize = 3 * HIDDEN;
-const WIDE: usize = 1536;
-const LAYERS: usize = 6;
+/// Rows worked on at once: their widest intermediate result (64 × 1536 floats) stays in a
+/// processor's second cache. A longer text is a block of its own.
+const BLOCK: usize = 64;
 
 /// The weights, packed once at load and shared by all workers.
 #[derive(Debug)]
 pub(super) struct Bert {
-    words: Vec<f32>,
+    shape: Shape,
+    words: Words,
     /// The embedding of token type 0 is added in: there is no other type here.
     positions: Vec<f32>,
     norm: Norm,
@@ -48,122 +55,145 @@ pub(super) struct Bert {
 #[derive(Debug)]
 struct Layer {
     /// Query, key and value side by side; the query already divided by the root of the head's width.
-    qkv: Linear,
-    attended: Linear,
+    qkv: Dense,
+    attended: Dense,
     attended_norm: Norm,
-    widen: Linear,
-    narrow: Linear,
+    widen: Dense,
+    narrow: Dense,
     norm: Norm,
 }
 
-/// A dense layer in the kernel's own order.
-#[derive(Debug)]
-struct Linear {
-    lines: Vec<Line>,
-    bias: Vec<Line>,
-    depth: usize,
+/// One worker's buffers, as large as the longest text and the largest batch so far.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Of the whole batch.
+    hidden: Vec<f32>,
+    /// Of one block.
+    block: Block,
 }
 
-/// One worker's buffers, sized for the longest text and reused for every one.
-#[derive(Debug)]
-pub(super) struct Scratch {
-    hidden: Vec<f32>,
+#[derive(Debug, Default)]
+struct Block {
     qkv: Vec<f32>,
     attention: attention::Buffers,
     context: Vec<f32>,
     wide: Vec<f32>,
     delta: Vec<f32>,
-}
-
-impl Scratch {
-    /// About 5 MB, of which a short text touches a few pages.
-    pub(super) fn new() -> Self {
-        Scratch {
-            hidden: vec![0.0; MAX_TOKENS * HIDDEN],
-            qkv: vec![0.0; MAX_TOKENS * QKV],
-            attention: attention::Buffers::new(),
-            context: vec![0.0; MAX_TOKENS * HIDDEN],
-            wide: vec![0.0; MAX_TOKENS * WIDE],
-            delta: vec![0.0; MAX_TOKENS * HIDDEN],
-        }
-    }
+    inputs: bytes::Inputs,
 }
 
 impl Bert {
-    /// The last layer's rows of one text, one per token. `None` for no tokens, more than
-    /// [`MAX_TOKENS`], or an id outside the vocabulary.
-    pub(super) fn forward<'a>(&self, ids: &[u32], scratch: &'a mut Scratch) -> Option<&'a [f32]> {
-        if ids.is_empty() || ids.len() > MAX_TOKENS {
+    /// What the model looks like.
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The last layer's rows of `texts`, one after the other, a row of [`Shape::hidden`] numbers per
+    /// token. `None` when a text has no tokens, more than [`Shape::longest`], or one outside the
+    /// vocabulary.
+    pub(super) fn forward<'a>(
+        &self,
+        texts: &[impl AsRef<[u32]>],
+        scratch: &'a mut Scratch,
+    ) -> Option<&'a [f32]> {
+        let lengths: Vec<usize> = texts.iter().map(|text| text.as_ref().len()).collect();
+        if lengths
+            .iter()
+            .any(|length| *length == 0 || *length > self.shape.longest)
+        {
             return None;
         }
-        let count = ids.len();
-        let hidden = &mut scratch.hidden[..count * HIDDEN];
-        self.embed(ids, hidden)?;
+        let rows: usize = lengths.iter().sum();
+        let width = self.shape.hidden;
+        let Scratch { hidden, block } = scratch;
+        let hidden = at_least(hidden, rows * width);
+        let mut start = 0;
+        for text in texts {
+            let text = text.as_ref();
+            self.embed(text, &mut hidden[start..start + text.len() * width])?;
+            start += text.len() * width;
+        }
+        let blocks = blocks_of(&lengths);
         for layer in &self.layers {
-            layer.qkv.apply(hidden, &mut scratch.qkv, Finish::Keep);
-            attention::attend(
-                &scratch.qkv,
-                count,
-                &mut scratch.attention,
-                &mut scratch.context,
-            );
-            let context = &scratch.context[..count * HIDDEN];
-            layer
-                .attended
-                .apply(context, &mut scratch.delta, Finish::Keep);
-            layer
-                .attended_norm
-                .add_and_normalise(hidden, &scratch.delta);
-            layer.widen.apply(hidden, &mut scratch.wide, Finish::Gelu);
-            layer.narrow.apply(
-                &scratch.wide[..count * WIDE],
-                &mut scratch.delta,
-                Finish::Keep,
-            );
-            layer.norm.add_and_normalise(hidden, &scratch.delta);
+            let mut start = 0;
+            for texts in &blocks {
+                let lengths = &lengths[texts.clone()];
+                let end = start + lengths.iter().sum::<usize>() * width;
+                self.layer(layer, &mut hidden[start..end], lengths, block);
+                start = end;
+            }
         }
         Some(hidden)
     }
 
     fn embed(&self, ids: &[u32], hidden: &mut [f32]) -> Option<()> {
-        let positions = self.positions.chunks_exact(HIDDEN);
-        for ((row, id), position) in hidden.chunks_exact_mut(HIDDEN).zip(ids).zip(positions) {
-            let start = usize::try_from(*id).ok()?.checked_mul(HIDDEN)?;
-            row.copy_from_slice(self.words.get(start..start + HIDDEN)?);
+        let width = self.shape.hidden;
+        let positions = self.positions.chunks_exact(width);
+        for ((row, id), position) in hidden.chunks_exact_mut(width).zip(ids).zip(positions) {
+            self.words.read(usize::try_from(*id).ok()?, row)?;
             self.norm.add_and_normalise(row, position);
         }
         Some(())
     }
-}
 
-impl Linear {
-    /// Every whole row of `x` through the layer, rows of `out` close together.
-    fn apply(&self, x: &[f32], out: &mut [f32], finish: Finish) {
-        let rows = Rows {
-            data: x,
-            stride: self.depth,
-            count: x.len() / self.depth,
-        };
-        let panels = Panels {
-            lines: &self.lines,
-            depth: self.depth,
-            bias: &self.bias,
-        };
-        let stride = self.bias.len() * WIDTH;
-        kernel::multiply(rows, panels, RowsMut { data: out, stride }, finish);
-    }
-}
-
-/// The vector of a text: its rows together.
-pub(super) fn mean(hidden: &[f32]) -> Option<Vector> {
-    let mut sums = vec![0.0_f32; HIDDEN];
-    for row in hidden.chunks_exact(HIDDEN) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += value;
+    /// One block of whole texts through one layer.
+    fn layer(&self, layer: &Layer, hidden: &mut [f32], lengths: &[usize], block: &mut Block) {
+        let shape = &self.shape;
+        let count = hidden.len() / shape.hidden;
+        let Block {
+            qkv,
+            attention,
+            context,
+            wide,
+            delta,
+            inputs,
+        } = block;
+        let qkv = at_least(qkv, count * 3 * shape.hidden);
+        let context = at_least(context, hidden.len());
+        let delta = at_least(delta, hidden.len());
+        layer.qkv.apply(hidden, inputs, qkv, Finish::Keep);
+        let mut row = 0;
+        for length in lengths {
+            let rows = row * 3 * shape.hidden..(row + length) * 3 * shape.hidden;
+            let to = row * shape.hidden..(row + length) * shape.hidden;
+            attention::attend(shape, &qkv[rows], *length, attention, &mut context[to]);
+            row += length;
+        }
+        layer.attended.apply(context, inputs, delta, Finish::Keep);
+        layer.attended_norm.add_and_normalise(hidden, delta);
+        let rows = BLOCK * shape.hidden;
+        for (hidden, delta) in hidden.chunks_mut(rows).zip(delta.chunks_mut(rows)) {
+            let wide = at_least(wide, hidden.len() / shape.hidden * shape.wide);
+            layer.widen.apply(hidden, inputs, wide, Finish::Gelu);
+            layer.narrow.apply(wide, inputs, delta, Finish::Keep);
+            layer.norm.add_and_normalise(hidden, delta);
         }
     }
-    // Dividing by the number of tokens would not change the direction.
-    Vector::new(sums)
+}
+
+/// Neighbouring texts whose rows together are at most [`BLOCK`], or one longer text.
+fn blocks_of(lengths: &[usize]) -> Vec<Range<usize>> {
+    let mut blocks: Vec<Range<usize>> = Vec::new();
+    let mut rows = 0;
+    for (number, length) in lengths.iter().enumerate() {
+        rows += length;
+        match blocks.last_mut() {
+            Some(block) if rows <= BLOCK => block.end = number + 1,
+            _ => {
+                blocks.push(number..number + 1);
+                rows = *length;
+            }
+        }
+    }
+    blocks
+}
+
+/// The first `length` places of a buffer, which grows when it must.
+fn at_least(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
+    }
+    &mut buffer[..length]
 }
 
 #[cfg(test)]

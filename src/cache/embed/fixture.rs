@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{LazyLock, OnceLock};
 
-use super::Embedder;
 use super::weights::{MODEL_NAME, default_models_dir, verify};
+use super::{Embedder, Options};
+use crate::config::node::EmbedderPrecision;
 
 /// Where the weights are; says so and returns `None` where they are not.
 pub(super) fn weights() -> Option<PathBuf> {
@@ -21,13 +22,29 @@ pub(super) fn weights() -> Option<PathBuf> {
     FOUND.clone()
 }
 
-/// One embedder for all tests.
+/// One embedder of floats for all tests.
 pub(super) fn embedder() -> Option<Embedder> {
     static LOADED: OnceLock<Embedder> = OnceLock::new();
+    with(&LOADED, EmbedderPrecision::F32)
+}
+
+/// One embedder of bytes for all tests.
+pub(super) fn of_bytes() -> Option<Embedder> {
+    static LOADED: OnceLock<Embedder> = OnceLock::new();
+    with(&LOADED, EmbedderPrecision::Int8)
+}
+
+fn with(loaded: &OnceLock<Embedder>, precision: EmbedderPrecision) -> Option<Embedder> {
     let dir = weights()?;
+    let options = Options {
+        model: MODEL_NAME,
+        dir: &dir,
+        workers: 2,
+        precision,
+    };
     Some(
-        LOADED
-            .get_or_init(|| Embedder::load(&dir, 2).unwrap())
+        loaded
+            .get_or_init(|| Embedder::open(options).unwrap())
             .clone(),
     )
 }

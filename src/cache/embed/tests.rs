@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bert::Precision;
 use super::*;
+
+mod bytes;
+mod foreign;
 
 fn soon() -> Moment {
     Moment::now() + Duration::from_secs(20)
@@ -33,10 +37,11 @@ fn an_engine_that_computes_something_else_fails_its_self_check() {
     let Some(dir) = fixture::weights() else {
         return;
     };
-    let pieces = WordPieces::load(&dir.join("tokenizer.json")).unwrap();
-    let mut bert = Bert::load(&dir.join("model.safetensors")).unwrap();
-    bert.swap_first_layers();
-    let error = Engine { pieces, bert }.check().unwrap_err();
+    let model = Model::find(weights::MODEL_NAME, &dir).unwrap();
+    let mut engine = Engine::with(&model, Precision::F32).unwrap();
+    engine.check(&model).unwrap();
+    engine.swap_first_layers();
+    let error = engine.check(&model).unwrap_err();
     assert!(
         matches!(error, EmbedError::SelfCheck { off } if off > 1e-3),
         "{error}"
@@ -224,8 +229,8 @@ async fn states_are_the_rows_whose_mean_is_the_vector() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((states.tokens.len(), states.width()), (8, DIMENSIONS));
-    let mut sums = vec![0.0; DIMENSIONS];
+    assert_eq!((states.tokens.len(), states.width()), (8, 384));
+    let mut sums = vec![0.0; 384];
     for row in states.rows() {
         sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
@@ -237,8 +242,13 @@ async fn states_are_the_rows_whose_mean_is_the_vector() {
 }
 
 #[test]
-fn the_space_names_model_and_weights() {
-    let (model, digest) = SPACE.split_once('@').unwrap();
+fn the_space_names_model_weights_and_precision() {
+    let Some(embedder) = fixture::embedder() else {
+        return;
+    };
+    let (model, digest) = embedder.space().split_once('@').unwrap();
     assert_eq!(model, weights::MODEL_NAME);
     assert!(weights::MODEL_SHA256.starts_with(digest) && digest.len() == 8);
+    let bytes = fixture::of_bytes().unwrap();
+    assert_eq!(bytes.space(), format!("{}+int8", embedder.space()));
 }

@@ -1,13 +1,15 @@
-//! Text → word pieces, with the model's own tokenizer file.
+//! Text → word pieces, with the model's own tokenizer file: WordPiece, Unigram or whatever it says.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
-use super::bert::{MAX_TOKENS, VOCABULARY};
+use super::shape::Shape;
 
-/// Longest text worth tokenising, in bytes: 256 word pieces of English are about 1.2 KiB.
-const MAX_BYTES: usize = 16 * 1024;
+/// Longest text worth tokenising, in bytes per word piece the model takes: 16 KiB for 256 pieces,
+/// which are about 1.2 KiB of English.
+const BYTES_PER_PIECE: usize = 64;
 
 /// The tokenizer cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,59 +18,71 @@ pub enum TokenizeError {
     #[error("cannot read the embedder's tokenizer")]
     Unreadable(#[source] tokenizers::Error),
     /// It belongs to another model.
-    #[error("the embedder's tokenizer has {found} words instead of {VOCABULARY}")]
+    #[error("the embedder's tokenizer has {found} words, its weights have {words}")]
     Vocabulary {
-        /// In the file.
+        /// In the tokenizer.
         found: usize,
+        /// In the weights.
+        words: usize,
     },
     /// A text could not be split.
     #[error("cannot tokenise the text")]
     Failed(#[source] tokenizers::Error),
 }
 
-/// Splits texts into ids, never padded, never cut.
-#[derive(Debug)]
-pub(super) struct WordPieces(Tokenizer);
+/// Splits texts into ids, never padded, never cut. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct WordPieces {
+    tokenizer: Arc<Tokenizer>,
+    /// Most pieces of a text.
+    longest: usize,
+}
 
 impl WordPieces {
-    /// Reads `tokenizer.json` and switches off the padding and the truncation stored in it: the
-    /// file as published pads every text to 128 pieces and cuts the rest away.
-    pub(super) fn load(file: &Path) -> Result<Self, TokenizeError> {
+    /// Reads `tokenizer.json` and switches off the padding and the truncation stored in it:
+    /// all-MiniLM-L6-v2's file pads every text to 128 pieces and cuts the rest away.
+    pub(super) fn load(file: &Path, shape: &Shape) -> Result<Self, TokenizeError> {
         let mut tokenizer = Tokenizer::from_file(file).map_err(TokenizeError::Unreadable)?;
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(None)
             .map_err(TokenizeError::Unreadable)?;
-        let found = tokenizer.get_vocab_size(true);
-        if found != VOCABULARY {
-            return Err(TokenizeError::Vocabulary { found });
+        let (found, words) = (tokenizer.get_vocab_size(true), shape.words);
+        if found > words {
+            return Err(TokenizeError::Vocabulary { found, words });
         }
-        Ok(WordPieces(tokenizer))
+        Ok(WordPieces {
+            tokenizer: Arc::new(tokenizer),
+            longest: shape.longest,
+        })
     }
 
-    /// The ids with `[CLS]` and `[SEP]`. `None` for a text over [`MAX_TOKENS`] pieces, or so long
-    /// in bytes that it is not even looked at: cut-off texts with one beginning would all be equal.
+    /// The ids with the marks at both ends. `None` for a text of more pieces than the model takes,
+    /// or so long in bytes that it is not even looked at: cut-off texts with one beginning would all
+    /// be equal.
     pub(super) fn encode(&self, text: &str) -> Result<Option<Vec<u32>>, TokenizeError> {
-        if text.len() > MAX_BYTES {
+        if text.len() > self.longest * BYTES_PER_PIECE {
             return Ok(None);
         }
         let encoding = self
-            .0
+            .tokenizer
             .encode_fast(text, true)
             .map_err(TokenizeError::Failed)?;
         let ids = encoding.get_ids();
-        Ok((ids.len() <= MAX_TOKENS).then(|| ids.to_vec()))
+        Ok((ids.len() <= self.longest).then(|| ids.to_vec()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MAX_BYTES: usize = 256 * BYTES_PER_PIECE;
     use crate::cache::embed::fixture;
 
     fn pieces(text: &str) -> Option<Option<Vec<u32>>> {
         let dir = fixture::weights()?;
-        let tokenizer = WordPieces::load(&dir.join("tokenizer.json")).unwrap();
+        let tokenizer = WordPieces::load(&dir.join("tokenizer.json"), &Shape::MINI_LM).unwrap();
         Some(tokenizer.encode(text).unwrap())
     }
 
@@ -77,7 +91,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"{}").unwrap();
         assert!(matches!(
-            WordPieces::load(file.path()),
+            WordPieces::load(file.path(), &Shape::MINI_LM),
             Err(TokenizeError::Unreadable(_))
         ));
     }

@@ -225,7 +225,8 @@ fn check(dir: &Path, part: &Part) -> Result<(), WeightsError> {
     }
 }
 
-fn digest_of(path: &Path, limit: u64) -> io::Result<String> {
+/// SHA-256 of the first `limit` bytes of a file, in hexadecimal.
+pub(super) fn digest_of(path: &Path, limit: u64) -> io::Result<String> {
     let mut file = File::open(path)?.take(limit);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -237,7 +238,8 @@ fn digest_of(path: &Path, limit: u64) -> io::Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

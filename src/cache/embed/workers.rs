@@ -1,9 +1,14 @@
 //! The threads that run the model, and the bounded queue in front of them.
 //!
 //! A forward pass is milliseconds of pure computation, so it runs on threads of its own and never on
-//! an async one. Nobody waits for a place in the queue: a full queue is an answer. A job whose
-//! caller has gone, or whose time is over, is skipped. A panic costs the job it happened in: its
-//! caller hears of it, the worker starts over with fresh buffers, the count goes up.
+//! an async one. Nobody waits for a place in the queue: a full queue is an answer, and so is one
+//! that would take longer than the caller has. Under load a worker takes several texts of about one
+//! length at once; it never waits for more to come, since whatever came while it was busy is there
+//! already. A job whose caller has gone, or whose time is over, is skipped. A panic costs the job it
+//! happened in: the others of its batch are run again one by one, the worker starts over with fresh
+//! buffers, the count goes up.
+
+mod pace;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -19,6 +25,7 @@ use super::EmbedError;
 use super::states::States;
 use super::vector::Vector;
 use crate::types::Moment;
+use pace::{Pace, Size, batch_of};
 
 /// Jobs that may wait: at 4 ms each that is a second of work for one core, longer than any lookup
 /// is worth waiting for.
@@ -35,6 +42,13 @@ pub(super) enum Want {
     States,
 }
 
+/// One text of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) text: &'a str,
+    pub(super) want: Want,
+}
+
 /// What a text became.
 #[derive(Debug)]
 pub(super) enum Meaning {
@@ -46,19 +60,24 @@ pub(super) enum Meaning {
 
 /// What a job comes to; `None` for a text that is too long.
 pub(super) type Outcome = Result<Option<Meaning>, EmbedError>;
-/// What a worker does with a text.
-pub(super) type Work = Box<dyn FnMut(&str, Want) -> Outcome>;
+/// What a worker does with texts: one outcome for each, in their order.
+pub(super) type Work = Box<dyn FnMut(&[Ask<'_>]) -> Vec<Outcome>>;
 
 struct Job {
     text: String,
     want: Want,
+    size: Size,
     deadline: Moment,
     reply: oneshot::Sender<Outcome>,
 }
 
-#[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Workers with nothing to do.
+    idle: usize,
+    /// Cost of what waits and of what runs, in word pieces.
+    backlog: usize,
+    pace: Pace,
     closed: bool,
 }
 
@@ -66,6 +85,7 @@ struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     capacity: usize,
+    workers: usize,
     panics: AtomicU64,
 }
 
@@ -74,21 +94,44 @@ pub(super) struct Workers {
     queue: Arc<Queue>,
 }
 
+/// How many threads, how long a queue, and what a text took when the model was tried out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'a> {
+    /// 0: one per core.
+    pub(super) workers: usize,
+    /// Jobs.
+    pub(super) capacity: usize,
+    /// A text, and the time it took.
+    pub(super) tried: (&'a str, Duration),
+}
+
 impl Workers {
-    /// Starts `count` threads (0: one per core), each with its own `make()`, over one queue of
-    /// `capacity` jobs. When a thread cannot be started, those already running end again.
+    /// Starts the threads, each with its own `make()`, over one queue. When a thread cannot be
+    /// started, those already running end again.
     pub(super) fn start(
-        count: usize,
-        capacity: usize,
+        plan: Plan<'_>,
         make: impl Fn() -> Work + Send + Sync + 'static,
     ) -> Result<Self, EmbedError> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
-        let count = if count == 0 { cores() } else { count }.min(MAX_WORKERS);
-        let state = Mutex::new(State::default());
+        let count = if plan.workers == 0 {
+            cores()
+        } else {
+            plan.workers
+        };
+        let count = count.min(MAX_WORKERS);
+        let (text, took) = plan.tried;
+        let state = Mutex::new(State {
+            jobs: VecDeque::new(),
+            idle: 0,
+            backlog: 0,
+            pace: Pace::starting(took, Size::of(text).cost()),
+            closed: false,
+        });
         let queue = Queue {
             state,
             wake: Condvar::new(),
-            capacity,
+            capacity: plan.capacity,
+            workers: count,
             panics: AtomicU64::new(0),
         };
         let workers = Workers {
@@ -105,12 +148,14 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Queues a text and waits for it, at most until `deadline`.
+    /// Queues a text and waits for it, at most until `deadline`. Busy at once when the queue is
+    /// full, or when the work before it would, at the pace seen lately, take until then.
     pub(super) async fn submit(&self, text: &str, want: Want, deadline: Moment) -> Outcome {
         let (reply, answer) = oneshot::channel();
         self.queue.push(Job {
             text: text.to_owned(),
             want,
+            size: Size::of(text),
             deadline,
             reply,
         })?;
@@ -153,195 +198,155 @@ impl fmt::Debug for Workers {
 
 impl Queue {
     fn push(&self, job: Job) -> Result<(), EmbedError> {
+        let now = Moment::now();
+        if now >= job.deadline {
+            return Err(EmbedError::Late);
+        }
         let mut state = self.state.lock();
-        if state.jobs.len() >= self.capacity {
+        if !state.has_room(&job, now, self) {
             // Jobs that nobody waits for any more do not count against those that someone does.
-            state.jobs.retain(|job| !job.reply.is_closed());
+            state.forget_the_gone();
+            if !state.has_room(&job, now, self) {
+                return Err(EmbedError::Busy);
+            }
         }
-        if state.jobs.len() >= self.capacity {
-            return Err(EmbedError::Busy);
-        }
+        state.backlog += job.size.cost();
         state.jobs.push_back(job);
         drop(state);
         self.wake.notify_one();
         Ok(())
     }
 
-    /// The next job someone still waits for; `None` once the queue is closed.
-    fn pop(&self) -> Option<Job> {
+    /// The next jobs someone still waits for; `None` once the queue is closed.
+    fn pop(&self) -> Option<Vec<Job>> {
         let mut state = self.state.lock();
         loop {
             if state.closed {
                 return None;
             }
-            match state.jobs.pop_front() {
-                Some(job) if job.reply.is_closed() => {}
-                Some(job) if Moment::now() >= job.deadline => {
-                    // Says so itself: a reply dropped without a word would look like a panic.
-                    let _ = job.reply.send(Err(EmbedError::Late));
+            match state.next() {
+                Some(first) => return Some(state.batch_with(first)),
+                None => {
+                    state.idle += 1;
+                    self.wake.wait(&mut state);
+                    state.idle -= 1;
                 }
-                Some(job) => return Some(job),
-                None => self.wake.wait(&mut state),
             }
         }
+    }
+
+    /// Jobs of this cost are done; `took` when they ran to the end.
+    fn done(&self, cost: usize, took: Option<Duration>) {
+        let mut state = self.state.lock();
+        state.backlog = state.backlog.saturating_sub(cost);
+        if let Some(took) = took {
+            state.pace.saw(took, cost);
+        }
+    }
+}
+
+impl State {
+    /// Whether the job may wait, and would come to its turn in time. With nothing before it, it
+    /// always would: so a pace that was misjudged is soon put right.
+    fn has_room(&self, job: &Job, now: Moment, queue: &Queue) -> bool {
+        let work = self.backlog + job.size.cost();
+        let in_time = now + self.pace.expects(work, queue.workers) < job.deadline;
+        self.jobs.len() < queue.capacity && (self.backlog == 0 || in_time)
+    }
+
+    fn forget_the_gone(&mut self) {
+        let mut gone = 0;
+        self.jobs.retain(|job| {
+            let stays = !job.reply.is_closed();
+            gone += if stays { 0 } else { job.size.cost() };
+            stays
+        });
+        self.backlog = self.backlog.saturating_sub(gone);
+    }
+
+    /// The first job someone still waits for.
+    fn next(&mut self) -> Option<Job> {
+        while let Some(job) = self.jobs.pop_front() {
+            if job.reply.is_closed() {
+                self.backlog = self.backlog.saturating_sub(job.size.cost());
+            } else if Moment::now() >= job.deadline {
+                self.backlog = self.backlog.saturating_sub(job.size.cost());
+                // Says so itself: a reply dropped without a word would look like a panic.
+                let _ = job.reply.send(Err(EmbedError::Late));
+            } else {
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    /// The job and others of its length, as many as belong to one worker.
+    fn batch_with(&mut self, first: Job) -> Vec<Job> {
+        let bucket = first.size.bucket();
+        let alike = |job: &Job| job.size.bucket() == bucket && !job.reply.is_closed();
+        let waiting = self.jobs.iter().filter(|job| alike(job)).count();
+        let most = batch_of(first.size, waiting, self.idle);
+        let mut batch = vec![first];
+        let mut place = 0;
+        while batch.len() < most && place < self.jobs.len() {
+            if self.jobs.get(place).is_some_and(alike) {
+                batch.extend(self.jobs.remove(place));
+            } else {
+                place += 1;
+            }
+        }
+        batch
     }
 }
 
 fn run(queue: &Queue, make: &(dyn Fn() -> Work + Send + Sync)) {
-    // Whatever a panic left half-written is dropped with the worker's buffers.
-    while catch_unwind(AssertUnwindSafe(|| work(queue, make))).is_err() {
-        queue.panics.fetch_add(1, Ordering::Relaxed);
+    // Made for the first job rather than before it: a `make` that panics costs jobs, never a loop.
+    let mut work = None;
+    while let Some(batch) = queue.pop() {
+        let cost = batch.iter().map(|job| job.size.cost()).sum();
+        let started = Moment::now();
+        let outcomes = attempt(queue, make, &mut work, &batch);
+        let took = outcomes.is_some().then(|| Moment::now().since(started));
+        // Before the answers: whoever has one in hand finds its work gone from the backlog.
+        queue.done(cost, took);
+        match outcomes {
+            Some(outcomes) => {
+                for (job, outcome) in batch.into_iter().zip(outcomes) {
+                    // The caller may have stopped waiting meanwhile; then nobody misses the answer.
+                    let _ = job.reply.send(outcome);
+                }
+            }
+            None if batch.len() > 1 => {
+                for job in batch {
+                    let alone = attempt(queue, make, &mut work, std::slice::from_ref(&job));
+                    if let Some(outcome) = alone.and_then(|mut outcomes| outcomes.pop()) {
+                        let _ = job.reply.send(outcome);
+                    }
+                }
+            }
+            None => {}
+        }
     }
 }
 
-fn work(queue: &Queue, make: &(dyn Fn() -> Work + Send + Sync)) {
-    let Some(mut job) = queue.pop() else { return };
-    // Made for the first job rather than before it: a `make` that panics costs jobs, never a loop.
-    let mut work = make();
-    loop {
-        let outcome = work(&job.text, job.want);
-        // The caller may have stopped waiting meanwhile; then nobody misses the answer.
-        let _ = job.reply.send(outcome);
-        match queue.pop() {
-            Some(next) => job = next,
-            None => return,
-        }
+/// Runs a batch; `None` after a panic, whose half-written buffers go with the work.
+fn attempt(
+    queue: &Queue,
+    make: &(dyn Fn() -> Work + Send + Sync),
+    work: &mut Option<Work>,
+    batch: &[Job],
+) -> Option<Vec<Outcome>> {
+    let asks = batch
+        .iter()
+        .map(|Job { text, want, .. }| Ask { text, want: *want });
+    let asks: Vec<Ask<'_>> = asks.collect();
+    let outcomes = catch_unwind(AssertUnwindSafe(|| work.get_or_insert_with(make)(&asks)));
+    if outcomes.is_err() {
+        *work = None;
+        queue.panics.fetch_add(1, Ordering::Relaxed);
     }
+    outcomes.ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use super::*;
-
-    fn soon() -> Moment {
-        Moment::now() + Duration::from_secs(20)
-    }
-
-    fn workers(
-        capacity: usize,
-        work: impl Fn(&str) -> Outcome + Clone + Send + Sync + 'static,
-    ) -> Workers {
-        let make = move || -> Work {
-            let own = work.clone();
-            Box::new(move |text, _| own(text))
-        };
-        Workers::start(1, capacity, make).unwrap()
-    }
-
-    /// A worker that says when it starts a job and ends it when told.
-    fn gated(capacity: usize) -> (Workers, mpsc::Receiver<String>, mpsc::Sender<()>) {
-        let (started, starts) = mpsc::channel();
-        let (go, gate) = mpsc::channel();
-        let gate = Arc::new(Mutex::new(gate));
-        let workers = workers(capacity, move |text| {
-            started.send(text.to_owned()).unwrap();
-            gate.lock().recv_timeout(Duration::from_secs(20)).unwrap();
-            Ok(None)
-        });
-        (workers, starts, go)
-    }
-
-    async fn next(starts: &mpsc::Receiver<String>) -> String {
-        for _ in 0..2000 {
-            if let Ok(text) = starts.try_recv() {
-                return text;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("no job was started");
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_answers_busy_at_once() {
-        let (workers, starts, go) = gated(2);
-        let workers = &workers;
-        let story = async {
-            assert_eq!(next(&starts).await, "running");
-            let waiting =
-                async { tokio::join!(workers.submit("1", Want::Vector, soon()), workers.submit("2", Want::Vector, soon())) };
-            let refusal = async {
-                while workers.waiting() < 2 {
-                    tokio::task::yield_now().await;
-                }
-                let refused = workers.submit("3", Want::Vector, soon()).await;
-                assert!(matches!(refused, Err(EmbedError::Busy)), "{refused:?}");
-                for _ in 0..3 {
-                    go.send(()).unwrap();
-                }
-            };
-            tokio::join!(waiting, refusal).0
-        };
-        let (first, waiting) = tokio::join!(workers.submit("running", Want::Vector, soon()), story);
-        assert!(first.is_ok() && waiting.0.is_ok() && waiting.1.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_job_whose_caller_went_away_is_skipped_and_frees_its_place() {
-        let (workers, starts, go) = gated(1);
-        let first = workers.submit("first", Want::Vector, soon());
-        let story = async {
-            assert_eq!(next(&starts).await, "first");
-            let abandoned = workers.submit("abandoned", Want::Vector, Moment::now() + Duration::from_millis(1));
-            assert!(matches!(abandoned.await, Err(EmbedError::Late)));
-            assert_eq!(workers.waiting(), 1);
-            let third = workers.submit("third", Want::Vector, soon());
-            let release = async {
-                go.send(()).unwrap();
-                assert_eq!(next(&starts).await, "third");
-                go.send(()).unwrap();
-            };
-            let (third, ()) = tokio::join!(third, release);
-            assert!(third.is_ok());
-        };
-        let (first, ()) = tokio::join!(first, story);
-        assert!(first.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_panic_costs_its_own_job_and_nothing_else() {
-        let workers = workers(4, |text| match text {
-            "bad" => panic!("as the test wants"),
-            _ => Ok(None),
-        });
-        for round in 1..=2 {
-            let lost = workers.submit("bad", Want::Vector, soon()).await;
-            assert!(matches!(lost, Err(EmbedError::Lost)), "{lost:?}");
-            assert!(matches!(workers.submit("good", Want::Vector, soon()).await, Ok(None)));
-            assert_eq!(workers.panics(), round);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_job_past_its_deadline_is_not_run() {
-        let (workers, starts, go) = gated(4);
-        assert!(matches!(
-            workers.submit("late", Want::Vector, Moment::ZERO).await,
-            Err(EmbedError::Late)
-        ));
-        let live = workers.submit("live", Want::Vector, soon());
-        let story = async {
-            assert_eq!(next(&starts).await, "live");
-            go.send(()).unwrap();
-        };
-        let (live, ()) = tokio::join!(live, story);
-        assert!(live.is_ok());
-    }
-
-    #[tokio::test]
-    async fn the_threads_end_when_the_workers_are_dropped() {
-        let workers = Workers::start(3, 4, || -> Work { Box::new(|_, _| Ok(None)) }).unwrap();
-        assert!(workers.submit("once", Want::Vector, soon()).await.is_ok());
-        let queue = Arc::downgrade(&workers.queue);
-        drop(workers);
-        for _ in 0..2000 {
-            if queue.strong_count() == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("threads still hold the queue");
-    }
-}
+mod tests;

@@ -6,8 +6,6 @@ use crate::config::node::NodeConfig;
 use crate::config::path::Path;
 use crate::config::problem::Finding;
 
-/// The one embedding model this version knows.
-const EMBEDDER: &str = "all-MiniLM-L6-v2";
 /// Most embedding workers.
 const MAX_WORKERS: usize = 1024;
 
@@ -46,8 +44,8 @@ pub fn node(config: &NodeConfig) -> Vec<Finding> {
         }
     }
     cluster::check(&config.cluster, &mut found);
-    if config.embedder.model != EMBEDDER {
-        let message = format!("this version knows {EMBEDDER} only");
+    if !is_folder_name(&config.embedder.model) {
+        let message = "a model's name has 1 to 64 letters, digits, dots, dashes and underscores";
         found.push(Finding::new(top.keys("embedder.model"), message));
     }
     if config.embedder.workers > MAX_WORKERS {
@@ -58,6 +56,12 @@ pub fn node(config: &NodeConfig) -> Vec<Finding> {
         found.push(Finding::new(top.keys("telemetry.otlp_endpoint"), problem));
     }
     found
+}
+
+/// The files of a model are in a directory of its name, unless another one is said.
+fn is_folder_name(name: &str) -> bool {
+    let clean = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(clean) && !name.starts_with('.')
 }
 
 /// `host:port`, with an IPv6 host in brackets.

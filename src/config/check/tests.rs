@@ -279,9 +279,9 @@ fn the_node_part_is_checked_too() {
         "same address",
     );
     refused(
-        "embedder: { model: other }",
+        "embedder: { model: ../other }",
         "1:20",
-        "all-MiniLM-L6-v2 only",
+        "a model's name has",
     );
     refused("node: { id: 'a b' }", "1:13", "an id has");
     refused(

@@ -8,30 +8,30 @@ use serde::Serialize;
 
 /// One measured pair, its label, and how much it counts.
 #[derive(Clone, Debug)]
-pub struct Example {
+pub(super) struct Example {
     /// What the head looks at.
-    pub measures: Measures,
+    pub(super) measures: Measures,
     /// The two may share an answer.
-    pub same: bool,
+    pub(super) same: bool,
     /// Weight in the loss.
-    pub weight: f32,
+    pub(super) weight: f32,
 }
 
 /// How the head is fitted.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Recipe {
+pub(super) struct Recipe {
     /// Units of the two hidden layers.
-    pub units: [usize; 2],
+    pub(super) units: [usize; 2],
     /// Passes over the examples.
-    pub passes: usize,
+    pub(super) passes: usize,
     /// Examples per step.
-    pub batch: usize,
+    pub(super) batch: usize,
     /// Step size at the start; it falls to a tenth.
-    pub rate: f32,
+    pub(super) rate: f32,
     /// Weight decay.
-    pub decay: f32,
+    pub(super) decay: f32,
     /// What everything random follows from.
-    pub seed: u64,
+    pub(super) seed: u64,
 }
 
 impl Default for Recipe {
@@ -62,7 +62,7 @@ struct Net {
 }
 
 /// Fits a head to the examples.
-pub fn fit(examples: &[Example], recipe: Recipe) -> Shape {
+pub(super) fn fit(examples: &[Example], recipe: Recipe) -> Shape {
     let mut rng = SmallRng::seed_from_u64(recipe.seed);
     let (mean, scale) = standard(examples);
     let inputs: Vec<Vec<f32>> = examples

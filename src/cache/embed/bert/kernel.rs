@@ -8,21 +8,35 @@
 //! panel p = [ w[0][16p..16p+16] | w[1][16p..16p+16] | … | w[depth-1][16p..16p+16] ]
 //! ```
 //!
-//! Up to six rows meet a panel at once, their 6 × 16 sums held in registers. While a panel is being
-//! used, the next one is requested from memory, a share of it in every pass, so that computing and
-//! reading overlap. Attention packs its keys and values the same way and uses the same product.
+//! Several rows meet a panel (with AVX-512: two panels) at once, their sums held in registers. While
+//! a panel is being used, the next one is requested from memory, a share of it in every pass, so that
+//! computing and reading overlap. Attention packs its keys and values the same way and uses the same
+//! product.
 //!
-//! The vector instructions come through `pulp`: AVX2 with FMA where the processor has them, NEON on
-//! ARM, plain arithmetic elsewhere. AVX-512 is not used: the product waits for memory.
+//! The vector instructions come through `pulp`: AVX-512, or AVX2 with FMA, where the processor has
+//! them, NEON on ARM, plain arithmetic elsewhere.
 
 use pulp::{Simd, WithSimd};
 
+use super::ahead::Ahead;
 use super::curves::gelu;
+use super::vectorise::vectorise;
 
 /// Outputs per panel.
 pub(super) const WIDTH: usize = 16;
-/// Rows that share one reading of a panel: 6 × 16 sums fill twelve of AVX2's sixteen registers.
-const TILE: usize = 6;
+/// Rows and panels whose sums fit the registers together.
+#[derive(Clone, Copy)]
+struct Block {
+    rows: usize,
+    panels: usize,
+}
+/// 6 × 16 sums fill twelve of AVX2's sixteen registers.
+const NARROW: Block = Block { rows: 6, panels: 1 };
+/// 12 × 32 sums fill 24 of AVX-512's 32 registers.
+const BROAD: Block = Block {
+    rows: 12,
+    panels: 2,
+};
 
 /// One line of a panel: the weights from one input to 16 outputs. Exactly a cache line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,15 +89,7 @@ pub(super) fn multiply(rows: Rows<'_>, panels: Panels<'_>, out: RowsMut<'_>, fin
         out,
         finish,
     };
-    #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = pulp::x86::V3::try_new() {
-        return Simd::vectorize(simd, product);
-    }
-    #[cfg(target_arch = "aarch64")]
-    if let Some(simd) = pulp::aarch64::Neon::try_new() {
-        return Simd::vectorize(simd, product);
-    }
-    Simd::vectorize(pulp::Scalar, product);
+    vectorise(product);
 }
 
 struct Product<'a> {
@@ -100,94 +106,113 @@ impl WithSimd for Product<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         // Registers per line of a panel.
         match WIDTH / S::F32_LANES {
-            2 => self.run::<S, 2>(simd),
-            4 => self.run::<S, 4>(simd),
-            _ => self.run::<S, WIDTH>(simd),
+            1 => self.run::<S, 1>(simd, BROAD),
+            2 => self.run::<S, 2>(simd, NARROW),
+            4 => self.run::<S, 4>(simd, NARROW),
+            _ => self.run::<S, WIDTH>(simd, NARROW),
         }
     }
 }
 
 impl Product<'_> {
     #[inline(always)]
-    fn run<S: Simd, const H: usize>(self, simd: S) {
-        let Product {
-            rows,
-            panels,
-            out,
-            finish,
-        } = self;
-        let passes = rows.count.div_ceil(TILE);
-        for (number, panel) in panels.lines.chunks_exact(panels.depth).enumerate() {
-            let start = panels.bias.get(number).unwrap_or(&Line::ZERO);
-            let mut row = 0;
-            for pass in 0..passes {
-                // Even passes: 9 rows are 5 + 4, not 6 + 3.
-                let height = (rows.count - row).div_ceil(passes - pass);
-                let ahead = Ahead::after(panel, pass, passes);
-                let x = &rows.data[row * rows.stride..];
-                let to = &mut out.data[row * out.stride + number * WIDTH..];
-                let tile = Tile {
-                    panel,
-                    start,
-                    ahead,
-                    x,
-                    x_stride: rows.stride,
-                    finish,
-                };
-                match height {
-                    1 => tile.run::<S, H, 1>(simd, to, out.stride),
-                    2 => tile.run::<S, H, 2>(simd, to, out.stride),
-                    3 => tile.run::<S, H, 3>(simd, to, out.stride),
-                    4 => tile.run::<S, H, 4>(simd, to, out.stride),
-                    5 => tile.run::<S, H, 5>(simd, to, out.stride),
-                    _ => tile.run::<S, H, TILE>(simd, to, out.stride),
-                }
-                row += height;
+    fn run<S: Simd, const H: usize>(mut self, simd: S, block: Block) {
+        let panels = self.panels.lines.len() / self.panels.depth.max(1);
+        let mut panel = 0;
+        while panel < panels {
+            if H == 1 && block.panels == 2 && panel + 2 <= panels {
+                self.panels::<S, H, 2>(simd, block, panel);
+                panel += 2;
+            } else {
+                self.panels::<S, H, 1>(simd, block, panel);
+                panel += 1;
             }
         }
     }
-}
 
-/// Up to six rows against one panel.
-struct Tile<'a> {
-    panel: &'a [Line],
-    start: &'a Line,
-    ahead: Ahead,
-    x: &'a [f32],
-    x_stride: usize,
-    finish: Finish,
-}
-
-impl Tile<'_> {
-    /// `H`: registers per line. `R`: rows.
+    /// All rows against `P` neighbouring panels.
     #[inline(always)]
-    fn run<S: Simd, const H: usize, const R: usize>(self, simd: S, out: &mut [f32], stride: usize) {
-        let depth = self.panel.len();
-        let x: [&[f32]; R] = std::array::from_fn(|r| &self.x[r * self.x_stride..][..depth]);
-        let start = self.start.registers::<S, H>();
+    fn panels<S: Simd, const H: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        block: Block,
+        panel: usize,
+    ) {
+        let count = self.rows.count;
+        let passes = count.div_ceil(block.rows);
+        let mut row = 0;
+        for pass in 0..passes {
+            // Even passes: 9 rows are 5 + 4, not 6 + 3.
+            let height = (count - row).div_ceil(passes - pass);
+            let at = At {
+                panel,
+                row,
+                pass,
+                passes,
+            };
+            match height {
+                1 => self.tile::<S, H, P, 1>(simd, at),
+                2 => self.tile::<S, H, P, 2>(simd, at),
+                3 => self.tile::<S, H, P, 3>(simd, at),
+                4 => self.tile::<S, H, P, 4>(simd, at),
+                5 => self.tile::<S, H, P, 5>(simd, at),
+                6 => self.tile::<S, H, P, 6>(simd, at),
+                7 => self.tile::<S, H, P, 7>(simd, at),
+                8 => self.tile::<S, H, P, 8>(simd, at),
+                9 => self.tile::<S, H, P, 9>(simd, at),
+                10 => self.tile::<S, H, P, 10>(simd, at),
+                11 => self.tile::<S, H, P, 11>(simd, at),
+                _ => self.tile::<S, H, P, 12>(simd, at),
+            }
+            row += height;
+        }
+    }
+
+    /// `H`: registers per line. `P`: panels. `R`: rows.
+    #[inline(always)]
+    fn tile<S: Simd, const H: usize, const P: usize, const R: usize>(&mut self, simd: S, at: At) {
+        if H > 1 && R > NARROW.rows {
+            // Not compiled: no caller asks narrow registers for so many rows.
+            return;
+        }
+        let depth = self.panels.depth;
+        let panels: [&[Line]; P] =
+            std::array::from_fn(|p| &self.panels.lines[(at.panel + p) * depth..][..depth]);
+        let x: [&[f32]; R] =
+            std::array::from_fn(|r| &self.rows.data[(at.row + r) * self.rows.stride..][..depth]);
+        let start: [[S::f32s; H]; P] = std::array::from_fn(|p| {
+            let bias = self.panels.bias.get(at.panel + p).unwrap_or(&Line::ZERO);
+            bias.registers::<S, H>()
+        });
         let mut sums = [start; R];
-        let mut ahead = self.ahead;
-        // `take` is what tells the compiler that no index below can be out of bounds.
-        for (i, line) in self.panel.iter().enumerate().take(depth) {
+        let mut ahead = Ahead::after(panels[0], P, at.pass, at.passes);
+        for i in 0..depth {
             ahead.step();
-            let weights = line.registers::<S, H>();
+            let weights: [[S::f32s; H]; P] =
+                std::array::from_fn(|p| panels[p][i].registers::<S, H>());
             for r in 0..R {
                 let input = simd.splat_f32s(x[r][i]);
-                for h in 0..H {
-                    sums[r][h] = simd.mul_add_e_f32s(weights[h], input, sums[r][h]);
+                for p in 0..P {
+                    for h in 0..H {
+                        sums[r][p][h] = simd.mul_add_e_f32s(weights[p][h], input, sums[r][p][h]);
+                    }
                 }
             }
         }
+        let out = &mut self.out.data[at.row * self.out.stride + at.panel * WIDTH..];
         // Nothing but stores here: a longer loop would not be unrolled, and sums that are indexed by
         // a variable live in memory instead of registers.
         for r in 0..R {
-            S::as_mut_simd_f32s(&mut out[r * stride..][..WIDTH])
-                .0
-                .copy_from_slice(&sums[r]);
+            let row = &mut out[r * self.out.stride..][..P * WIDTH];
+            for p in 0..P {
+                S::as_mut_simd_f32s(&mut row[p * WIDTH..][..WIDTH])
+                    .0
+                    .copy_from_slice(&sums[r][p]);
+            }
         }
         if self.finish == Finish::Gelu {
-            for row in out.chunks_mut(stride).take(R) {
-                for value in &mut row[..WIDTH] {
+            for row in out.chunks_mut(self.out.stride).take(R) {
+                for value in &mut row[..P * WIDTH] {
                     *value = gelu(*value);
                 }
             }
@@ -195,42 +220,19 @@ impl Tile<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
+struct At {
+    panel: usize,
+    row: usize,
+    pass: usize,
+    passes: usize,
+}
+
 impl Line {
     #[inline(always)]
     fn registers<S: Simd, const H: usize>(&self) -> [S::f32s; H] {
         let (registers, _) = S::as_simd_f32s(&self.0);
         std::array::from_fn(|h| registers[h])
-    }
-}
-
-/// Requests a share of the next panel while this one is used.
-#[derive(Clone, Copy)]
-struct Ahead {
-    at: *const Line,
-    /// Bytes per line of the current panel; zero with so many passes that reading no longer matters.
-    step: usize,
-}
-
-impl Ahead {
-    #[inline(always)]
-    fn after(panel: &[Line], pass: usize, passes: usize) -> Ahead {
-        let share = panel.len() + pass * panel.len() / passes;
-        Ahead {
-            at: panel.as_ptr().wrapping_add(share),
-            step: size_of::<Line>() / passes,
-        }
-    }
-
-    #[inline(always)]
-    fn step(&mut self) {
-        #[cfg(target_arch = "x86_64")]
-        #[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
-        // SAFETY: a prefetch is a hint; it reads nothing and cannot fault, whatever the address.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.at.cast());
-        }
-        self.at = self.at.wrapping_byte_add(self.step);
     }
 }
 

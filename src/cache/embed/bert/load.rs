@@ -1,13 +1,18 @@
 //! From the safetensors file, read by candle, to weights in the kernel's order.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
-use super::kernel::{Line, WIDTH};
+use super::dense::{Dense, Precision};
 use super::norm::Norm;
-use super::{Bert, HEAD, HIDDEN, LAYERS, Layer, Linear, MAX_TOKENS, VOCABULARY, WIDE};
+use super::words::Words;
+use super::{Bert, Layer};
+use crate::cache::embed::shape::Shape;
+
+/// The end of the first tensor's name; what stands before it stands before all names.
+const FIRST: &str = "embeddings.word_embeddings.weight";
 
 /// The weights file cannot be used as this model.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,32 @@ pub enum ModelError {
         /// In the model.
         expected: Vec<usize>,
     },
+    /// A tensor holds infinities or no numbers at all.
+    #[error("tensor {0} has a number that is not finite")]
+    NotFinite(String),
+    /// A file that describes the model cannot be read.
+    #[error("cannot use {}", path.display())]
+    Config {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The model is of a kind that this engine does not run.
+    #[error("the model has {0}")]
+    Unsupported(String),
+}
+
+impl ModelError {
+    pub(in crate::cache::embed) fn config(
+        path: &Path,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> ModelError {
+        ModelError::Config {
+            path: path.to_owned(),
+            source: source.into(),
+        }
+    }
 }
 
 impl From<candle_core::Error> for ModelError {
@@ -37,41 +68,55 @@ impl From<candle_core::Error> for ModelError {
 }
 
 impl Bert {
-    /// Reads and packs the weights: 91 MB from the file, as much kept in memory.
-    pub(in crate::cache::embed) fn load(file: &Path) -> Result<Bert, ModelError> {
-        Bert::from_tensors(&mut Tensors(candle_core::safetensors::load(
-            file,
-            &Device::Cpu,
-        )?))
+    /// Reads and packs the weights. Of all-MiniLM-L6-v2's 91 MB, as much stays in memory as floats,
+    /// 23 MB as bytes.
+    pub(in crate::cache::embed) fn load(
+        file: &Path,
+        shape: &Shape,
+        precision: Precision,
+    ) -> Result<Bert, ModelError> {
+        let tensors = candle_core::safetensors::load(file, &Device::Cpu)?;
+        Bert::from_tensors(tensors, shape, precision)
     }
 
-    fn from_tensors(tensors: &mut Tensors) -> Result<Bert, ModelError> {
-        let kind = tensors.take("embeddings.token_type_embeddings.weight", &[2, HIDDEN])?;
-        let mut positions =
-            tensors.take("embeddings.position_embeddings.weight", &[512, HIDDEN])?;
-        positions.truncate(MAX_TOKENS * HIDDEN);
-        for position in positions.chunks_exact_mut(HIDDEN) {
-            for (value, kind) in position.iter_mut().zip(&kind) {
-                *value += kind;
-            }
-        }
+    /// Like [`Bert::load`], from tensors that were read already.
+    pub(in crate::cache::embed) fn from_tensors(
+        tensors: HashMap<String, Tensor>,
+        shape: &Shape,
+        precision: Precision,
+    ) -> Result<Bert, ModelError> {
+        let prefix = tensors.keys().find_map(|name| name.strip_suffix(FIRST));
+        let mut source = Source {
+            prefix: prefix.unwrap_or_default().to_owned(),
+            tensors,
+            shape,
+            precision,
+        };
+        let words = source.take(FIRST, &[shape.words, shape.hidden])?;
         Ok(Bert {
-            words: tensors.take("embeddings.word_embeddings.weight", &[VOCABULARY, HIDDEN])?,
-            positions,
-            norm: tensors.norm("embeddings.LayerNorm")?,
-            layers: (0..LAYERS)
-                .map(|number| tensors.layer(number))
+            words: Words::pack(precision, words, shape.hidden),
+            positions: source.positions()?,
+            norm: source.norm("embeddings.LayerNorm")?,
+            layers: (0..shape.layers)
+                .map(|number| source.layer(number))
                 .collect::<Result<_, _>>()?,
+            shape: shape.clone(),
         })
     }
 }
 
-/// What candle read; every tensor is taken out once.
-struct Tensors(HashMap<String, Tensor>);
+/// What candle read; every tensor is taken out once, so that its memory goes as it is packed.
+struct Source<'a> {
+    tensors: HashMap<String, Tensor>,
+    /// Before every name: a file may hold the model as a part of another.
+    prefix: String,
+    shape: &'a Shape,
+    precision: Precision,
+}
 
-impl Tensors {
+impl Source<'_> {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let Some(tensor) = self.0.remove(name) else {
+        let Some(tensor) = self.tensors.remove(&format!("{}{name}", self.prefix)) else {
             return Err(ModelError::Missing(name.to_owned()));
         };
         if tensor.dims() != shape {
@@ -82,13 +127,45 @@ impl Tensors {
                 expected,
             });
         }
-        Ok(tensor.flatten_all()?.to_vec1()?)
+        let values: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(values)
+        } else {
+            Err(ModelError::NotFinite(name.to_owned()))
+        }
+    }
+
+    /// One row per position of a text, the only token type added in.
+    fn positions(&mut self) -> Result<Vec<f32>, ModelError> {
+        let Shape {
+            hidden,
+            positions,
+            first_position,
+            kinds,
+            longest,
+            ..
+        } = *self.shape;
+        let table = self.take(
+            "embeddings.position_embeddings.weight",
+            &[positions, hidden],
+        )?;
+        let kind = match kinds {
+            0 => vec![0.0; hidden],
+            _ => self.take("embeddings.token_type_embeddings.weight", &[kinds, hidden])?,
+        };
+        let rows = table
+            .chunks_exact(hidden)
+            .skip(first_position)
+            .take(longest);
+        let sums = rows.flat_map(|row| row.iter().zip(&kind).map(|(value, kind)| value + kind));
+        Ok(sums.collect())
     }
 
     fn norm(&mut self, name: &str) -> Result<Norm, ModelError> {
         Ok(Norm {
-            scale: self.take(&format!("{name}.weight"), &[HIDDEN])?,
-            shift: self.take(&format!("{name}.bias"), &[HIDDEN])?,
+            scale: self.take(&format!("{name}.weight"), &[self.shape.hidden])?,
+            shift: self.take(&format!("{name}.bias"), &[self.shape.hidden])?,
+            epsilon: self.shape.epsilon,
         })
     }
 
@@ -105,56 +182,38 @@ impl Tensors {
         ))
     }
 
-    fn linear(&mut self, name: &str, depth: usize, outputs: usize) -> Result<Linear, ModelError> {
+    fn linear(&mut self, name: &str, depth: usize, outputs: usize) -> Result<Dense, ModelError> {
         let (weights, bias) = self.dense(name, depth, outputs)?;
-        Ok(Linear::pack(&weights, &bias, depth))
+        Ok(Dense::pack(self.precision, &weights, &bias, depth))
     }
 
     fn layer(&mut self, number: usize) -> Result<Layer, ModelError> {
         let at = format!("encoder.layer.{number}");
+        let Shape { hidden, wide, .. } = *self.shape;
         Ok(Layer {
             qkv: self.qkv(&format!("{at}.attention.self"))?,
-            attended: self.linear(&format!("{at}.attention.output.dense"), HIDDEN, HIDDEN)?,
+            attended: self.linear(&format!("{at}.attention.output.dense"), hidden, hidden)?,
             attended_norm: self.norm(&format!("{at}.attention.output.LayerNorm"))?,
-            widen: self.linear(&format!("{at}.intermediate.dense"), HIDDEN, WIDE)?,
-            narrow: self.linear(&format!("{at}.output.dense"), WIDE, HIDDEN)?,
+            widen: self.linear(&format!("{at}.intermediate.dense"), hidden, wide)?,
+            narrow: self.linear(&format!("{at}.output.dense"), wide, hidden)?,
             norm: self.norm(&format!("{at}.output.LayerNorm"))?,
         })
     }
 
-    fn qkv(&mut self, at: &str) -> Result<Linear, ModelError> {
-        let (mut weights, mut bias) = self.dense(&format!("{at}.query"), HIDDEN, HIDDEN)?;
-        #[expect(clippy::cast_precision_loss, reason = "32 is exact in f32")]
-        let scale = 1.0 / (HEAD as f32).sqrt();
+    fn qkv(&mut self, at: &str) -> Result<Dense, ModelError> {
+        let hidden = self.shape.hidden;
+        let (mut weights, mut bias) = self.dense(&format!("{at}.query"), hidden, hidden)?;
+        #[expect(clippy::cast_precision_loss, reason = "exact: a few hundred at most")]
+        let scale = 1.0 / (self.shape.head() as f32).sqrt();
         for value in weights.iter_mut().chain(&mut bias) {
             *value *= scale;
         }
         for part in ["key", "value"] {
-            let (more, more_bias) = self.dense(&format!("{at}.{part}"), HIDDEN, HIDDEN)?;
+            let (more, more_bias) = self.dense(&format!("{at}.{part}"), hidden, hidden)?;
             weights.extend(more);
             bias.extend(more_bias);
         }
-        Ok(Linear::pack(&weights, &bias, HIDDEN))
-    }
-}
-
-impl Linear {
-    /// `weights` has one row of `depth` per output; outputs are a multiple of the panel's width.
-    fn pack(weights: &[f32], bias: &[f32], depth: usize) -> Linear {
-        let mut lines = Vec::with_capacity(weights.len() / WIDTH);
-        for panel in weights.chunks_exact(depth * WIDTH) {
-            lines
-                .extend((0..depth).map(|input| {
-                    Line(std::array::from_fn(|output| panel[output * depth + input]))
-                }));
-        }
-        let bias = bias
-            .as_chunks::<WIDTH>()
-            .0
-            .iter()
-            .map(|chunk| Line(*chunk))
-            .collect();
-        Linear { lines, bias, depth }
+        Ok(Dense::pack(self.precision, &weights, &bias, hidden))
     }
 }
 
@@ -162,42 +221,40 @@ impl Linear {
 mod tests {
     use super::*;
 
+    fn load(tensors: HashMap<String, Tensor>) -> Result<Bert, ModelError> {
+        Bert::from_tensors(tensors, &Shape::MINI_LM, Precision::F32)
+    }
+
     #[test]
     fn a_file_that_is_no_safetensors_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"not a tensor in sight").unwrap();
         assert!(matches!(
-            Bert::load(file.path()),
+            Bert::load(file.path(), &Shape::MINI_LM, Precision::F32),
             Err(ModelError::Unreadable(_))
         ));
     }
 
     #[test]
     fn a_tensor_of_another_shape_or_name_is_refused_by_name() {
-        let name = "embeddings.token_type_embeddings.weight".to_owned();
-        let tensor = Tensor::zeros((2, 8), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let error = Bert::from_tensors(&mut Tensors(HashMap::from([(name.clone(), tensor)])));
+        let tensor = Tensor::zeros((2, 8), DType::F32, &Device::Cpu).unwrap();
+        let error = load(HashMap::from([(format!("bert.{FIRST}"), tensor)]));
         let message = error.unwrap_err().to_string();
         assert!(
-            message.contains(&name) && message.contains("[2, 8]"),
+            message.contains(FIRST) && message.contains("[2, 8]"),
             "{message}"
         );
-        let error = Bert::from_tensors(&mut Tensors(HashMap::new())).unwrap_err();
-        assert!(matches!(error, ModelError::Missing(missing) if missing == name));
+        let error = load(HashMap::new()).unwrap_err();
+        assert!(matches!(error, ModelError::Missing(missing) if missing == FIRST));
     }
 
     #[test]
-    fn packing_puts_one_input_of_sixteen_outputs_on_a_line() {
-        let weights: Vec<f32> = (0..32 * 3)
-            .map(|i| f32::from(u8::try_from(i).unwrap()))
-            .collect();
-        let linear = Linear::pack(&weights, &[0.5; 32], 3);
-        assert_eq!(linear.lines.len(), 6);
-        assert_eq!(linear.bias.len(), 2);
-        // Panel 1 holds outputs 16 to 31; its line 2 holds input 2 of each.
-        let expected: Vec<f32> = (16..32_u8)
-            .map(|output| f32::from(output * 3 + 2))
-            .collect();
-        assert_eq!(linear.lines[5].0.to_vec(), expected);
+    fn a_tensor_that_is_not_finite_is_refused_by_name() {
+        let Shape { words, hidden, .. } = Shape::MINI_LM;
+        let mut values = vec![0.0_f32; words * hidden];
+        values[77] = f32::NAN;
+        let tensor = Tensor::from_vec(values, (words, hidden), &Device::Cpu).unwrap();
+        let error = load(HashMap::from([(FIRST.to_owned(), tensor)])).unwrap_err();
+        assert!(matches!(error, ModelError::NotFinite(name) if name == FIRST));
     }
 }

@@ -1,34 +1,59 @@
 //! LayerNorm with the residual addition in front of it, in place.
 
-use super::HIDDEN;
+use pulp::{Simd, WithSimd};
 
-/// As in the model's config.
-const EPSILON: f32 = 1e-12;
+use super::vectorise::vectorise;
+
 const LANES: usize = 16;
-#[expect(clippy::cast_precision_loss, reason = "384 is exact in f32")]
-const SHARE: f32 = 1.0 / HIDDEN as f32;
 
 /// Scale and shift of one LayerNorm.
 #[derive(Debug)]
 pub(super) struct Norm {
     pub(super) scale: Vec<f32>,
     pub(super) shift: Vec<f32>,
+    /// Added to the variance.
+    pub(super) epsilon: f32,
 }
 
 impl Norm {
     /// `hidden = normalise(hidden + delta)`, row by row.
     pub(super) fn add_and_normalise(&self, hidden: &mut [f32], delta: &[f32]) {
-        for (row, delta) in hidden
-            .chunks_exact_mut(HIDDEN)
-            .zip(delta.chunks_exact(HIDDEN))
-        {
+        vectorise(AddAndNormalise {
+            norm: self,
+            hidden,
+            delta,
+        });
+    }
+}
+
+struct AddAndNormalise<'a> {
+    norm: &'a Norm,
+    hidden: &'a mut [f32],
+    delta: &'a [f32],
+}
+
+impl WithSimd for AddAndNormalise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Norm {
+            scale,
+            shift,
+            epsilon,
+        } = self.norm;
+        let width = scale.len();
+        #[expect(clippy::cast_precision_loss, reason = "exact: a few thousand at most")]
+        let share = 1.0 / width as f32;
+        let rows = self.hidden.chunks_exact_mut(width);
+        for (row, delta) in rows.zip(self.delta.chunks_exact(width)) {
             for (value, delta) in row.iter_mut().zip(delta) {
                 *value += delta;
             }
-            let mean = sum_of(row, |value| value) * SHARE;
-            let variance = sum_of(row, |value| (value - mean) * (value - mean)) * SHARE;
-            let by = 1.0 / (variance + EPSILON).sqrt();
-            for ((value, scale), shift) in row.iter_mut().zip(&self.scale).zip(&self.shift) {
+            let mean = sum_of(row, |value| value) * share;
+            let variance = sum_of(row, |value| (value - mean) * (value - mean)) * share;
+            let by = 1.0 / (variance + epsilon).sqrt();
+            for ((value, scale), shift) in row.iter_mut().zip(scale).zip(shift) {
                 *value = (*value - mean) * by * scale + shift;
             }
         }
@@ -54,9 +79,11 @@ mod tests {
 
     #[test]
     fn rows_get_mean_zero_and_variance_one_before_scale_and_shift() {
+        const HIDDEN: usize = 48;
         let norm = Norm {
             scale: vec![2.0; HIDDEN],
             shift: vec![5.0; HIDDEN],
+            epsilon: 1e-12,
         };
         let mut hidden: Vec<f32> = (0..2 * HIDDEN)
             .map(|i| f32::from(u16::try_from(i * 37 % 101).unwrap()))
@@ -64,8 +91,8 @@ mod tests {
         let delta = vec![100.0; 2 * HIDDEN];
         norm.add_and_normalise(&mut hidden, &delta);
         for row in hidden.chunks_exact(HIDDEN) {
-            let mean = row.iter().sum::<f32>() * SHARE;
-            let spread = row.iter().map(|v| (v - 5.0) * (v - 5.0)).sum::<f32>() * SHARE;
+            let mean = row.iter().sum::<f32>() / 48.0;
+            let spread = row.iter().map(|v| (v - 5.0) * (v - 5.0)).sum::<f32>() / 48.0;
             assert!((mean - 5.0).abs() < 1e-3, "{mean}");
             assert!((spread - 4.0).abs() < 1e-2, "{spread}");
         }

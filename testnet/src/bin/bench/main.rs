@@ -9,6 +9,7 @@ mod client;
 mod compare;
 mod connections;
 mod consensus;
+mod embedding;
 mod index;
 mod lookups;
 mod nginx;
@@ -47,6 +48,9 @@ struct Arguments {
     /// The index with a million entries too: minutes of making them up.
     #[arg(long)]
     million: bool,
+    /// A Python with onnxruntime, for the embedding.
+    #[arg(long)]
+    python: Option<std::path::PathBuf>,
     /// Measure only these of the consensus.
     #[arg(long, value_enum, value_delimiter = ',')]
     consensus: Vec<consensus::Chapter>,
@@ -68,6 +72,8 @@ enum Part {
     Lookups,
     /// The index: searches, recall, memory, inserts, removals.
     Index,
+    /// The embedder beside stock candle and onnxruntime, on one core.
+    Embedding,
     /// What nodes agree on: commits, failover, breakers, partitions.
     Consensus,
 }
@@ -96,6 +102,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Part::Index) {
         index::run(arguments.graphs, arguments.million).await?;
+    }
+    if wanted(Part::Embedding) {
+        embedding::run(arguments.python.as_deref())?;
     }
     if wanted(Part::Consensus) {
         consensus::run(&consensus::Extent {
