@@ -28,6 +28,7 @@ pub mod decide;
 pub mod embed;
 pub mod embedding;
 mod entry;
+pub mod evaluate;
 pub mod explain;
 mod flight;
 pub mod guard;
@@ -69,6 +70,7 @@ pub use key::{EntryId, PartitionId};
 pub use learn::{TierState, Verdict};
 pub use store::StoreError;
 
+use decide::Budget;
 use flight::Flights;
 use key::Keys;
 use learn::Learner;
@@ -345,6 +347,15 @@ impl AnswerCache {
 }
 
 impl Inner {
+    /// What a route allows, in the embedder's space, with the least cosine a caller asks for.
+    fn budget(&self, config: &CacheConfig, least: Option<f32>) -> Budget {
+        let budget = Budget::of(config, least);
+        match &self.embedder {
+            Some(embedder) => budget.within(embedder.calibration()),
+            None => budget,
+        }
+    }
+
     /// Puts what was on disk on the shelf; returns the keys that may go.
     fn load(&self, found: Found) -> Vec<u64> {
         let now = unix_millis();

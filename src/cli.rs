@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod doctor;
+mod evaluate;
 pub mod healthcheck;
 pub mod init;
 pub mod keys;

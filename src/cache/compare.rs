@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::decide::{Budget, Decision, Grounds, Risk, decide};
+use super::decide::{Decision, Grounds, Risk, decide};
 use super::entry::Entry;
 use super::guard::{Features, Guard};
 use super::index::dot;
@@ -134,7 +134,11 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn beside<'b>(&'b self, other: &'b Side<'_>, (similarity, verified): (f32, Option<Risk>)) -> Grounds<'b> {
+    fn beside<'b>(
+        &'b self,
+        other: &'b Side<'_>,
+        (similarity, verified): (f32, Option<Risk>),
+    ) -> Grounds<'b> {
         Grounds {
             similarity,
             a: &self.features,
@@ -159,7 +163,7 @@ async fn ask_verifier(
     b: &Side<'_>,
 ) -> Option<Risk> {
     let grounds = a.beside(b, (similarity, None));
-    if decide(grounds, inner.budget()) != Decision::Unsettled {
+    if decide(grounds, inner.budget(&inner.config.load(), None)) != Decision::Unsettled {
         return None;
     }
     let deadline = Moment::now() + EMBED_WITHIN;
@@ -183,10 +187,6 @@ fn nothing(reason: &str) -> Comparison {
 }
 
 impl Inner {
-    fn budget(&self) -> Budget {
-        Budget::of(&self.config.load(), None)
-    }
-
     fn judge(
         &self,
         (similarity, verified): (f32, Option<Risk>),
@@ -201,7 +201,7 @@ impl Inner {
                 allows: guard.allows(&a.features, &b.features),
             })
             .collect();
-        let decision = decide(grounds, self.budget());
+        let decision = decide(grounds, self.budget(&self.config.load(), None));
         let kept_out = policy::keeps_out(a.text).or_else(|| policy::keeps_out(b.text));
         let (decision, reason) = match (kept_out, decision) {
             (Some(reason), _) => ("miss", format!("exact tier only: {reason}")),

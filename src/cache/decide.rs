@@ -18,6 +18,7 @@
 
 use serde::Serialize;
 
+use super::embed::Calibration;
 use super::guard::{Features, Guard};
 use crate::config::routing::CacheConfig;
 
@@ -56,6 +57,17 @@ impl Budget {
             similarity_threshold: config.similarity_threshold.max(least),
             verified_threshold: config.verified_threshold.max(least),
             max_error_rate: config.max_error_rate,
+        }
+    }
+
+    /// Within a space whose cosines mean something else: the stricter of both.
+    #[must_use]
+    pub fn within(self, space: Calibration) -> Self {
+        let least = space.similarity_threshold;
+        Budget {
+            similarity_threshold: self.similarity_threshold.max(least),
+            verified_threshold: self.verified_threshold.max(space.candidate_floor),
+            ..self
         }
     }
 
@@ -205,92 +217,4 @@ pub fn is_ambiguous<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEFAULT: Budget = Budget {
-        similarity_threshold: 0.92,
-        verified_threshold: 0.75,
-        max_error_rate: 0.01,
-    };
-
-    fn decided(similarity: f32, a: &str, b: &str, budget: Budget) -> Decision {
-        let grounds = Grounds {
-            similarity,
-            a: &Features::of(a),
-            b: &Features::of(b),
-            verified: None,
-        };
-        decide(grounds, budget)
-    }
-
-    #[test]
-    fn no_cosine_and_no_budget_overrules_a_guard() {
-        let (a, b) = ("Is aspirin safe for dogs?", "Is aspirin not safe for dogs?");
-        let reckless = Budget {
-            similarity_threshold: 0.0,
-            max_error_rate: 1.0,
-        };
-        assert_eq!(
-            decided(1.0, a, b, reckless),
-            Decision::Guarded(Guard::Negation)
-        );
-    }
-
-    #[test]
-    fn a_cosine_below_the_threshold_or_of_no_number_is_a_miss() {
-        let same = "What is the capital of France?";
-        assert_eq!(decided(0.919, same, same, DEFAULT), Decision::TooFar);
-        assert_eq!(decided(f32::NAN, same, same, DEFAULT), Decision::TooFar);
-    }
-
-    #[test]
-    fn an_unmatched_word_or_another_order_is_over_the_default_budget() {
-        let (a, b) = (
-            "What is the best laptop?",
-            "What is the best gaming laptop?",
-        );
-        assert_eq!(decided(0.99, a, b, DEFAULT), Decision::TooRisky);
-        let (a, b) = ("dog bites man story", "man bites dog story");
-        assert_eq!(decided(0.99, a, b, DEFAULT), Decision::TooRisky);
-    }
-
-    #[test]
-    fn texts_without_any_subject_never_match() {
-        assert_eq!(
-            decided(1.0, "who are they?", "who are they?", DEFAULT),
-            Decision::TooRisky
-        );
-    }
-
-    #[test]
-    fn a_rewording_is_a_hit() {
-        let (a, b) = (
-            "How do I reset my account password?",
-            "How can I reset my account password?",
-        );
-        assert_eq!(decided(0.993, a, b, DEFAULT), Decision::Hit);
-    }
-
-    #[test]
-    fn a_lower_threshold_admits_the_same_words_further_apart() {
-        let (a, b) = (
-            "What is Python?",
-            "Tell me about the Python programming language",
-        );
-        assert_eq!(decided(0.846, a, b, DEFAULT), Decision::TooFar);
-        let wider = Budget {
-            similarity_threshold: 0.84,
-            ..DEFAULT
-        };
-        assert_eq!(decided(0.846, a, b, wider), Decision::Hit);
-    }
-
-    #[test]
-    fn the_estimate_grows_with_distance_and_differences() {
-        let same = Features::of("how do plants grow roots");
-        let longer = Features::of("how do plants grow long roots");
-        assert!(estimated_error(0.99, &same, &same) < estimated_error(0.9, &same, &same));
-        assert!(estimated_error(0.99, &same, &same) < estimated_error(0.99, &same, &longer));
-    }
-}
+mod tests;

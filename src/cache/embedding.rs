@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::embed::{Embedder, States};
+use super::embed::{Calibration, Embedder, States};
 use crate::types::Moment;
 
 /// The embedder gave no vector: overloaded, stopped or broken. The semantic tier is skipped.
@@ -54,6 +54,11 @@ pub trait TextEmbedder: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// What cosines mean in this space.
+    fn calibration(&self) -> Calibration {
+        Calibration::MINI_LM
+    }
+
     /// Name of the vector space. Vectors of different spaces are never compared.
     fn space(&self) -> &str;
 }
@@ -82,6 +87,10 @@ impl TextEmbedder for Embedder {
         Embedder::states(self, scope, text, deadline)
             .await
             .map_err(EmbeddingError::new)
+    }
+
+    fn calibration(&self) -> Calibration {
+        Self::calibration(self)
     }
 
     fn space(&self) -> &str {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::Inner;
 use super::answer::{Hit, Lookup, Question, SharedIds, StoredAnswer, Ticket, Tier};
-use super::decide::Budget;
 use super::entry::Entry;
 use super::explain::Explained;
 use super::flight::{Lead, Part};
@@ -76,7 +75,7 @@ async fn look(
             question,
             route,
             tier,
-            budget: Budget::of(&prepared.config, request.min_similarity),
+            budget: inner.budget(&prepared.config, request.min_similarity),
             now: unix_millis(),
         };
         match by_meaning(inner, &prepared, asking, request, (&mut vector, &mut lead)).await {

@@ -102,7 +102,10 @@ struct Candidate {
 
 impl Candidate {
     fn features(&self) -> Option<&Features> {
-        self.entry.meaning.as_ref().map(|meaning| &*meaning.features)
+        self.entry
+            .meaning
+            .as_ref()
+            .map(|meaning| &*meaning.features)
     }
 }
 
@@ -119,7 +122,12 @@ async fn nearest_answer(
     let candidates = usable(inner, prepared, asking, found, request);
     let mut refused: Option<Explained> = None;
     for (at, candidate) in candidates.iter().enumerate() {
-        let (weighed, reason) = match weigh(inner, asking, (&candidate.entry, candidate.similarity), None) {
+        let (weighed, reason) = match weigh(
+            inner,
+            asking,
+            (&candidate.entry, candidate.similarity),
+            None,
+        ) {
             Outcome::TooFar(weighed, reason) => {
                 refused.get_or_insert(asking.because(reason, weighed));
                 break;
@@ -175,7 +183,8 @@ fn usable(
     let candidates = found.into_iter().filter_map(|near| {
         let entry = inner.shelf.lock().by_serial(near.label)?;
         let in_partition = entry.meaning.as_ref()?.partition == asking.question.partition;
-        let usable = in_partition && entry.is_fresh(asking.now, ttl) && fits(&entry.answer, max_tokens);
+        let usable =
+            in_partition && entry.is_fresh(asking.now, ttl) && fits(&entry.answer, max_tokens);
         usable.then_some(Candidate {
             entry,
             similarity: near.similarity,
@@ -223,7 +232,12 @@ async fn verified(
         &*candidate.entry,
     );
     let risk = verify(inner, scope, pair, candidate.similarity, deadline).await;
-    weigh(inner, asking, (&candidate.entry, candidate.similarity), risk)
+    weigh(
+        inner,
+        asking,
+        (&candidate.entry, candidate.similarity),
+        risk,
+    )
 }
 
 fn served(

@@ -1,8 +1,8 @@
 //! Promises of the whole cache, with a deterministic embedder: refusals first.
 
 mod adversary;
-mod meaning;
 mod learning;
+mod meaning;
 mod persistence;
 mod walls;
 

@@ -38,7 +38,10 @@ pub fn measure(
 
 #[expect(clippy::cast_precision_loss, reason = "word counts are small")]
 fn of_words(similarity: f32, a: &Features, b: &Features) -> [f32; OF_WORDS] {
-    let (shorter, longer) = (a.subjects().min(b.subjects()), a.subjects().max(b.subjects()));
+    let (shorter, longer) = (
+        a.subjects().min(b.subjects()),
+        a.subjects().max(b.subjects()),
+    );
     let both = (shorter + longer).max(1) as f32;
     let unmatched = a.unmatched(b);
     let flag = |set: bool| f32::from(u8::from(set));

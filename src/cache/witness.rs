@@ -148,7 +148,7 @@ impl Statement {
     }
 
     /// The decision pipeline takes both for one question.
-    fn is_same_question(&self, other: &Statement, config: &CacheConfig) -> bool {
+    fn is_same_question(&self, other: &Statement, budget: Budget) -> bool {
         let (Some(a), Some(b)) = (&self.meaning, &other.meaning) else {
             return false;
         };
@@ -162,7 +162,7 @@ impl Statement {
             b: &b.features,
             verified: None,
         };
-        near && decide(grounds, Budget::of(config, None)) == Decision::Hit
+        near && decide(grounds, budget) == Decision::Hit
     }
 
     /// The entry it becomes with another tenant's agreement.
@@ -194,7 +194,8 @@ pub(super) async fn hear(
     let others = {
         let mut statements = inner.statements.lock();
         statements.add(statement.clone());
-        let same = |other: &Statement| statement.is_same_question(other, config);
+        let budget = inner.budget(config, None);
+        let same = |other: &Statement| statement.is_same_question(other, budget);
         statements.others(&statement, unix_millis(), same)
     };
     for other in others {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client;
+use super::evaluate::{self, Evaluate};
 use super::output::cell;
 use super::{Code, Context};
 
@@ -18,6 +19,8 @@ pub enum Cache {
     Purge(Purge),
     /// This entry's answer was wrong for this question: never give it for it again by meaning.
     Veto(Veto),
+    /// Measure the semantic tier on questions you have labelled; needs no node.
+    Eval(Evaluate),
 }
 
 /// Would B be answered with A's answer?
@@ -72,8 +75,13 @@ impl Purge {
 /// # Errors
 /// The node refuses or is not there.
 pub async fn run(verb: Cache, context: &Context) -> anyhow::Result<Code> {
+    let verb = match verb {
+        Cache::Eval(verb) => return evaluate::run(verb, context).await,
+        other => other,
+    };
     let node = context.client()?;
     let answer = match verb {
+        Cache::Eval(_) => return Ok(Code::Ok),
         Cache::Stats => node.get("/admin/v1/cache").await?,
         Cache::Lookup(Lookup { a, b }) => {
             let body = match b {

@@ -17,8 +17,8 @@ use crate::types::{ModelName, Priority, RouteName};
 
 pub use judge::{JudgeConfig, JudgeModel};
 pub use settings::{
-    BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, RetryConfig, RouteCache,
-    SingleFlight,
+    BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, RetryConfig,
+    RouteCache, SingleFlight,
 };
 
 /// Everything the nodes of a cluster agree on about routing.

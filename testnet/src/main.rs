@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use llm_router_testnet::chaos::{self, Options};
 use llm_router::cache::embed::Embedder;
+use llm_router_testnet::chaos::{self, Options};
 use llm_router_testnet::table;
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
@@ -107,7 +107,10 @@ async fn main() -> anyhow::Result<ExitCode> {
             std::fs::write(&out, serde_json::to_string(&trained)? + "\n")?;
             println!("{report}");
             for bin in &trained.calibration {
-                println!("log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong", bin.from, bin.pairs, bin.wrong);
+                println!(
+                    "log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong",
+                    bin.from, bin.pairs, bin.wrong
+                );
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -121,7 +124,12 @@ async fn main() -> anyhow::Result<ExitCode> {
                     .flatten()
                     .map(|number| format!("{number:.5}"))
                     .collect();
-                println!("{}\t{}\t{}", u8::from(one.pair.same), one.similarity, numbers.join("\t"));
+                println!(
+                    "{}\t{}\t{}",
+                    u8::from(one.pair.same),
+                    one.similarity,
+                    numbers.join("\t")
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -23,13 +23,13 @@ pub(super) fn weights() -> Option<PathBuf> {
 }
 
 /// One embedder of floats for all tests.
-pub(super) fn embedder() -> Option<Embedder> {
+pub(crate) fn embedder() -> Option<Embedder> {
     static LOADED: OnceLock<Embedder> = OnceLock::new();
     with(&LOADED, EmbedderPrecision::F32)
 }
 
 /// One embedder of bytes for all tests.
-pub(super) fn of_bytes() -> Option<Embedder> {
+pub(crate) fn of_bytes() -> Option<Embedder> {
     static LOADED: OnceLock<Embedder> = OnceLock::new();
     with(&LOADED, EmbedderPrecision::Int8)
 }

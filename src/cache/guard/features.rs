@@ -126,7 +126,11 @@ impl Features {
             let mut diagonal = 0;
             for (at, y) in b.iter().enumerate() {
                 let above = best[at + 1];
-                best[at + 1] = if x == y { diagonal + 1 } else { above.max(best[at]) };
+                best[at + 1] = if x == y {
+                    diagonal + 1
+                } else {
+                    above.max(best[at])
+                };
                 diagonal = above;
             }
         }

@@ -135,12 +135,10 @@ impl Numbers {
             sequence.sort_unstable();
             sequence
         };
-        let counts_agree = self.counted.iter().all(|(word, here)| {
-            other
-                .counted
-                .get(word)
-                .is_none_or(|there| there == here)
-        });
+        let counts_agree = self
+            .counted
+            .iter()
+            .all(|(word, here)| other.counted.get(word).is_none_or(|there| there == here));
         reworded
             && !self.computes
             && !other.computes
@@ -163,11 +161,18 @@ fn quantity(tokens: &[Token]) -> (Option<String>, usize) {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let part = |at: usize| named(&PARTS, text(at).strip_suffix('s').unwrap_or(text(at)));
     if let Some(times) = named(&MULTIPLES, text(0)) {
-        let times = if times.contains('/') { times.to_owned() } else { format!("{times}x") };
+        let times = if times.contains('/') {
+            times.to_owned()
+        } else {
+            format!("{times}x")
+        };
         return (Some(times), 1);
     }
     let one = text(0) == "one" || text(0) == "a";
-    if one && text(1) != "half" && let Some(whole) = part(1) {
+    if one
+        && text(1) != "half"
+        && let Some(whole) = part(1)
+    {
         return (Some(format!("1/{whole}")), 2);
     }
     if matches!(text(0), "half" | "halves") {
@@ -179,11 +184,15 @@ fn quantity(tokens: &[Token]) -> (Option<String>, usize) {
     let Some(number) = tokens.first().and_then(digits) else {
         return (None, 1);
     };
-    let below = (text(1) == "/").then(|| tokens.get(2).and_then(digits)).flatten();
+    let below = (text(1) == "/")
+        .then(|| tokens.get(2).and_then(digits))
+        .flatten();
     if let Some(below) = below {
         return (Some(format!("{number}/{below}")), 3);
     }
-    if number.len() == 1 && let Some(whole) = part(1) {
+    if number.len() == 1
+        && let Some(whole) = part(1)
+    {
         return (Some(format!("{number}/{whole}")), 2);
     }
     if text(1) == "times" {
@@ -234,14 +243,20 @@ mod tests {
 
     #[test]
     fn order_is_free_only_in_a_rewording_and_never_in_arithmetic() {
-        let (a, b) = (of("in 2 hours it goes 60 miles"), of("it goes 60 miles in 2 hours"));
+        let (a, b) = (
+            of("in 2 hours it goes 60 miles"),
+            of("it goes 60 miles in 2 hours"),
+        );
         assert!(a.agree(&b, true) && !a.agree(&b, false));
         assert!(!of("what is 9 - 4").agree(&of("what is 4 - 9"), true));
     }
 
     #[test]
     fn numbers_that_count_each_others_things_disagree() {
-        let (a, b) = (of("12 red cars and 8 blue cars"), of("8 red cars and 12 blue cars"));
+        let (a, b) = (
+            of("12 red cars and 8 blue cars"),
+            of("8 red cars and 12 blue cars"),
+        );
         assert!(!a.agree(&b, true));
     }
 }

@@ -42,9 +42,36 @@ impl Question {
 /// A question mark, or a question word or an order at the front: not a plain statement.
 pub(super) fn asks(text: &str, tokens: &[Token]) -> bool {
     const OPENERS: [&str; 30] = [
-        "what", "who", "whom", "whose", "which", "when", "where", "why", "how", "is", "are", "can",
-        "could", "should", "does", "do", "did", "will", "explain", "describe", "define", "tell",
-        "list", "give", "write", "find", "calculate", "compare", "translate", "convert",
+        "what",
+        "who",
+        "whom",
+        "whose",
+        "which",
+        "when",
+        "where",
+        "why",
+        "how",
+        "is",
+        "are",
+        "can",
+        "could",
+        "should",
+        "does",
+        "do",
+        "did",
+        "will",
+        "explain",
+        "describe",
+        "define",
+        "tell",
+        "list",
+        "give",
+        "write",
+        "find",
+        "calculate",
+        "compare",
+        "translate",
+        "convert",
     ];
     text.contains('?')
         || tokens
@@ -100,9 +127,20 @@ pub(super) fn question(tokens: &[Token]) -> Question {
 
 /// Wordings that ask one thing in the form of another.
 fn reworded(tokens: &[Token], asks: &mut BTreeSet<Ask>) {
-    let has = |words: &[&str]| tokens.iter().any(|token| words.contains(&token.text.as_str()));
+    let has = |words: &[&str]| {
+        tokens
+            .iter()
+            .any(|token| words.contains(&token.text.as_str()))
+    };
     // "how does X differ from Y" is "what is the difference"
-    if has(&["differ", "differs", "different", "difference", "differences"]) && asks.remove(&Ask::How) {
+    if has(&[
+        "differ",
+        "differs",
+        "different",
+        "difference",
+        "differences",
+    ]) && asks.remove(&Ask::How)
+    {
         asks.insert(Ask::What);
     }
     // "what is the reason that" is "why"

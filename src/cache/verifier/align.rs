@@ -47,7 +47,12 @@ impl<'a> Side<'a> {
 }
 
 fn unit(row: &[f32]) -> Vec<f32> {
-    let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    let length = row
+        .iter()
+        .map(|x| x * x)
+        .sum::<f32>()
+        .sqrt()
+        .max(f32::MIN_POSITIVE);
     row.iter().map(|x| x / length).collect()
 }
 
@@ -119,7 +124,10 @@ fn cover(side: &Side<'_>, other: &Side<'_>, likeness: impl Fn(usize, usize) -> f
             }
             None => {
                 cover.lost += weight;
-                let nearest = strangers.iter().map(|x| likeness(at, *x)).fold(0.0, f32::max);
+                let nearest = strangers
+                    .iter()
+                    .map(|x| likeness(at, *x))
+                    .fold(0.0, f32::max);
                 if weight > LIGHT {
                     cover.stranger = cover.stranger.min(nearest);
                 }

@@ -173,7 +173,10 @@ fn check(shape: &Shape) -> Result<(), HeadError> {
         }
         inputs = layer.bias.len();
     }
-    let numbers = shape.layers.iter().flat_map(|layer| [&layer.weights, &layer.bias]);
+    let numbers = shape
+        .layers
+        .iter()
+        .flat_map(|layer| [&layer.weights, &layer.bias]);
     let numbers = numbers.chain([&shape.mean, &shape.scale]).flatten();
     if inputs != 1 || numbers.into_iter().any(|number| !number.is_finite()) {
         return Err(HeadError::Shape("outputs"));

@@ -48,7 +48,8 @@ pub struct Measured {
 /// # Errors
 /// A file that cannot be read, a header without the columns, a row that is short of them.
 pub fn read(file: &Path) -> Result<Vec<Pair>> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
     let column = |name: &str| header.iter().position(|column| *column == name);
@@ -59,7 +60,12 @@ pub fn read(file: &Path) -> Result<Vec<Pair>> {
         .enumerate()
         .map(|(at, line)| {
             let row: Vec<&str> = line.split('\t').collect();
-            ensure!(row.len() == header.len(), "row {} has {} columns", at + 2, row.len());
+            ensure!(
+                row.len() == header.len(),
+                "row {} has {} columns",
+                at + 2,
+                row.len()
+            );
             Ok(Pair {
                 a: row[a].to_owned(),
                 b: row[b].to_owned(),

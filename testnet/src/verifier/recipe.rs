@@ -49,7 +49,11 @@ pub async fn make(embedder: &Embedder, sources: &Sources, seed: u64) -> Result<(
     swapped_apart.truncate(SWAPPED_APART);
     statements_apart.extend(strangers(&statements_apart));
 
-    let learnt = [(by_rules, 1.0), (swapped, 1.0), (statements, STATEMENTS_COUNT)];
+    let learnt = [
+        (by_rules, 1.0),
+        (swapped, 1.0),
+        (statements, STATEMENTS_COUNT),
+    ];
     let mut examples = Vec::new();
     let mut counts = Vec::new();
     for (pairs, weight) in learnt {
@@ -66,15 +70,25 @@ pub async fn make(embedder: &Embedder, sources: &Sources, seed: u64) -> Result<(
 
     let mut kept = Vec::new();
     let mut report = format!("learnt from {} open pairs of {counts:?}\n", examples.len());
-    for (name, pairs) in [("rules", apart), ("swapped", swapped_apart), ("statements", statements_apart)] {
+    for (name, pairs) in [
+        ("rules", apart),
+        ("swapped", swapped_apart),
+        ("statements", statements_apart),
+    ] {
         let measured = measured::measure(embedder, pairs).await?;
         let judged: Vec<(f32, bool)> = measured
             .iter()
             .filter_map(|one| example(one, 1.0))
             .map(|one| (head.log_odds(&one.measures), one.same))
             .collect();
-        let right = judged.iter().filter(|(odds, same)| (*odds > 0.0) == *same).count();
-        report += &format!("{name}: {right} of {} pairs kept apart on the right side\n", judged.len());
+        let right = judged
+            .iter()
+            .filter(|(odds, same)| (*odds > 0.0) == *same)
+            .count();
+        report += &format!(
+            "{name}: {right} of {} pairs kept apart on the right side\n",
+            judged.len()
+        );
         kept.extend(judged);
     }
     let trained = Trained {
@@ -99,7 +113,8 @@ pub async fn make(embedder: &Embedder, sources: &Sources, seed: u64) -> Result<(
 
 /// Half to learn from, half kept apart.
 fn split(file: &Path, rng: &mut SmallRng) -> Result<(Vec<Pair>, Vec<Pair>)> {
-    let mut pairs = measured::read(file).with_context(|| format!("cannot use {}", file.display()))?;
+    let mut pairs =
+        measured::read(file).with_context(|| format!("cannot use {}", file.display()))?;
     pairs.shuffle(rng);
     let apart = pairs.split_off(pairs.len() * 2 / 3);
     Ok((pairs, apart))

@@ -169,7 +169,12 @@ impl Net {
     }
 
     fn layers(&self) -> Vec<Layer> {
-        let rounded = |weights: &[Weight]| weights.iter().map(|w| (w.value * 1e5).round() / 1e5).collect();
+        let rounded = |weights: &[Weight]| {
+            weights
+                .iter()
+                .map(|w| (w.value * 1e5).round() / 1e5)
+                .collect()
+        };
         let layers = self.layers.iter().map(|(inputs, weights)| {
             let outputs = weights.len() / (inputs + 1);
             Layer {
@@ -182,7 +187,10 @@ impl Net {
 }
 
 /// Mean and one over the standard deviation of every measure.
-#[expect(clippy::cast_precision_loss, reason = "example counts stay far below 2^24")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "example counts stay far below 2^24"
+)]
 fn standard(examples: &[Example]) -> (Vec<f32>, Vec<f32>) {
     let count = examples.len().max(1) as f32;
     let mean: Vec<f32> = (0..MEASURES)
@@ -190,7 +198,9 @@ fn standard(examples: &[Example]) -> (Vec<f32>, Vec<f32>) {
         .collect();
     let scale = (0..MEASURES)
         .map(|at| {
-            let squares = examples.iter().map(|one| (one.measures[at] - mean[at]).powi(2));
+            let squares = examples
+                .iter()
+                .map(|one| (one.measures[at] - mean[at]).powi(2));
             let deviation = (squares.sum::<f32>() / count).sqrt();
             1.0 / deviation.max(1e-3)
         })
