@@ -103,13 +103,7 @@ impl Linear {
     }
 
     /// Every whole row of `x` through the layer, rows of `out` close together.
-    pub(super) fn apply(
-        &self,
-        x: &[f32],
-        inputs: &mut Inputs,
-        out: &mut [f32],
-        finish: Finish,
-    ) {
+    pub(super) fn apply(&self, x: &[f32], inputs: &mut Inputs, out: &mut [f32], finish: Finish) {
         let rows = Rows {
             data: x,
             stride: self.depth,

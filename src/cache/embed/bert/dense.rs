@@ -32,7 +32,9 @@ impl Dense {
     pub(super) fn pack(precision: Precision, weights: &[f32], bias: &[f32], depth: usize) -> Dense {
         match precision {
             Precision::F32 => Dense::Floats(Linear::pack(weights, bias, depth)),
-            Precision::Int8(level) => Dense::Bytes(bytes::Linear::pack(level, weights, bias, depth)),
+            Precision::Int8(level) => {
+                Dense::Bytes(bytes::Linear::pack(level, weights, bias, depth))
+            }
         }
     }
 

@@ -84,12 +84,7 @@ fn zero_of(range: Range) -> f32 {
 }
 
 /// `out = finish(inputs × linear + bias)`.
-pub(super) fn multiply(
-    inputs: &Inputs,
-    linear: &Linear,
-    out: RowsMut<'_>,
-    finish: Finish,
-) {
+pub(super) fn multiply(inputs: &Inputs, linear: &Linear, out: RowsMut<'_>, finish: Finish) {
     linear.level.run(Multiply {
         inputs,
         linear,
