@@ -23,6 +23,32 @@ fn one_thread() -> rayon::ThreadPool {
         .unwrap()
 }
 
+/// Claims all blocks for one graph, however few rows they hold.
+fn claim_for_graph(index: &PartitionIndex) -> Job {
+    let mut state = index.state.write();
+    let inputs = state.parts.to_vec();
+    for segment in &inputs {
+        segment.set_busy(Some(Slot::Graph));
+    }
+    state.removed[Slot::Graph.at()] = Some(Vec::new());
+    Job {
+        index: Weak::clone(&index.me),
+        slot: Slot::Graph,
+        inputs,
+        dimensions: index.dimensions,
+        called_off: Arc::clone(&index.called_off),
+        published: false,
+    }
+}
+
+/// Builds one graph of all blocks.
+fn link(index: &PartitionIndex) {
+    let job = claim_for_graph(index);
+    let segment = Segment::with_graph(job.merged(), &one_thread(), job.called_off());
+    job.publish(segment.unwrap());
+    assert!(index.parts().iter().any(|part| part.graph));
+}
+
 /// Does all work that is due.
 fn settle(index: &PartitionIndex) {
     let pool = one_thread();
@@ -161,18 +187,12 @@ fn an_emptied_index_holds_nothing() {
 #[test]
 fn a_graph_finds_the_nearest_of_clustered_vectors() {
     let mut rng = StdRng::seed_from_u64(8);
-    let index = by_hand(96, IndexKind::Hnsw);
-    let vectors = clustered(&mut rng, 96, 8192);
+    let index = by_hand(64, IndexKind::Hnsw);
+    let vectors = clustered(&mut rng, 64, 2048);
     for (label, vector) in (0..).zip(&vectors) {
         index.insert(label, vector);
     }
-    settle(&index);
-    assert!(
-        index
-            .parts()
-            .iter()
-            .any(|part| part.graph && part.rows == 8192)
-    );
+    link(&index);
     let mut right = 0;
     for _ in 0..1000 {
         let about = &vectors[rng.random_range(0..vectors.len())];
@@ -192,13 +212,13 @@ fn a_graph_finds_the_nearest_of_clustered_vectors() {
 fn a_strict_filter_over_a_graph_still_finds_what_it_allows() {
     let mut rng = StdRng::seed_from_u64(9);
     let index = by_hand(32, IndexKind::Hnsw);
-    let vectors = clustered(&mut rng, 32, 8192);
+    let vectors = clustered(&mut rng, 32, 2048);
     for (label, vector) in (0..).zip(&vectors) {
         index.insert(label, vector);
     }
-    settle(&index);
+    link(&index);
     let query = &vectors[17];
-    for one_in in [2, 64, 1024, 8192] {
+    for one_in in [2, 64, 512, 2048] {
         let allowed = |label: u64| label.is_multiple_of(one_in);
         let mut best: Vec<f32> = (0..)
             .zip(&vectors)
@@ -225,30 +245,30 @@ fn more_equal_vectors_than_a_point_has_links_hide_nobody() {
     let mut rng = StdRng::seed_from_u64(10);
     let index = by_hand(32, IndexKind::Hnsw);
     let popular = direction(&mut rng, 32);
-    let others = clustered(&mut rng, 32, 5000);
+    let others = clustered(&mut rng, 32, 1000);
     for (label, vector) in (0..).zip(&others) {
         index.insert(label, vector);
     }
-    for label in 5000..8192 {
+    for label in 1000..2048 {
         index.insert(label, &popular);
     }
-    settle(&index);
-    for (label, vector) in (0..).zip(&others).step_by(50) {
+    link(&index);
+    for (label, vector) in (0..).zip(&others).step_by(10) {
         assert!(labels(&index.search(vector, 8, |_| true)).contains(&label));
     }
     let found = index.search(&popular, 8, |_| true);
     assert!(
         found
             .iter()
-            .all(|near| near.label >= 5000 && near.similarity > 0.999)
+            .all(|near| near.label >= 1000 && near.similarity > 0.999)
     );
-    for label in 5000..8191 {
+    for label in 1000..2047 {
         assert!(index.remove(label));
-        if label % 500 == 0 {
+        if label.is_multiple_of(250) {
             assert!(index.search(&popular, 1, |_| true)[0].label > label);
         }
     }
-    assert_eq!(index.search(&popular, 1, |_| true)[0].label, 8191);
+    assert_eq!(index.search(&popular, 1, |_| true)[0].label, 2047);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::presets::PRESETS;
+use crate::config::routing::IndexKind;
 
 /// The configuration written out in full, as in the documentation.
 const FULL: &str = r#"
@@ -147,6 +148,20 @@ fn a_missing_key_points_to_what_lacks_it() {
 }
 
 #[test]
+fn the_kind_of_index_is_one_of_three() {
+    for (text, kind) in [
+        ("cache: {}", IndexKind::Auto),
+        ("cache: { index: auto }", IndexKind::Auto),
+        ("cache: { index: flat }", IndexKind::Flat),
+        ("cache: { index: hnsw }", IndexKind::Hnsw),
+    ] {
+        let parsed = parse(text, "test.yaml").unwrap();
+        assert_eq!(parsed.routing.cache.index, kind);
+    }
+    assert!(refusal("cache: { index: fast }").contains("expected one of auto, flat, hnsw"));
+}
+
+#[test]
 fn keys_of_later_versions_are_not_silently_taken() {
     for (text, key) in [
         (
@@ -157,7 +172,10 @@ fn keys_of_later_versions_are_not_silently_taken() {
             "models: { a: { provider: demo, model: echo } }\nroutes: [{ name: r, targets: [a], hedge: { percentile: 95 } }]",
             "hedge",
         ),
-        ("cache: { index: flat }", "index"),
+        (
+            "models: { a: { provider: demo, model: echo } }\nroutes: [{ name: r, targets: [a], cache: { index: flat } }]",
+            "index",
+        ),
     ] {
         assert!(
             refusal(text).contains(&format!("unknown key `{key}`")),
