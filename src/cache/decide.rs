@@ -33,7 +33,7 @@ const REORDERED: f64 = 1.8;
 
 /// How much nearer than every rival the best entry must be. Two questions that both lie this close
 /// to a third and were not taken for one another make it doubtful which of them it repeats.
-const LEAD: f32 = 0.14;
+const LEAD: f32 = 0.15;
 
 /// Words of content from which a text is a story rather than a question.
 const LONG: usize = 14;
@@ -168,15 +168,14 @@ pub fn decide(grounds: Grounds<'_>, budget: Budget) -> Decision {
     if !reaches(budget.floor()) {
         return Decision::TooFar;
     }
-    let conflict = Guard::first_conflict(a, b);
-    if let Some(guard) = conflict.filter(|guard| !guard.is_of_form()) {
+    if let Some(guard) = Guard::first_firm_conflict(a, b) {
         return Decision::Guarded(guard);
     }
     if a.is_empty() || b.is_empty() || is_small_edit(a, b) {
         return Decision::TooRisky;
     }
     let within = grounds.risk().upper_bound <= budget.max_error_rate;
-    match (grounds.verified, conflict) {
+    match (grounds.verified, Guard::first_conflict(a, b)) {
         (Some(_), _) if within && reaches(budget.verified_threshold) => Decision::Hit,
         (Some(_), Some(guard)) => Decision::Guarded(guard),
         (Some(_), None) => Decision::TooRisky,

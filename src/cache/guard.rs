@@ -91,15 +91,21 @@ impl Guard {
         }
     }
 
-    /// The form of the question rather than its subject: the verifier sees what the form changes, so
-    /// these refuse only where the words are judged alone.
-    pub const fn is_of_form(self) -> bool {
-        matches!(self, Guard::Question | Guard::Tense | Guard::Person)
-    }
-
     /// The first guard that refuses, or `None`.
     pub fn first_conflict(a: &Features, b: &Features) -> Option<Guard> {
         Guard::ALL.into_iter().find(|guard| !guard.allows(a, b))
+    }
+
+    /// The first guard that refuses whatever the verifier thinks. The kind of question is the one
+    /// thing it sees better: "what causes" and "why does" ask the same. But no answer to "can I" is one
+    /// to "how can I".
+    pub fn first_firm_conflict(a: &Features, b: &Features) -> Option<Guard> {
+        Guard::ALL.into_iter().find(|guard| match guard {
+            Guard::Question => {
+                is_terse(a, b) && a.question.is_yes_or_no() != b.question.is_yes_or_no()
+            }
+            firm => !firm.allows(a, b),
+        })
     }
 }
 
@@ -128,7 +134,9 @@ fn same_direction(a: &Features, b: &Features) -> bool {
     });
     // the vectors hardly see word order, and around a direction word it is the meaning
     let directed = a.directed || b.directed;
-    governed_alike && (!directed || !a.is_reordering_of(b))
+    let reordered = a.is_reordering_of(b);
+    let names_reordered = reordered && a.names_in_order(b) != b.names_in_order(a);
+    governed_alike && !names_reordered && (!directed || !reordered)
 }
 
 /// Statements and long texts tell the same in other forms; a short question is its form.

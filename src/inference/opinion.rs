@@ -96,6 +96,7 @@ mod tests {
             model: "auto".into(),
             tags: Vec::new(),
             cache: CacheMode::Off,
+            min_similarity: None,
             deadline: Moment::ZERO,
             features: body.features(),
             body: Arc::new(body),

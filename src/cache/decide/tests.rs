@@ -36,6 +36,7 @@ fn no_cosine_and_no_budget_overrules_a_guard() {
     let (a, b) = ("Is aspirin safe for dogs?", "Is aspirin not safe for dogs?");
     let reckless = Budget {
         similarity_threshold: 0.0,
+        verified_threshold: 0.0,
         max_error_rate: 1.0,
     };
     assert_eq!(
@@ -47,19 +48,20 @@ fn no_cosine_and_no_budget_overrules_a_guard() {
 #[test]
 fn a_cosine_below_the_threshold_or_of_no_number_is_a_miss() {
     let same = "What is the capital of France?";
-    assert_eq!(decided(0.919, same, same, DEFAULT), Decision::TooFar);
+    assert_eq!(decided(0.919, same, same, DEFAULT), Decision::Unsettled);
+    assert_eq!(decided(0.749, same, same, DEFAULT), Decision::TooFar);
     assert_eq!(decided(f32::NAN, same, same, DEFAULT), Decision::TooFar);
 }
 
 #[test]
-fn an_unmatched_word_or_another_order_is_over_the_default_budget() {
+fn words_alone_do_not_settle_an_unmatched_word_or_another_order() {
     let (a, b) = (
         "What is the best laptop?",
         "What is the best gaming laptop?",
     );
-    assert_eq!(decided(0.99, a, b, DEFAULT), Decision::TooRisky);
+    assert_eq!(decided(0.99, a, b, DEFAULT), Decision::Unsettled);
     let (a, b) = ("dog bites man story", "man bites dog story");
-    assert_eq!(decided(0.99, a, b, DEFAULT), Decision::TooRisky);
+    assert_eq!(decided(0.99, a, b, DEFAULT), Decision::Unsettled);
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn a_lower_threshold_admits_the_same_words_further_apart() {
         "What is Python?",
         "Tell me about the Python programming language",
     );
-    assert_eq!(decided(0.846, a, b, DEFAULT), Decision::TooFar);
+    assert_eq!(decided(0.846, a, b, DEFAULT), Decision::Unsettled);
     let wider = Budget {
         similarity_threshold: 0.84,
         ..DEFAULT

@@ -146,6 +146,16 @@ impl Features {
         shorter >= REWORDED && alike_in_length && many_exchanged
     }
 
+    /// Its content words that are names here or in the other text, in order.
+    pub(super) fn names_in_order(&self, other: &Features) -> Vec<&str> {
+        let is_name = |word: &&String| self.names.contains(*word) || other.names.contains(*word);
+        self.content
+            .iter()
+            .filter(is_name)
+            .map(String::as_str)
+            .collect()
+    }
+
     /// Words that carry the subject.
     pub fn subjects(&self) -> usize {
         self.content.len()

@@ -2,6 +2,7 @@
 //! `5 percent` and `5%`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::lexicon;
 use super::words::Token;
@@ -13,6 +14,8 @@ pub(super) struct Numbers {
     sequence: Vec<String>,
     /// Signs of currencies and `%`.
     units: BTreeSet<String>,
+    /// Stems of what is measured in: kg, hour.
+    measures: BTreeSet<String>,
     /// Signs of arithmetic stand among them, so their order is their meaning.
     computes: bool,
     /// The word each number stands before, with the numbers that stand before it.
@@ -81,6 +84,18 @@ const UNITS: [(&str, &str); 10] = [
     ("£", "£"),
 ];
 
+const MEASURES: &str = "mg g kg ton ounce lb oz ml litre liter gallon mm cm m km mi mile yard foot inch \
+    millisecond second sec minute min hour hr day week month year mph kmh knot celsius fahrenheit kelvin \
+    kb mb gb tb kilobyte megabyte gigabyte terabyte watt kilowatt volt amp calorie yen yuan rupee peso";
+
+/// Stems of the words that measure.
+static MEASURING: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    MEASURES
+        .split_whitespace()
+        .map(lexicon::canonical)
+        .collect()
+});
+
 fn named(table: &[(&'static str, &'static str)], word: &str) -> Option<&'static str> {
     table
         .iter()
@@ -103,6 +118,9 @@ impl Numbers {
             match value {
                 Some(value) => {
                     if let Some(next) = counted_word(&tokens[at + taken..]) {
+                        if MEASURING.contains(&next) {
+                            numbers.measures.insert(next.clone());
+                        }
                         let here = numbers.counted.entry(next).or_default();
                         here.push(value.clone());
                         here.sort_unstable();
@@ -124,7 +142,7 @@ impl Numbers {
     /// The same numbers in the same order. Where `reworded`, sentences may have changed places, so
     /// the order is free as long as nothing is computed with signs and no word counts differently.
     pub(super) fn agree(&self, other: &Numbers, reworded: bool) -> bool {
-        if self.units != other.units {
+        if self.units != other.units || self.measures != other.measures {
             return false;
         }
         if self.sequence == other.sequence {

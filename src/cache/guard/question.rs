@@ -32,6 +32,11 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// Asks whether, and nothing else.
+    pub(super) fn is_yes_or_no(&self) -> bool {
+        self.asks.iter().eq([&Ask::Whether])
+    }
+
     /// "Where can you", "why do we", "how do I" ask about anyone.
     pub(super) fn is_about_anyone(&self) -> bool {
         let personal = [Ask::What, Ask::Who, Ask::Whether];

@@ -163,6 +163,7 @@ async fn ask(engine: &Engine, question: &str) -> (String, ReplyMeta) {
         model: "auto".into(),
         tags: Vec::new(),
         cache: CacheMode::On,
+        min_similarity: None,
         deadline: Moment::now() + Duration::from_secs(20),
         features: body.features(),
         body: Arc::new(body),
