@@ -144,9 +144,9 @@ impl Embedder {
     /// Checks the model's files, loads them once, embeds a few known texts to see that they work,
     /// and starts the threads.
     ///
-    /// Blocks for about a second: call it before serving or through `spawn_blocking`. Of
-    /// all-MiniLM-L6-v2, takes about 25 MB of memory as bytes or 95 MB as floats, and up to 6 MB
-    /// more per worker once long texts have come by.
+    /// Blocks for about half a second, with some 250 MB more in use for that time: call it before
+    /// serving or through `spawn_blocking`. Of all-MiniLM-L6-v2, takes about 25 MB of memory as
+    /// bytes or 95 MB as floats, and up to 6 MB more per worker once long texts have come by.
     ///
     /// # Errors
     /// What is missing, unreadable or not the model it should be, and whatever the check at load

@@ -203,7 +203,7 @@ async fn workers_side_by_side_agree_with_one_alone() {
     let Some(embedder) = fixture::embedder() else {
         return;
     };
-    let texts: Vec<String> = (0..40)
+    let texts: Vec<String> = (0..12)
         .map(|n| format!("question {n} about {}", "things ".repeat(n)))
         .collect();
     let together = futures::future::join_all(

@@ -1,9 +1,10 @@
 //! From the safetensors file, read by candle, to weights in the kernel's order.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::safetensors::BufferedSafetensors;
+use candle_core::{DType, Device};
 
 use super::dense::{Dense, Precision};
 use super::norm::Norm;
@@ -75,20 +76,14 @@ impl Bert {
         shape: &Shape,
         precision: Precision,
     ) -> Result<Bert, ModelError> {
-        let tensors = candle_core::safetensors::load(file, &Device::Cpu)?;
-        Bert::from_tensors(tensors, shape, precision)
-    }
-
-    /// Like [`Bert::load`], from tensors that were read already.
-    pub(in crate::cache::embed) fn from_tensors(
-        tensors: HashMap<String, Tensor>,
-        shape: &Shape,
-        precision: Precision,
-    ) -> Result<Bert, ModelError> {
-        let prefix = tensors.keys().find_map(|name| name.strip_suffix(FIRST));
-        let mut source = Source {
+        let bytes = std::fs::read(file).map_err(candle_core::Error::from)?;
+        let file = BufferedSafetensors::new(bytes)?;
+        let names: Vec<String> = file.tensors().into_iter().map(|(name, _)| name).collect();
+        let prefix = names.iter().find_map(|name| name.strip_suffix(FIRST));
+        let source = Source {
             prefix: prefix.unwrap_or_default().to_owned(),
-            tensors,
+            names: names.iter().map(String::as_str).collect(),
+            file: &file,
             shape,
             precision,
         };
@@ -105,9 +100,11 @@ impl Bert {
     }
 }
 
-/// What candle read; every tensor is taken out once, so that its memory goes as it is packed.
+/// The file in memory; every tensor is read and packed before the next, so that little is needed
+/// besides.
 struct Source<'a> {
-    tensors: HashMap<String, Tensor>,
+    file: &'a BufferedSafetensors,
+    names: HashSet<&'a str>,
     /// Before every name: a file may hold the model as a part of another.
     prefix: String,
     shape: &'a Shape,
@@ -115,10 +112,12 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let Some(tensor) = self.tensors.remove(&format!("{}{name}", self.prefix)) else {
+    fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let full = format!("{}{name}", self.prefix);
+        if !self.names.contains(full.as_str()) {
             return Err(ModelError::Missing(name.to_owned()));
-        };
+        }
+        let tensor = self.file.load(&full, &Device::Cpu)?;
         if tensor.dims() != shape {
             let (found, expected) = (tensor.dims().to_vec(), shape.to_vec());
             return Err(ModelError::Shape {
@@ -136,7 +135,7 @@ impl Source<'_> {
     }
 
     /// One row per position of a text, the only token type added in.
-    fn positions(&mut self) -> Result<Vec<f32>, ModelError> {
+    fn positions(&self) -> Result<Vec<f32>, ModelError> {
         let Shape {
             hidden,
             positions,
@@ -161,7 +160,7 @@ impl Source<'_> {
         Ok(sums.collect())
     }
 
-    fn norm(&mut self, name: &str) -> Result<Norm, ModelError> {
+    fn norm(&self, name: &str) -> Result<Norm, ModelError> {
         Ok(Norm {
             scale: self.take(&format!("{name}.weight"), &[self.shape.hidden])?,
             shift: self.take(&format!("{name}.bias"), &[self.shape.hidden])?,
@@ -171,7 +170,7 @@ impl Source<'_> {
 
     /// Weights, one row per output, and bias.
     fn dense(
-        &mut self,
+        &self,
         name: &str,
         depth: usize,
         outputs: usize,
@@ -182,12 +181,12 @@ impl Source<'_> {
         ))
     }
 
-    fn linear(&mut self, name: &str, depth: usize, outputs: usize) -> Result<Dense, ModelError> {
+    fn linear(&self, name: &str, depth: usize, outputs: usize) -> Result<Dense, ModelError> {
         let (weights, bias) = self.dense(name, depth, outputs)?;
         Ok(Dense::pack(self.precision, &weights, &bias, depth))
     }
 
-    fn layer(&mut self, number: usize) -> Result<Layer, ModelError> {
+    fn layer(&self, number: usize) -> Result<Layer, ModelError> {
         let at = format!("encoder.layer.{number}");
         let Shape { hidden, wide, .. } = *self.shape;
         Ok(Layer {
@@ -200,7 +199,7 @@ impl Source<'_> {
         })
     }
 
-    fn qkv(&mut self, at: &str) -> Result<Dense, ModelError> {
+    fn qkv(&self, at: &str) -> Result<Dense, ModelError> {
         let hidden = self.shape.hidden;
         let (mut weights, mut bias) = self.dense(&format!("{at}.query"), hidden, hidden)?;
         #[expect(clippy::cast_precision_loss, reason = "exact: a few hundred at most")]
@@ -219,10 +218,16 @@ impl Source<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::Tensor;
+
     use super::*;
 
-    fn load(tensors: HashMap<String, Tensor>) -> Result<Bert, ModelError> {
-        Bert::from_tensors(tensors, &Shape::MINI_LM, Precision::F32)
+    fn load(tensors: &HashMap<String, Tensor>) -> Result<Bert, ModelError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        candle_core::safetensors::save(tensors, file.path()).unwrap();
+        Bert::load(file.path(), &Shape::MINI_LM, Precision::F32)
     }
 
     #[test]
@@ -238,13 +243,13 @@ mod tests {
     #[test]
     fn a_tensor_of_another_shape_or_name_is_refused_by_name() {
         let tensor = Tensor::zeros((2, 8), DType::F32, &Device::Cpu).unwrap();
-        let error = load(HashMap::from([(format!("bert.{FIRST}"), tensor)]));
+        let error = load(&HashMap::from([(format!("bert.{FIRST}"), tensor)]));
         let message = error.unwrap_err().to_string();
         assert!(
             message.contains(FIRST) && message.contains("[2, 8]"),
             "{message}"
         );
-        let error = load(HashMap::new()).unwrap_err();
+        let error = load(&HashMap::new()).unwrap_err();
         assert!(matches!(error, ModelError::Missing(missing) if missing == FIRST));
     }
 
@@ -254,7 +259,7 @@ mod tests {
         let mut values = vec![0.0_f32; words * hidden];
         values[77] = f32::NAN;
         let tensor = Tensor::from_vec(values, (words, hidden), &Device::Cpu).unwrap();
-        let error = load(HashMap::from([(FIRST.to_owned(), tensor)])).unwrap_err();
+        let error = load(&HashMap::from([(FIRST.to_owned(), tensor)])).unwrap_err();
         assert!(matches!(error, ModelError::NotFinite(name) if name == FIRST));
     }
 }
