@@ -127,7 +127,10 @@ impl Numbers {
                     }
                     numbers.sequence.push(value);
                 }
-                None => numbers.sign(&token.text),
+                None => {
+                    numbers.sign(&token.text);
+                    numbers.rate(token, tokens.get(at + 1));
+                }
             }
             at += taken;
         }
@@ -162,6 +165,17 @@ impl Numbers {
             && !other.computes
             && counts_agree
             && sorted(self) == sorted(other)
+    }
+
+    /// "per day", "every week".
+    fn rate(&mut self, token: &Token, next: Option<&Token>) {
+        let Some(next) = next.map(|next| lexicon::canonical(&next.text)) else {
+            return;
+        };
+        let recurs = matches!(token.text.as_str(), "per" | "every" | "each");
+        if recurs && MEASURING.contains(&next) {
+            self.measures.insert(format!("per {next}"));
+        }
     }
 
     fn sign(&mut self, word: &str) {

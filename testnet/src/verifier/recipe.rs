@@ -16,7 +16,7 @@ use super::measured::{self, Measured};
 use super::train::{Example, Recipe, fit};
 
 /// Pairs by rules that are learnt from.
-const BY_RULES: usize = 40_000;
+const BY_RULES: usize = 24_000;
 /// Pairs by rules that calibrate.
 const BY_RULES_APART: usize = 16_000;
 /// Of the near misses among them, one in so many counts: in traffic a question whose nearest

@@ -37,8 +37,8 @@ pub(super) struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Recipe {
-            units: [48, 24],
-            passes: 100,
+            units: [32, 16],
+            passes: 80,
             batch: 200,
             rate: 1e-3,
             decay: 1e-4,
