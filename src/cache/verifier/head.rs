@@ -13,7 +13,7 @@ const FILE: &str = include_str!("head.json");
 /// Standard deviations beyond which a measure counts as being there.
 pub const FAR: f32 = 5.0;
 /// Of the bounds on the error of a range of log odds.
-const CONFIDENCE: f64 = 0.99;
+const CONFIDENCE: f64 = 0.95;
 
 static SHIPPED: LazyLock<Option<Head>> = LazyLock::new(|| Head::read(FILE).ok());
 
