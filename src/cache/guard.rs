@@ -98,12 +98,10 @@ impl Guard {
 
     /// The first guard that refuses whatever the verifier thinks. The kind of question is the one
     /// thing it sees better: "what causes" and "why does" ask the same. But no answer to "can I" is one
-    /// to "how can I".
+    /// to "how can I", and no "when" is a "where".
     pub fn first_firm_conflict(a: &Features, b: &Features) -> Option<Guard> {
         Guard::ALL.into_iter().find(|guard| match guard {
-            Guard::Question => {
-                is_terse(a, b) && a.question.is_yes_or_no() != b.question.is_yes_or_no()
-            }
+            Guard::Question => is_terse(a, b) && a.question.firm_kind() != b.question.firm_kind(),
             firm => !firm.allows(a, b),
         })
     }

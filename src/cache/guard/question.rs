@@ -6,7 +6,7 @@ use super::words::Token;
 
 /// What is asked for. Requests ("Explain …", "List …") count as [`Ask::What`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Ask {
+pub(super) enum Ask {
     What,
     Who,
     When,
@@ -32,9 +32,13 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Asks whether, and nothing else.
-    pub(super) fn is_yes_or_no(&self) -> bool {
-        self.asks.iter().eq([&Ask::Whether])
+    /// What is left of the kind where "what", "why" and "how" are taken for one: the three often ask
+    /// the same in other words, while a time, a place, a person and a yes or no never stand for
+    /// something else.
+    pub(super) fn firm_kind(&self) -> (bool, BTreeSet<Ask>) {
+        let firm = [Ask::When, Ask::Where, Ask::Who];
+        let asks = self.asks.iter().copied().filter(|ask| firm.contains(ask));
+        (self.asks.iter().eq([&Ask::Whether]), asks.collect())
     }
 
     /// "Where can you", "why do we", "how do I" ask about anyone.
