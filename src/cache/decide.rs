@@ -33,7 +33,7 @@ const REORDERED: f64 = 1.8;
 
 /// How much nearer than every rival the best entry must be. Two questions that both lie this close
 /// to a third and were not taken for one another make it doubtful which of them it repeats.
-const LEAD: f32 = 0.15;
+const LEAD: f32 = 0.14;
 
 /// Words of content from which a text is a story rather than a question.
 const LONG: usize = 14;
