@@ -97,12 +97,15 @@ impl Guard {
     }
 
     /// The first guard that refuses whatever the verifier thinks. The kind of question is the one
-    /// thing it sees better: "what causes" and "why does" ask the same. But no answer to "can I" is one
+    /// thing it sees better: "what is a way to" and "how do I" ask the same. But no answer to "can I" is one
     /// to "how can I", and no "when" is a "where".
     pub fn first_firm_conflict(a: &Features, b: &Features) -> Option<Guard> {
-        Guard::ALL.into_iter().find(|guard| match guard {
-            Guard::Question => is_terse(a, b) && a.question.firm_kind() != b.question.firm_kind(),
-            firm => !firm.allows(a, b),
+        Guard::ALL.into_iter().find(|guard| {
+            if *guard == Guard::Question {
+                is_terse(a, b) && a.question.firm_kind() != b.question.firm_kind()
+            } else {
+                !guard.allows(a, b)
+            }
         })
     }
 }

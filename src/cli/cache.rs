@@ -75,25 +75,31 @@ impl Purge {
 /// # Errors
 /// The node refuses or is not there.
 pub async fn run(verb: Cache, context: &Context) -> anyhow::Result<Code> {
-    let verb = match verb {
-        Cache::Eval(verb) => return evaluate::run(verb, context).await,
-        other => other,
-    };
-    let node = context.client()?;
     let answer = match verb {
-        Cache::Eval(_) => return Ok(Code::Ok),
-        Cache::Stats => node.get("/admin/v1/cache").await?,
+        Cache::Eval(verb) => return evaluate::run(verb, context).await,
+        Cache::Stats => context.client()?.get("/admin/v1/cache").await?,
         Cache::Lookup(Lookup { a, b }) => {
             let body = match b {
                 Some(b) => json!({"a": a, "b": b}),
                 None => json!({"a": a}),
             };
-            node.post("/admin/v1/cache/lookup", &body).await?
+            context
+                .client()?
+                .post("/admin/v1/cache/lookup", &body)
+                .await?
         }
-        Cache::Purge(verb) => node.post("/admin/v1/cache/purge", &verb.body()).await?,
+        Cache::Purge(verb) => {
+            context
+                .client()?
+                .post("/admin/v1/cache/purge", &verb.body())
+                .await?
+        }
         Cache::Veto(Veto { entry, question }) => {
             let body = json!({"entry": entry, "question": question});
-            node.post("/admin/v1/cache/veto", &body).await?
+            context
+                .client()?
+                .post("/admin/v1/cache/veto", &body)
+                .await?
         }
     };
     let value = client::json(&answer)?;

@@ -69,7 +69,7 @@ const OPPOSITES: &str = "enable disable|enabled disabled|enabling disabling|acti
     |improve worsen|save spend|save waste|save load|remember forget|found lost|find lose|show hide|visible hidden|cause cure\
     |cause prevent|treat cause|help harm|prevent encourage|wet dry|clean dirty|light dark|loud quiet|sweet sour|optimistic pessimistic\
     |employed unemployed|single married|marry divorce|virtual physical|temporary permanent|dynamic static|mutable immutable|horizontal vertical\
-    |horizontally vertically|clockwise counterclockwise|singular plural|supply demand|offense defense|victory defeat|ancient modern|quantity quality|softer harder|every any|all any|all some|all most|both either|only also|few most";
+    |horizontally vertically|clockwise counterclockwise|singular plural|supply demand|offense defense|victory defeat|ancient modern|quantity quality|softer harder|every any|everyone anyone|everybody anybody|rent buy|rent purchase|rent sell|night morning|day evening|hour minute|minute second|seconds minutes|minutes hours|all any|all some|all most|both either|only also|few most";
 
 /// Prefixes that turn a word into its opposite.
 const REVERSING: [&str; 10] = [

@@ -46,8 +46,14 @@ const CARDINALS: [(&str, &str); 22] = [
     ("billion", "1000000000"),
     ("dozen", "12"),
 ];
-/// Ordinals that are also parts of a whole. "First" and "second" are left out: the one is mostly an
-/// adverb, the other mostly a unit.
+/// After "the" and before what they count.
+const ORDINALS: [(&str, &str); 4] = [
+    ("first", "1st"),
+    ("second", "2nd"),
+    ("third", "3rd"),
+    ("last", "last"),
+];
+/// Ordinals that are also parts of a whole.
 const PARTS: [(&str, &str); 9] = [
     ("half", "2"),
     ("halves", "2"),
@@ -114,7 +120,15 @@ impl Numbers {
         let mut numbers = Numbers::default();
         let mut at = 0;
         while let Some(token) = tokens.get(at) {
-            let (value, taken) = quantity(&tokens[at..]);
+            let after_the = at
+                .checked_sub(1)
+                .is_some_and(|before| tokens[before].text == "the");
+            let place = named(&ORDINALS, &token.text).filter(|_| after_the);
+            let place = place.filter(|_| counted_word(&tokens[at + 1..]).is_some());
+            let (value, taken) = match place {
+                Some(place) => (Some(place.to_owned()), 1),
+                None => quantity(&tokens[at..]),
+            };
             match value {
                 Some(value) => {
                     if let Some(next) = counted_word(&tokens[at + taken..]) {

@@ -32,11 +32,11 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// What is left of the kind where "what", "why" and "how" are taken for one: the three often ask
-    /// the same in other words, while a time, a place, a person and a yes or no never stand for
+    /// What is left of the kind where "what" and "how" are taken for one: they often ask the same in
+    /// other words, while a time, a place, a person, a reason and a yes or no never stand for
     /// something else.
     pub(super) fn firm_kind(&self) -> (bool, BTreeSet<Ask>) {
-        let firm = [Ask::When, Ask::Where, Ask::Who];
+        let firm = [Ask::When, Ask::Where, Ask::Who, Ask::Why];
         let asks = self.asks.iter().copied().filter(|ask| firm.contains(ask));
         (self.asks.iter().eq([&Ask::Whether]), asks.collect())
     }
@@ -152,8 +152,8 @@ fn reworded(tokens: &[Token], asks: &mut BTreeSet<Ask>) {
     {
         asks.insert(Ask::What);
     }
-    // "what is the reason that" is "why"
-    if has(&["reason", "reasons"]) && asks.remove(&Ask::What) {
+    // "what is the reason that" and "what causes" are "why"
+    if has(&["reason", "reasons", "cause", "causes"]) && asks.remove(&Ask::What) {
         asks.insert(Ask::Why);
     }
     // "what should I do to" is "how do I"

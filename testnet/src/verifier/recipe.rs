@@ -71,33 +71,13 @@ pub async fn make(embedder: &Embedder, sources: &Sources, seed: u64) -> Result<(
     let weights = fit(&examples, recipe);
     let head = Head::uncalibrated(weights.clone())?;
 
-    let mut kept = Vec::new();
     let mut report = format!("learnt from {} open pairs of {counts:?}\n", examples.len());
-    for (name, pairs) in [
+    let apart = [
         ("rules", apart),
         ("swapped", swapped_apart),
         ("statements", statements_apart),
-    ] {
-        let measured = measured::measure(embedder, pairs).await?;
-        let judged: Vec<(f32, bool)> = measured
-            .iter()
-            .filter_map(|one| example(one, 1.0))
-            .map(|one| (head.log_odds(&one.measures), one.same))
-            .collect();
-        let right = judged
-            .iter()
-            .filter(|(odds, same)| (*odds > 0.0) == *same)
-            .count();
-        report += &format!(
-            "{name}: {right} of {} pairs kept apart on the right side\n",
-            judged.len()
-        );
-        let mut misses = 0;
-        kept.extend(judged.into_iter().filter(|(_, same)| {
-            misses += usize::from(!same);
-            *same || misses % NEAR_MISSES_KEPT == 0
-        }));
-    }
+    ];
+    let kept = judged(embedder, &head, apart, &mut report).await?;
     let trained = Trained {
         record: json!({
             "command": "llm-router-testnet train-verifier --models DIR --swapped FILE --statements FILE",
@@ -121,6 +101,38 @@ pub async fn make(embedder: &Embedder, sources: &Sources, seed: u64) -> Result<(
         weights,
     };
     Ok((trained, report))
+}
+
+/// What the head says of pairs kept apart, with their labels.
+async fn judged(
+    embedder: &Embedder,
+    head: &Head,
+    apart: [(&str, Vec<Pair>); 3],
+    report: &mut String,
+) -> Result<Vec<(f32, bool)>> {
+    let mut kept = Vec::new();
+    for (name, pairs) in apart {
+        let measured = measured::measure(embedder, pairs).await?;
+        let judged: Vec<(f32, bool)> = measured
+            .iter()
+            .filter_map(|one| example(one, 1.0))
+            .map(|one| (head.log_odds(&one.measures), one.same))
+            .collect();
+        let right = judged
+            .iter()
+            .filter(|(odds, same)| (*odds > 0.0) == *same)
+            .count();
+        *report += &format!(
+            "{name}: {right} of {} pairs kept apart on the right side\n",
+            judged.len()
+        );
+        let mut misses = 0;
+        kept.extend(judged.into_iter().filter(|(_, same)| {
+            misses += usize::from(!same);
+            *same || misses % NEAR_MISSES_KEPT == 0
+        }));
+    }
+    Ok(kept)
 }
 
 /// Half to learn from, half kept apart.
