@@ -3,6 +3,7 @@
 //! - [`figures`]: what was measured, with the commands that measure it again.
 //! - [`consensus`]: what the nodes agree on, what they do when they cannot, how to mend them.
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
+//! - [`reuse`]: when an answer is reused, and how to measure it on your own questions.
 //! - [`cache_safety`]: who shares an answer with whom, what is never kept, what is on disk.
 //! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
 //! - [`decisions`]: choices that could have gone another way.
@@ -16,8 +17,12 @@ pub mod consensus {}
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}
 
+#[doc = include_str!("guide/reuse.md")]
+pub mod reuse {}
+
 #[doc = include_str!("guide/cache-safety.md")]
 pub mod cache_safety {}
+
 #[doc = include_str!("guide/learning.md")]
 pub mod learning {}
 

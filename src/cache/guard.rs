@@ -84,7 +84,9 @@ impl Guard {
             Guard::Quotes => a.quotes == b.quotes,
             Guard::Code => a.code == b.code,
             Guard::Names => names_known(a, b) && names_known(b, a),
-            Guard::Direction => a.is_rewording_of(b) || same_direction(a, b),
+            Guard::Direction => {
+                told_in_one_direction(a, b) && (is_long(a, b) || a.relations == b.relations)
+            }
             Guard::Question => !is_terse(a, b) || a.question == b.question,
             Guard::Tense => !is_terse(a, b) || a.tense == b.tense,
             Guard::Person => !is_terse(a, b) || same_person(a, b),
@@ -96,13 +98,15 @@ impl Guard {
         Guard::ALL.into_iter().find(|guard| !guard.allows(a, b))
     }
 
-    /// The first guard that refuses whatever the verifier thinks. The kind of question is the one
-    /// thing it sees better: "what is a way to" and "how do I" ask the same. But no answer to "can I" is one
+    /// The first guard that refuses whatever the verifier thinks. The kind of question and a lone
+    /// "by" or "or" are what it sees better: "what is a way to" and "how do I" ask the same. But no answer to "can I" is one
     /// to "how can I", and no "when" is a "where".
     pub fn first_firm_conflict(a: &Features, b: &Features) -> Option<Guard> {
         Guard::ALL.into_iter().find(|guard| {
             if *guard == Guard::Question {
                 is_terse(a, b) && a.question.firm_kind() != b.question.firm_kind()
+            } else if *guard == Guard::Direction {
+                !told_in_one_direction(a, b)
             } else {
                 !guard.allows(a, b)
             }
@@ -140,9 +144,17 @@ fn same_direction(a: &Features, b: &Features) -> bool {
     governed_alike && !names_reordered && (!directed || !reordered)
 }
 
+fn told_in_one_direction(a: &Features, b: &Features) -> bool {
+    a.is_rewording_of(b) || same_direction(a, b)
+}
+
+fn is_long(a: &Features, b: &Features) -> bool {
+    a.subjects().min(b.subjects()) >= TERSE
+}
+
 /// Statements and long texts tell the same in other forms; a short question is its form.
 fn is_terse(a: &Features, b: &Features) -> bool {
-    a.is_question() && b.is_question() && a.subjects().min(b.subjects()) < TERSE
+    a.is_question() && b.is_question() && !is_long(a, b)
 }
 
 fn same_person(a: &Features, b: &Features) -> bool {
@@ -156,7 +168,8 @@ fn same_person(a: &Features, b: &Features) -> bool {
     let mixed = a.persons.len() > 1 || b.persons.len() > 1;
     let one_open = a.persons.is_empty() || b.persons.is_empty();
     let persons_agree = a.persons == b.persons || !mixed && (generic || one_open);
-    a.third_persons == b.third_persons && owners_agree && persons_agree
+    let exchanged = a.cast.len() > 1 && b.cast.len() > 1 && a.cast != b.cast;
+    a.third_persons == b.third_persons && owners_agree && persons_agree && !exchanged
 }
 
 #[cfg(test)]

@@ -151,6 +151,9 @@ async fn nearest_answer(
                 Outcome::Refuse(weighed, reason) | Outcome::TooFar(weighed, reason) => {
                     (weighed, reason)
                 }
+                Outcome::Open(weighed) if weighed.upper_bound > weighed.tolerated => {
+                    (weighed, Decision::TooRisky.reason())
+                }
                 Outcome::Open(weighed) => (weighed, Decision::Unsettled.reason()),
             },
         };

@@ -281,7 +281,10 @@ async fn a_leader_that_comes_back_elsewhere_is_found_again() {
     .await;
     put(&n2, "{}").await.unwrap();
 
+    // somebody else has its old address by now, so it cannot be given it again
+    let taken = std::net::TcpListener::bind(&*seed);
     let n1 = node("n1", dirs[0].path(), &[]).await.unwrap();
+    drop(taken);
     n1.at_least(Revision(1), PATIENCE).await.unwrap();
     eventually("it is connected", || n1.is_connected()).await;
     assert_ne!(address(&n1), seed);

@@ -117,7 +117,7 @@ fn no_dangerous_pair_is_a_hit_on_its_words_however_close_its_vectors() {
 #[test]
 fn a_rival_as_near_makes_the_best_doubtful_unless_it_counts_something_else() {
     let question = Features::of("How do I bake 2 loaves of bread?");
-    let near = Features::of("How do I bake loaves of bread in 2 hours?");
+    let near = Features::of("How do I bake 2 loaves of rye bread?");
     let other = Features::of("How do I bake 3 loaves of bread?");
     let ambiguous = |similarity, features| {
         let rival = Rival {

@@ -52,6 +52,8 @@ pub struct Features {
     /// Of first and second person, in order, repeats dropped.
     pub(super) persons: Vec<Person>,
     pub(super) third_persons: BTreeSet<Person>,
+    /// Of all three persons, in order, repeats dropped: who does what to whom.
+    pub(super) cast: Vec<Person>,
     /// Owners that are not also the subject.
     pub(super) owners: BTreeSet<Person>,
 }
@@ -193,14 +195,23 @@ impl Features {
                 "will" | "shall" => self.tense.1 = true,
                 _ => {}
             }
+            let other = match word {
+                "he" | "him" => Some(Person::He),
+                "she" => Some(Person::She),
+                "they" | "them" => Some(Person::They),
+                _ => None,
+            };
             let person = match word {
                 "i" | "me" | "we" => Some(Person::First),
                 "us" if !token.is_shouted() => Some(Person::First),
                 "you" => Some(Person::Second),
                 _ => None,
             };
-            if let Some(person) = person.filter(|person| self.persons.last() != Some(person)) {
-                self.persons.push(person);
+            let next = person.filter(|person| self.persons.last() != Some(person));
+            self.persons.extend(next);
+            let cast = person.or(other);
+            if let Some(one) = cast.filter(|one| self.cast.last() != Some(one)) {
+                self.cast.push(one);
             }
             self.words.insert(token.text.clone());
         }
