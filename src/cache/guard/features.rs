@@ -120,7 +120,7 @@ impl Features {
     }
 
     /// Content words that stand in the same order on both sides: the longest common subsequence.
-    /// Quadratic, over at most [`COMPARED`] words of each.
+    /// Quadratic, over at most 256 words of each.
     pub fn in_common(&self, other: &Features) -> usize {
         let (a, b) = (cut(&self.content), cut(&other.content));
         let mut best = vec![0_usize; b.len() + 1];
