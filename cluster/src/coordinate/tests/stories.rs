@@ -144,9 +144,8 @@ async fn an_isolated_follower_hears_nothing_until_it_is_healed() {
     net.node(2).hears(|told| told.figures.nodes == 2).await;
     assert!(net.node(2).hears_in(Duration::from_secs(1)).await >= 4);
     net.node(2).wires.cut.send_replace(true);
-    assert_eq!(net.node(2).hears_in(Duration::from_millis(600)).await, 0);
     assert_eq!(net.node(2).coordinator.alive().len(), 2);
-    assert_eq!(net.node(2).hears_in(Duration::from_millis(400)).await, 0);
+    assert_eq!(net.node(2).hears_in(Duration::from_secs(1)).await, 0);
     let alone = net.node(2).coordinator.alive();
     assert_eq!(alone.into_iter().collect::<Vec<_>>(), [MemberId(2)]);
     net.node(2).wires.cut.send_replace(false);
