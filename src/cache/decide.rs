@@ -193,26 +193,10 @@ fn is_small_edit(a: &Features, b: &Features) -> bool {
     long && a.unmatched(b) > 0 && !a.is_rewording_of(b)
 }
 
-/// A candidate beside the best one.
-#[derive(Clone, Copy, Debug)]
-pub struct Rival<'a> {
-    /// Its cosine to the question.
-    pub similarity: f32,
-    /// Its words.
-    pub features: &'a Features,
-}
-
-/// Some rival comes as near as the best candidate, so it is open which of the two the question repeats.
-/// Rivals that count other things cannot be meant and do not count; those whose answer is the same
-/// should be left out by the caller.
-pub fn is_ambiguous<'a>(
-    best: f32,
-    question: &Features,
-    mut rivals: impl Iterator<Item = Rival<'a>>,
-) -> bool {
-    rivals.any(|rival| {
-        rival.similarity > best - LEAD && Guard::Numbers.allows(question, rival.features)
-    })
+/// A candidate with another answer comes as near as the best one, so it is open which of the two the
+/// question repeats. One that counts other things cannot be meant.
+pub fn is_rival(best: f32, question: &Features, (similarity, other): (f32, &Features)) -> bool {
+    similarity > best - LEAD && Guard::Numbers.allows(question, other)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::decide::{Budget, Decision, Grounds, Rival, decide, is_ambiguous};
+use super::decide::{Budget, Decision, Grounds, decide, is_rival};
 use super::embed::{EmbedError, Embedder, Vector};
 use super::guard::{Features, Guard};
 use super::index::{Neighbour, PartitionIndex, Upkeep};
@@ -194,13 +194,10 @@ impl Evaluation<'_> {
                 Decision::Hit | Decision::Unsettled => {}
             }
             let others = found.iter().enumerate().filter(|(other, _)| *other != rank);
-            let rivals = others.filter_map(|(_, (at, similarity))| {
-                Some(Rival {
-                    similarity: *similarity,
-                    features: &stored.read.get(*at)?.features,
-                })
+            let clear = !others.into_iter().any(|(_, (at, near))| {
+                let rival = stored.read.get(*at).map(|rival| (*near, &rival.features));
+                rival.is_some_and(|rival| is_rival(*similarity, &question.features, rival))
             });
-            let clear = !is_ambiguous(*similarity, &question.features, rivals);
             let served = clear && self.accepts(*similarity, question, candidate).await?;
             return Ok(served.then_some(*at));
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Inner;
 use super::agree::{Statement, agree};
 use super::answer::{Hit, Pair, Question, Tier};
-use super::decide::{Budget, Decision, Grounds, Rival, decide, is_ambiguous};
-use super::entry::Entry;
+use super::decide::{Budget, Decision, Grounds, decide, is_rival};
+use super::entry::{Entry, Meaning};
 use super::explain::{Explained, Weighed};
 use super::flight::{Asked, Lead};
 use super::guard::Features;
@@ -95,18 +95,10 @@ async fn stored(
 }
 
 /// A stored entry that could be served.
-struct Candidate {
-    entry: Arc<Entry>,
-    similarity: f32,
-}
-
-impl Candidate {
-    fn features(&self) -> Option<&Features> {
-        self.entry
-            .meaning
-            .as_ref()
-            .map(|meaning| &*meaning.features)
-    }
+pub(super) struct Candidate {
+    pub(super) entry: Arc<Entry>,
+    pub(super) meaning: Meaning,
+    pub(super) similarity: f32,
 }
 
 async fn nearest_answer(
@@ -122,12 +114,7 @@ async fn nearest_answer(
     let candidates = usable(inner, prepared, asking, found, request);
     let mut refused: Option<Explained> = None;
     for (at, candidate) in candidates.iter().enumerate() {
-        let (weighed, reason) = match weigh(
-            inner,
-            asking,
-            (&candidate.entry, candidate.similarity),
-            None,
-        ) {
+        let (weighed, reason) = match weigh(inner, asking, candidate, None) {
             Outcome::TooFar(weighed, reason) => {
                 refused.get_or_insert(asking.because(reason, weighed));
                 break;
@@ -185,43 +172,42 @@ fn usable(
     let max_tokens = request.body.max_tokens();
     let candidates = found.into_iter().filter_map(|near| {
         let entry = inner.shelf.lock().by_serial(near.label)?;
-        let in_partition = entry.meaning.as_ref()?.partition == asking.question.partition;
+        let meaning = entry.meaning.clone()?;
+        let in_partition = meaning.partition == asking.question.partition;
         let usable =
             in_partition && entry.is_fresh(asking.now, ttl) && fits(&entry.answer, max_tokens);
         usable.then_some(Candidate {
             entry,
+            meaning,
             similarity: near.similarity,
         })
     });
     candidates.collect()
 }
 
-/// Another candidate comes as near as the one at `best` and has another answer.
+/// Another candidate comes as near as the one at `best` and has another answer. Answers are compared
+/// last: they are long.
 fn rivalled(asking: Asking<'_>, candidates: &[Candidate], best: usize) -> bool {
     let Some(chosen) = candidates.get(best) else {
         return false;
     };
-    let told = |candidate: &Candidate| candidate.entry.answer.text.clone();
-    let text = told(chosen);
-    let rivals = candidates
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| *at != best)
-        .filter(|(_, rival)| {
-            let (one, other) = (text.as_str(), rival.entry.answer.text.as_str());
-            let plain = |text| Statement { text, vector: None };
-            !agree(plain(one), plain(other))
-        })
-        .filter_map(|(_, rival)| {
-            Some(Rival {
-                similarity: rival.similarity,
-                features: rival.features()?,
-            })
-        });
-    is_ambiguous(chosen.similarity, &asking.question.features, rivals)
+    let question = &asking.question.features;
+    let answer = &chosen.entry.answer;
+    candidates.iter().enumerate().any(|(at, other)| {
+        let beside = (other.similarity, &*other.meaning.features);
+        at != best
+            && is_rival(chosen.similarity, question, beside)
+            && !say_the_same(&answer.text, &other.entry.answer.text)
+    })
 }
 
-/// Weighs once more, with the verifier's word if it has one in time.
+fn say_the_same(one: &str, other: &str) -> bool {
+    let plain = |text| Statement { text, vector: None };
+    one == other || agree(plain(one), plain(other))
+}
+
+/// Weighs once more, with the verifier's word if it has one in time. What was purged meanwhile is
+/// not served.
 async fn verified(
     inner: &Arc<Inner>,
     asking: Asking<'_>,
@@ -230,17 +216,22 @@ async fn verified(
 ) -> Outcome {
     let deadline = request.deadline.min(Moment::now() + EMBED_WITHIN);
     let scope = request.tenant.as_str();
-    let pair = (
-        (&*asking.question.text, &*asking.question.features),
-        &*candidate.entry,
-    );
-    let risk = verify(inner, scope, pair, candidate.similarity, deadline).await;
-    weigh(
-        inner,
-        asking,
-        (&candidate.entry, candidate.similarity),
-        risk,
-    )
+    let risk = verify(inner, (scope, deadline), asking.question, candidate).await;
+    match weigh(inner, asking, candidate, risk) {
+        Outcome::Serve(weighed, _)
+            if inner
+                .shelf
+                .lock()
+                .by_serial(candidate.entry.serial)
+                .is_none() =>
+        {
+            Outcome::Refuse(weighed, "it was purged meanwhile")
+        }
+        outcome @ (Outcome::Serve(..)
+        | Outcome::Open(_)
+        | Outcome::Refuse(..)
+        | Outcome::TooFar(..)) => outcome,
+    }
 }
 
 fn served(

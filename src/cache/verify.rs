@@ -4,25 +4,37 @@
 use std::sync::Arc;
 
 use super::Inner;
+use super::answer::Question;
 use super::decide::Risk;
 use super::embed::States;
-use super::entry::Entry;
 use super::guard::Features;
+use super::semantic::Candidate;
 use super::verifier::{self, Head};
 use crate::types::Moment;
+
+/// Word pieces of one text times those of the other that an async thread may lay beside each other
+/// itself, some 50 µs; longer pairs are laid elsewhere.
+const INLINE_PIECES: usize = 1024;
 
 /// The verifier's word on a question and the entry nearest to it, or `None` when it has none: no
 /// verifier for this embedder's space, a text too long, no time.
 pub(super) async fn verify(
     inner: &Arc<Inner>,
-    scope: &str,
-    ((text, features), entry): ((&str, &Features), &Entry),
-    similarity: f32,
-    deadline: Moment,
+    (scope, deadline): (&str, Moment),
+    question: &Question,
+    candidate: &Candidate,
 ) -> Option<Risk> {
-    let stored = entry.meaning.as_ref()?;
-    let states = states(inner, scope, [text, &stored.text], deadline).await?;
-    judge(similarity, (features, &stored.features), &states)
+    let (similarity, stored) = (candidate.similarity, &candidate.meaning);
+    let states = states(inner, scope, [&question.text, &stored.text], deadline).await?;
+    let [a, b] = &states;
+    if a.tokens.len() * b.tokens.len() <= INLINE_PIECES {
+        return judge(similarity, (&question.features, &stored.features), &states);
+    }
+    let features = (Arc::clone(&question.features), Arc::clone(&stored.features));
+    let judging = inner
+        .tasks
+        .spawn_blocking(move || judge(similarity, (&features.0, &features.1), &states));
+    judging.await.ok().flatten()
 }
 
 /// Both texts' rows, made side by side.

@@ -4,12 +4,10 @@
 use super::Inner;
 use super::answer::Pair;
 use super::decide::{Decision, Grounds, Risk, decide};
-use super::entry::Entry;
 use super::explain::Weighed;
-use super::guard::Features;
 use super::learn::About;
 use super::learn::record::adjust_probability;
-use super::semantic::Asking;
+use super::semantic::{Asking, Candidate};
 use super::stats::Counters;
 
 /// What came of it.
@@ -28,16 +26,15 @@ pub(super) enum Outcome {
 pub(super) fn weigh(
     inner: &Inner,
     asking: Asking<'_>,
-    (entry, similarity): (&Entry, f32),
+    candidate: &Candidate,
     verified: Option<Risk>,
 ) -> Outcome {
-    let nothing = Features::default();
-    let stored = entry.meaning.as_ref();
-    let partition = stored.map_or(asking.question.partition, |meaning| meaning.partition);
+    let (entry, meaning) = (&candidate.entry, &candidate.meaning);
+    let (similarity, partition) = (candidate.similarity, meaning.partition);
     let grounds = Grounds {
         similarity,
         a: &asking.question.features,
-        b: stored.map_or(&nothing, |meaning| &meaning.features),
+        b: &meaning.features,
         verified,
     };
     let tolerated = asking.tier.risk(asking.budget.max_error_rate);

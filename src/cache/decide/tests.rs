@@ -119,13 +119,7 @@ fn a_rival_as_near_makes_the_best_doubtful_unless_it_counts_something_else() {
     let question = Features::of("How do I bake 2 loaves of bread?");
     let near = Features::of("How do I bake 2 loaves of rye bread?");
     let other = Features::of("How do I bake 3 loaves of bread?");
-    let ambiguous = |similarity, features| {
-        let rival = Rival {
-            similarity,
-            features,
-        };
-        is_ambiguous(0.97, &question, std::iter::once(rival))
-    };
+    let ambiguous = |similarity, features| is_rival(0.97, &question, (similarity, features));
     assert!(ambiguous(0.95, &near));
     assert!(!ambiguous(0.8, &near));
     assert!(!ambiguous(0.95, &other));
