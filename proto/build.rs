@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "llm_router/v1/types.proto",
     "llm_router/v1/router.proto",
     "llm_router/v1/stats.proto",
     "llm_router/v1/admin.proto",
     "llm_router/cluster/v1/raft.proto",
     "llm_router/cluster/v1/pulse.proto",
+    "llm_router/cluster/v1/cache.proto",
 ];
 
 #[expect(

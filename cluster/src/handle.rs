@@ -27,6 +27,7 @@ use crate::policy::Policy;
 use crate::pulse::{Directive, Report};
 use crate::state::State;
 use crate::status::Status;
+use crate::transport::{Guest, Line};
 
 /// Who asks for a change, and under which id.
 #[derive(Clone, Debug)]
@@ -226,6 +227,24 @@ impl Handle {
     /// What the leader says to this node.
     pub fn heard(&self) -> watch::Receiver<Arc<Heard>> {
         self.inside().heard()
+    }
+
+    /// Puts a service behind the node-to-node door for the rest of the node's life; false when there
+    /// is one already. Only members reach it; it is called on consensus's threads and must do its
+    /// work elsewhere.
+    pub fn host(&self, guest: Guest) -> bool {
+        self.inside().guests.take(guest)
+    }
+
+    /// A connection to the guest behind a member's door; `None` for a member that is not known here.
+    pub fn line(&self, member: MemberId) -> Option<Line> {
+        self.inside().line(member)
+    }
+
+    /// Time since a leader with a quorum was last heard of; `None` while there was none. A leader
+    /// hears of itself as long as it has a quorum.
+    pub fn last_contact(&self) -> Option<Duration> {
+        self.inside().contact().map(|at| at.elapsed())
     }
 
     /// The key by which literal secrets in the agreed config are sealed: made by the first node,

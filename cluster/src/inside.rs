@@ -30,12 +30,12 @@ use crate::error::{Error, Refused};
 use crate::handle::{Failure, Heard};
 use crate::identity::{MemberId, NodeId};
 use crate::policy::Policy;
-use crate::raft::index;
+use crate::raft::{Peer, index};
 use crate::start::Timing;
 use crate::state::State;
 use crate::status::{Member, Role, Status};
 use crate::store::{Identity, Store};
-use crate::transport::{Lines, Peers, Raft};
+use crate::transport::{GuestRoom, Line, Lines, Peers, Purpose, Raft, Signature};
 
 pub(crate) use addresses::{keep_addresses, look_for_others};
 pub(crate) use leading::follow_leadership;
@@ -74,6 +74,7 @@ pub(crate) struct Inside {
     /// Serialises changes of the membership made by this node as leader.
     pub(crate) membership: tokio::sync::Mutex<()>,
     pub(crate) tasks: Mutex<JoinSet<()>>,
+    pub(crate) guests: GuestRoom,
 }
 
 impl std::fmt::Debug for Inside {
@@ -102,7 +103,20 @@ impl Inside {
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             membership: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
+            guests: GuestRoom::default(),
         }
+    }
+
+    /// A connection to a member's cache; `None` for one that is not known here.
+    pub(crate) fn line(&self, member: MemberId) -> Option<Line> {
+        let state = self.state();
+        let record = state.members().get(&member)?;
+        let peer = Peer {
+            name: record.name.clone(),
+            address: record.address.clone(),
+        };
+        let channel = self.lines.to(&peer, Purpose::Guest);
+        Some(Line::new(channel, Signature::new(self.lines.clone())))
     }
 
     /// This node's number.

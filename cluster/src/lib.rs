@@ -35,3 +35,4 @@ pub use raft::{Peer, TypeConfig};
 pub use start::{Options, start};
 pub use state::State;
 pub use status::Status;
+pub use transport::{Guest, Line, Visitor};

@@ -37,8 +37,8 @@ pub use member::{MAX_MEMBERS, MemberRecord};
 pub const MAX_BREAKERS: usize = 10_000;
 /// Most keys, revoked ones included.
 pub const MAX_KEYS: usize = 100_000;
-/// Most cache epochs below `all`.
-pub const MAX_EPOCHS: usize = 100_000;
+/// Most scopes of the cache whose epoch is remembered.
+pub const MAX_EPOCHS: usize = 20_000;
 /// Requests whose outcome is remembered.
 pub const MAX_REMEMBERED: usize = 10_000;
 
@@ -215,9 +215,19 @@ impl State {
         member <= self.meta.last_member && !self.members.contains_key(&member)
     }
 
-    /// The cache epoch of a scope; 0 when it never grew.
-    pub fn cache_epoch(&self, scope: &str) -> u64 {
-        self.epochs.get(scope).copied().unwrap_or(0)
+    /// How often cached answers were called off, in whatever scope.
+    pub fn cache_epoch(&self) -> u64 {
+        self.meta.cache_epoch
+    }
+
+    /// Answers to requests that began at this cache epoch or before are off, whatever they are.
+    pub fn cache_floor(&self) -> u64 {
+        self.meta.cache_floor
+    }
+
+    /// The cache epoch at which each scope was called off last. Shared until it changes.
+    pub fn cache_scopes(&self) -> &Arc<BTreeMap<String, u64>> {
+        &self.epochs
     }
 
     /// The centroids of an embedding space and their epoch.

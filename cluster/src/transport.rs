@@ -3,8 +3,9 @@
 //! ```text
 //!  Network ─┐ append, vote     own channel              ┌─ Raft
 //!           ├ heartbeat        own channel      Door ───┤
-//!           ├ snapshot         own channel              └─ Seat: propose, read index,
-//!  Peers  ──┘ propose, pulse   own channel                       join, order, pulse
+//!           ├ snapshot         own channel              ├─ Seat: propose, read index,
+//!  Peers  ──┤ propose, pulse   own channel              │        join, order, pulse
+//!  Line   ──┘ cache            own channel              └─ Guest: the node's cache
 //! ```
 //!
 //! Each purpose has its own connection, or a large snapshot would hold up the heartbeats and cause
@@ -14,6 +15,7 @@
 mod call;
 mod dial;
 mod door;
+mod line;
 mod lines;
 mod network;
 mod peers;
@@ -41,8 +43,11 @@ use crate::pulse::{Directive, Report};
 use crate::raft::{Peer, TypeConfig};
 use crate::store::{Machine, SnapshotFile};
 
-pub(crate) use door::Door;
-pub(crate) use lines::{Lines, Origin};
+pub(crate) use door::{Door, GuestRoom};
+pub use door::{Guest, Visitor};
+pub use line::Line;
+pub(crate) use line::Signature;
+pub(crate) use lines::{Lines, Origin, Purpose};
 pub(crate) use network::Network;
 pub(crate) use peers::Peers;
 
@@ -105,6 +110,8 @@ pub(crate) trait Seat: Send + Sync + 'static {
     fn name_of(&self, member: MemberId) -> Option<NodeId>;
     /// It was a member and is none any more.
     fn has_retired(&self, member: MemberId) -> bool;
+    /// Where the service sits that peers' caches call.
+    fn guests(&self) -> &GuestRoom;
     /// A fresh file for an incoming snapshot.
     fn receiving(&self) -> io::Result<PathBuf>;
     /// Agrees on a command, if this node leads; [`Error::NoQuorum`] if not.

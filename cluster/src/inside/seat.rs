@@ -14,7 +14,7 @@ use crate::handle::{Consistency, Order};
 use crate::identity::{ClusterId, MemberId, NodeId};
 use crate::pulse::{Directive, Report};
 use crate::raft::Peer;
-use crate::transport::{Core, JoinRequest, Joined, Peers, Proposed, Seat};
+use crate::transport::{Core, GuestRoom, JoinRequest, Joined, Peers, Proposed, Seat};
 
 #[tonic::async_trait]
 impl Seat for Inside {
@@ -47,6 +47,10 @@ impl Seat for Inside {
 
     fn has_retired(&self, member: MemberId) -> bool {
         self.state().is_retired(member)
+    }
+
+    fn guests(&self) -> &GuestRoom {
+        &self.guests
     }
 
     fn receiving(&self) -> io::Result<PathBuf> {

@@ -13,8 +13,6 @@ use crate::command::{Done, Rejected};
 const MAX_SPACES: usize = 8;
 /// Largest set of centroids in bytes, decoded.
 const MAX_CENTROIDS: usize = 2 << 20;
-/// The scope that is always there.
-const ALL: &str = "all";
 
 /// Centroids as they are kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,16 +51,30 @@ fn decoded_len(data: &str) -> Option<u64> {
 }
 
 impl State {
+    /// Calls off what a scope holds: the cluster's cache epoch grows by one, and the scope has that
+    /// number from now on. A full table forgets the scope that was called off longest ago, and with
+    /// it calls off whatever is as old.
     pub(super) fn grow_epoch(&mut self, scope: &str) -> Result<Done, Rejected> {
         bounds::name("a scope", scope, bounds::MAX_TARGET)?;
-        let known = self.epochs.get(scope).copied();
-        if known.is_none() && scope != ALL {
-            bounds::room("cache epochs", self.epochs.len(), MAX_EPOCHS)?;
+        if !self.epochs.contains_key(scope) && self.epochs.len() >= MAX_EPOCHS {
+            self.forget_oldest_epoch();
         }
-        let epoch = known.unwrap_or(0).saturating_add(1);
+        self.meta.cache_epoch = self.meta.cache_epoch.saturating_add(1);
+        let epoch = self.meta.cache_epoch;
+        self.touch(&Place::Meta);
         self.touch(&Place::Epoch(scope));
         Arc::make_mut(&mut self.epochs).insert(scope.to_owned(), epoch);
         Ok(Done::Epoch { epoch })
+    }
+
+    fn forget_oldest_epoch(&mut self) {
+        let oldest = self.epochs.iter().min_by_key(|(_, epoch)| **epoch);
+        let Some((scope, epoch)) = oldest.map(|(scope, epoch)| (scope.clone(), *epoch)) else {
+            return;
+        };
+        self.meta.cache_floor = self.meta.cache_floor.max(epoch);
+        self.touch(&Place::Epoch(&scope));
+        Arc::make_mut(&mut self.epochs).remove(&scope);
     }
 
     pub(super) fn set_centroids(

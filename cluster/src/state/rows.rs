@@ -33,6 +33,12 @@ pub(super) struct Meta {
     pub(super) last_member: MemberId,
     /// The highest epoch of a breaker that was forgotten.
     pub(super) forgotten_epoch: u64,
+    /// How often cached answers were called off, in whatever scope.
+    #[serde(default)]
+    pub(super) cache_epoch: u64,
+    /// The latest epoch whose scope was forgotten: answers as old as that are off whatever they are.
+    #[serde(default)]
+    pub(super) cache_floor: u64,
 }
 
 /// A row's place.

@@ -58,13 +58,17 @@ impl Failure {
 /// none yet.
 pub(crate) fn signed<T>(lines: &Lines, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    let metadata = request.metadata_mut();
+    sign(lines, request.metadata_mut());
+    request
+}
+
+/// Puts the caller's name on.
+pub(crate) fn sign(lines: &Lines, metadata: &mut MetadataMap) {
     put(metadata, FROM, lines.node().as_str());
     if let Some(place) = lines.place() {
         put(metadata, CLUSTER, place.cluster.as_str());
         metadata.insert(MEMBER, MetadataValue::from(place.member.0));
     }
-    request
 }
 
 fn put(metadata: &mut MetadataMap, key: &'static str, value: &str) {

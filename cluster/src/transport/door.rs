@@ -5,6 +5,7 @@
 
 mod accept;
 mod caller;
+mod guest;
 mod pulse;
 mod receiving;
 mod service;
@@ -27,9 +28,13 @@ use super::call::MAX_MESSAGE;
 use crate::error::Error;
 use crate::tls::{Keyring, loopback_only};
 
+pub(crate) use guest::GuestRoom;
+pub use guest::{Guest, Visitor};
+
 /// Requests at once on a connection. A peer has one append, one heartbeat, one snapshot and some
-/// proposals under way.
-const MAX_STREAMS: u32 = 256;
+/// proposals under way; its cache has a look-up for each of its clients' requests, and a flight for
+/// each answer under way that others may wait for.
+const MAX_STREAMS: u32 = 4096;
 /// Bytes of one request under way before they are taken: a piece of a snapshot, or a link with
 /// some delay would carry but little of one at a time.
 const WINDOW: u32 = 1 << 20;
@@ -74,9 +79,10 @@ impl Door {
         let raft = RaftServiceServer::new(service::Service::new(Arc::clone(&seat)))
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        let pulse = PulseServiceServer::new(pulse::Service::new(seat))
+        let pulse = PulseServiceServer::new(pulse::Service::new(Arc::clone(&seat)))
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
+        let cache = guest::Reception::new(seat);
 
         let (let_in, accepted) = mpsc::channel(WAITING);
         let accepted = ReceiverStream::new(accepted).map(Ok::<_, std::io::Error>);
@@ -84,6 +90,7 @@ impl Door {
         let serving = server()
             .add_service(raft)
             .add_service(pulse)
+            .add_service(cache)
             .serve_with_incoming_shutdown(accepted, async {
                 let _ = close.await;
             });

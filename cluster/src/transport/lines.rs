@@ -20,9 +20,9 @@ use crate::tls::Keyring;
 /// How often an idle connection is asked whether it lives, and how long the answer may take: a
 /// broken one is replaced within two seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// Most connections kept. Four for each of the members there may be in earnest; past it all are
+/// Most connections kept. Five for each of the members there may be in earnest; past it all are
 /// let go and made again as they are needed.
-const MAX_LINES: usize = 1024;
+const MAX_LINES: usize = 1280;
 
 /// What a connection carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Snapshot,
     /// Proposals, orders and the pulse.
     Ask,
+    /// What the node's cache asks of other nodes' caches.
+    Guest,
 }
 
 /// Who dials, and how.
@@ -66,7 +68,7 @@ struct Inner {
     place: RwLock<Option<Place>>,
     /// Where members are now; what Raft's membership says may be where they once were.
     addresses: Arc<RwLock<BTreeMap<NodeId, String>>>,
-    /// Where connections live, whichever thread asks for them first.
+    /// Where connections live, whichever thread asks for them first; a guest's live with the guest.
     runtime: tokio::runtime::Handle,
     open: Mutex<BTreeMap<(Purpose, NodeId, String), Channel>>,
 }
@@ -121,20 +123,27 @@ impl Lines {
             open.clear();
         }
         let dial = self.inner.origin.dial.get(&peer.name);
-        let channel = self.make(Whom {
+        let whom = Whom {
             address: dial.unwrap_or(&peer.address).clone(),
             node: Some(peer.name.clone()),
-        });
+        };
+        let here = tokio::runtime::Handle::try_current();
+        let channel = match (purpose, here) {
+            // its bytes are the caller's business: Raft's threads are kept free of them
+            (Purpose::Guest, Ok(here)) => self.make(whom, &here),
+            _ => self.make(whom, &self.inner.runtime),
+        };
         open.insert(key, channel.clone());
         channel
     }
 
     /// A connection of its own to whichever node of the cluster is there.
     pub(crate) fn to_address(&self, address: &str) -> Channel {
-        self.make(Whom {
+        let whom = Whom {
             address: address.to_owned(),
             node: None,
-        })
+        };
+        self.make(whom, &self.inner.runtime)
     }
 
     /// How many connections are kept.
@@ -143,8 +152,8 @@ impl Lines {
         self.inner.open.lock().len()
     }
 
-    fn make(&self, whom: Whom) -> Channel {
-        let _runtime = self.inner.runtime.enter();
+    fn make(&self, whom: Whom, runtime: &tokio::runtime::Handle) -> Channel {
+        let _runtime = runtime.enter();
         let keyring = self.inner.origin.keyring.clone();
         let addresses = Arc::clone(&self.inner.addresses);
         let overrides = &self.inner.origin.dial;

@@ -31,7 +31,8 @@ use tokio::task::JoinSet;
 
 use super::network::Link;
 use super::{
-    Core, Door, JoinRequest, Joined, Lines, Network, Origin, Peers, Proposed, Seat, Stopped,
+    Core, Door, GuestRoom, JoinRequest, Joined, Lines, Network, Origin, Peers, Proposed, Seat,
+    Stopped,
 };
 use crate::command::{Change, Command, Done, Outcome, RequestId};
 use crate::error::Error;
@@ -180,6 +181,7 @@ struct Chair {
     dir: tempfile::TempDir,
     proposed: Mutex<Vec<Command>>,
     ordered: Mutex<Vec<Order>>,
+    guests: GuestRoom,
 }
 
 impl Default for Chair {
@@ -192,6 +194,7 @@ impl Default for Chair {
             dir: tempfile::tempdir().unwrap(),
             proposed: Mutex::default(),
             ordered: Mutex::default(),
+            guests: GuestRoom::default(),
         }
     }
 }
@@ -248,6 +251,10 @@ impl Seat for Chair {
 
     fn has_retired(&self, _: MemberId) -> bool {
         false
+    }
+
+    fn guests(&self) -> &GuestRoom {
+        &self.guests
     }
 
     fn receiving(&self) -> io::Result<PathBuf> {

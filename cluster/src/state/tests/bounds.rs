@@ -111,17 +111,30 @@ fn tables_have_room_for_so_many_and_what_is_there_still_changes() {
 }
 
 #[test]
-fn a_full_table_of_epochs_still_knows_all() {
+fn a_full_table_of_epochs_forgets_the_oldest_and_calls_off_all_that_is_as_old() {
     let mut log = Log::default();
-    let epochs = (0..MAX_EPOCHS).map(|n| (format!("entry/{n}"), 1)).collect();
-    log.state.epochs = std::sync::Arc::new(epochs);
-    let scope = |scope: &str| Change::CacheEpoch {
-        scope: scope.to_owned(),
+    let grow = |log: &mut Log, scope: &str| {
+        let scope = scope.to_owned();
+        log.apply(Change::CacheEpoch { scope }).unwrap();
     };
-    refused(&mut log, scope("entry/new"));
-    log.apply(scope("all")).unwrap();
-    log.apply(scope("entry/7")).unwrap();
-    assert_eq!(log.state.cache_epoch("entry/7"), 2);
+    grow(&mut log, "entry/0");
+    grow(&mut log, "all");
+    for n in 1..MAX_EPOCHS {
+        grow(&mut log, &format!("entry/{n}"));
+    }
+    assert_eq!(log.state.cache_scopes().len(), MAX_EPOCHS);
+    assert_eq!(log.state.cache_floor(), 1, "entry/0 was the oldest");
+    grow(&mut log, "all");
+    assert_eq!(
+        log.state.cache_floor(),
+        1,
+        "a scope that is known takes no room"
+    );
+    grow(&mut log, "entry/new");
+    assert_eq!(log.state.cache_floor(), 3, "now entry/1 is forgotten");
+    let last = log.state.cache_epoch();
+    assert_eq!(log.state.cache_scopes()["entry/new"], last);
+    assert_eq!(log.state.cache_scopes()["all"], last - 1);
 }
 
 #[test]

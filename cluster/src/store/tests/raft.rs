@@ -212,7 +212,9 @@ impl Cluster {
         for (raft, store) in self.running.values() {
             let mut states = store.states();
             let all = states.wait_for(|state| {
-                (1..=self.written).all(|number| state.cache_epoch(&format!("tag/{number}")) == 1)
+                (1..=self.written)
+                    .all(|number| state.cache_scopes().contains_key(&format!("tag/{number}")))
+                    && state.cache_epoch() == state.cache_scopes().len() as u64
             });
             let waited = tokio::time::timeout(PATIENCE, all).await;
             assert!(

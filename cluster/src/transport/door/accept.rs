@@ -13,9 +13,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::tls::{Keyring, words};
 use crate::transport::stream::{Accepted, Far, Stream};
 
-/// Connections at once, handshakes among them: four for each of the members there may be in
+/// Connections at once, handshakes among them: five for each of the members there may be in
 /// earnest. One more is closed unheard.
-const MAX_CONNECTIONS: usize = 1024;
+const MAX_CONNECTIONS: usize = 1280;
 /// For a handshake; a caller that sends nothing holds its place no longer.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// After the listener itself failed, as it does when the process is out of files.

@@ -22,7 +22,7 @@ use crate::raft::{Peer, TypeConfig};
 use crate::store::{self, Faults, Identity, Store};
 use crate::tls::Keyring;
 use crate::transport::{
-    Core, Door, JoinRequest, Joined, Lines, Network, Origin, Proposed, Raft, Seat,
+    Core, Door, GuestRoom, JoinRequest, Joined, Lines, Network, Origin, Proposed, Raft, Seat,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,6 +31,7 @@ struct Member {
     number: u64,
     store: Store,
     raft: OnceCell<Raft>,
+    guests: GuestRoom,
     _dir: tempfile::TempDir,
 }
 
@@ -63,6 +64,10 @@ impl Seat for Member {
 
     fn has_retired(&self, _: MemberId) -> bool {
         false
+    }
+
+    fn guests(&self) -> &GuestRoom {
+        &self.guests
     }
 
     fn receiving(&self) -> io::Result<PathBuf> {
@@ -155,6 +160,7 @@ async fn member(
     let member = Arc::new(Member {
         number,
         raft: OnceCell::new_with(Some(raft.await.unwrap())),
+        guests: GuestRoom::default(),
         store,
         _dir: dir,
     });
@@ -174,7 +180,10 @@ fn raft(member: &Member) -> &Raft {
 fn epochs(member: &Member) -> Vec<u64> {
     let state = Arc::clone(&member.store.states().borrow());
     let scopes = (0..20).map(|number| format!("tenant/t{number}"));
-    scopes.map(|scope| state.cache_epoch(&scope)).collect()
+    let epochs = state.cache_scopes();
+    scopes
+        .map(|scope| u64::from(epochs.contains_key(&scope)))
+        .collect()
 }
 
 /// Waits until the member's metrics say so.
