@@ -8,7 +8,7 @@
 //! use llm_router::config::routing::CacheConfig;
 //!
 //! let config = CacheConfig::default();
-//! let cache = AnswerCache::open(Settings { dir: None, embedder: None, config })?;
+//! let cache = AnswerCache::open(Settings { dir: None, embedder: None, config, secret: None })?;
 //! match cache.lookup(&request, &config).await {
 //!     Lookup::Hit(hit) => drop(hit.answer.completion()),
 //!     Lookup::Miss(ticket) => drop(ticket), // ask upstream, then cache.insert(ticket, candidate)
@@ -23,11 +23,13 @@
 pub mod agree;
 pub mod answer;
 mod canonical;
+mod compact;
 pub mod compare;
 pub mod decide;
 pub mod embed;
 pub mod embedding;
 mod entry;
+mod epochs;
 pub mod evaluate;
 pub mod explain;
 mod flight;
@@ -71,6 +73,7 @@ pub use learn::{TierState, Verdict};
 pub use store::StoreError;
 
 use decide::Budget;
+use epochs::Epochs;
 use flight::Flights;
 use key::Keys;
 use learn::Learner;
@@ -114,6 +117,9 @@ pub struct Settings {
     pub embedder: Option<Arc<dyn TextEmbedder>>,
     /// Limits; may change later.
     pub config: CacheConfig,
+    /// The secret that ids are made with, the same on every node of a cluster; the cache's own when
+    /// it stands alone.
+    pub secret: Option<[u8; 32]>,
 }
 
 /// The cache's handle. Cheap to clone; all clones are the same cache.
@@ -126,6 +132,7 @@ struct Inner {
     config: ArcSwap<CacheConfig>,
     keys: Keys,
     shelf: Arc<Mutex<Shelf>>,
+    epochs: Arc<Epochs>,
     flights: Arc<Flights>,
     statements: Mutex<Statements>,
     embedder: Option<Arc<dyn TextEmbedder>>,
@@ -162,19 +169,18 @@ impl AnswerCache {
             dir,
             embedder,
             config,
+            secret: agreed,
         } = settings;
         let Some(dir) = dir else {
-            return Ok(AnswerCache::assemble(
-                Keys::new(rand::random()),
-                embedder,
-                config,
-            ));
+            let secret = agreed.unwrap_or_else(rand::random);
+            return Ok(AnswerCache::assemble(Keys::new(secret), embedder, config));
         };
         std::fs::create_dir_all(&dir).map_err(StoreError::Secret)?;
         let secret = store::secret(&dir.join("cache.key"))?;
         let (disk, found) = store::open(&dir.join("cache"), &secret)?;
-        let mut cache = AnswerCache::assemble(Keys::new(secret), embedder, config);
-        let dead = cache.inner.load(found);
+        let keys = Keys::new(agreed.unwrap_or(secret));
+        let mut cache = AnswerCache::assemble(keys, embedder, config);
+        let dead = cache.inner.load(found, agreed.is_some());
         let inner = Arc::get_mut(&mut cache.inner).ok_or(Error::Stopped)?;
         inner.learner = Arc::new(Learner::open(dir.join("cache.learnt")));
         let writer = Writer::start(disk, Arc::clone(&inner.counters), inner.sweeper())?;
@@ -194,7 +200,8 @@ impl AnswerCache {
     }
 
     fn assemble(keys: Keys, embedder: Option<Arc<dyn TextEmbedder>>, config: CacheConfig) -> Self {
-        let mut shelf = Shelf::default();
+        let epochs = Arc::<Epochs>::default();
+        let mut shelf = Shelf::new(Arc::clone(&epochs));
         shelf.configure(Limits::from(&config));
         shelf.upkeep().set_kind(config.index);
         AnswerCache {
@@ -202,6 +209,7 @@ impl AnswerCache {
                 config: ArcSwap::from_pointee(config),
                 keys,
                 shelf: Arc::new(Mutex::new(shelf)),
+                epochs,
                 flights: Arc::default(),
                 statements: Mutex::default(),
                 embedder,
@@ -356,31 +364,34 @@ impl Inner {
         }
     }
 
-    /// Puts what was on disk on the shelf; returns the keys that may go.
-    fn load(&self, found: Found) -> Vec<u64> {
+    /// Puts what was on disk on the shelf; returns the keys that may go. Epochs that were not agreed
+    /// begin anew: whatever is there is older than any purge to come.
+    fn load(&self, found: Found, epochs_are_agreed: bool) -> Vec<u64> {
         let now = unix_millis();
         let space = self.embedder.as_ref().map(|embedder| embedder.space());
         Counters::add_many(&self.counters.corrupt, found.corrupt.len());
         let mut dead = found.corrupt;
         let mut shelf = self.shelf.lock();
-        for Record { entry, vector } in found.records {
+        for Record { mut entry, vector } in found.records {
             let serial = entry.serial;
+            if !epochs_are_agreed {
+                entry.epoch = 0;
+            }
             shelf.seen(serial);
             if entry.expires <= now {
                 dead.push(serial);
                 continue;
             }
-            let epoch = shelf.epoch();
-            let removed = shelf.insert(Arc::new(entry), epoch);
+            let removed = shelf.insert(Arc::new(entry));
             let Some(removed) = removed else { continue };
             dead.extend(Inner::drop_rows(removed));
             let Some((made_in, vector)) = vector else {
                 continue;
             };
             if Some(made_in.as_str()) == space
-                && let Some(index) = shelf.attach(serial, vector.len())
+                && let Some(index) = shelf.attach(serial, &vector)
             {
-                index.insert(serial, &vector);
+                index.insert(serial, &vector.widen());
             }
         }
         dead
@@ -418,35 +429,43 @@ impl Inner {
         }
     }
 
+    /// Calls off on a cache that stands alone.
     fn purge(&self, what: Purge) -> Result<u64, Error> {
-        let entry = match &what {
-            Purge::Entry(id) => Some(*id),
-            Purge::All | Purge::Tenant(_) | Purge::Tag(..) => None,
-        };
-        let doomed = match &what {
-            Purge::All => Some(Doomed::All),
-            Purge::Tenant(tenant) => Some(Doomed::Tenant(tenant.clone())),
-            Purge::Tag(..) | Purge::Entry(_) => None,
-        };
+        self.epochs.grow(&what);
+        self.forget(&[what])
+    }
+
+    /// Takes what was called off out of memory and off the disk. Returns how many entries.
+    fn forget(&self, purges: &[Purge]) -> Result<u64, Error> {
         let removed = {
             // both at once, or an answer could become everyone's in between
             let mut shelf = self.shelf.lock();
-            self.statements.lock().purge(&what);
-            shelf.purge(what)
+            let mut statements = self.statements.lock();
+            purges.iter().for_each(|purge| statements.purge(purge));
+            shelf.forget()
         };
-        match entry {
-            Some(id) => self.flights.detach(id),
-            None => self.flights.detach_all(),
+        for purge in purges {
+            match purge {
+                Purge::Entry(id) => self.flights.detach(*id),
+                Purge::All | Purge::Tenant(_) | Purge::Tag(..) | Purge::Model(_) => {
+                    self.flights.detach_all();
+                }
+            }
         }
         let serials = Inner::drop_rows(removed);
         let count = serials.len() as u64;
-        if let Some(writer) = &self.writer {
-            writer.delete(serials)?;
-            match doomed {
-                Some(doomed) => writer.destroy(doomed)?,
-                None => writer.flush()?,
+        let Some(writer) = &self.writer else {
+            return Ok(count);
+        };
+        writer.delete(serials)?;
+        for purge in purges {
+            match purge {
+                Purge::All => writer.destroy(Doomed::All)?,
+                Purge::Tenant(tenant) => writer.destroy(Doomed::Tenant(tenant.clone()))?,
+                Purge::Tag(..) | Purge::Model(_) | Purge::Entry(_) => {}
             }
         }
+        writer.flush()?;
         Ok(count)
     }
 }

@@ -129,6 +129,7 @@ impl Cache {
                 dir: self.dir,
                 embedder,
                 config: self.config,
+                secret: None,
             })
             .map_err(|source| {
                 Error::new(Kind::Internal, "the cache cannot be opened").with_source(source)

@@ -262,6 +262,7 @@ async fn open_cache(
             dir,
             embedder,
             config,
+            secret: None,
         })
         .with_context(|| {
             "cannot open the cache; is another node using this data directory?".to_owned()

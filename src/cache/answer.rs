@@ -247,6 +247,8 @@ pub enum Purge {
     Tenant(TenantId),
     /// Entries whose request carried this tag.
     Tag(String, String),
+    /// Answers of this deployment.
+    Model(ModelName),
     /// One entry.
     Entry(EntryId),
 }
@@ -256,6 +258,32 @@ impl Purge {
     pub fn tagged(tag: &str) -> Option<Self> {
         let (name, value) = tag.split_once('=')?;
         Some(Purge::Tag(name.to_owned(), value.to_owned()))
+    }
+
+    /// What the nodes of a cluster call it.
+    pub(crate) fn scope(&self) -> String {
+        match self {
+            Purge::All => "all".to_owned(),
+            Purge::Tenant(tenant) => format!("tenant/{}", tenant.as_str()),
+            Purge::Tag(name, value) => format!("tag/{name}={value}"),
+            Purge::Model(model) => format!("model/{}", model.as_str()),
+            Purge::Entry(id) => format!("entry/{id}"),
+        }
+    }
+
+    /// Reads what [`Purge::scope`] wrote.
+    pub(crate) fn of_scope(scope: &str) -> Option<Self> {
+        if scope == "all" {
+            return Some(Purge::All);
+        }
+        let (kind, name) = scope.split_once('/')?;
+        match kind {
+            "tenant" => Some(Purge::Tenant(name.into())),
+            "tag" => Purge::tagged(name),
+            "model" => Some(Purge::Model(name.into())),
+            "entry" => name.parse().ok().map(Purge::Entry),
+            _ => None,
+        }
     }
 }
 

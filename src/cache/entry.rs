@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::answer::{Purge, StoredAnswer};
+use super::answer::StoredAnswer;
 use super::guard::Features;
 use super::key::{EntryId, PartitionId};
 use crate::types::TenantId;
@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) witness: Option<TenantId>,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) meaning: Option<Meaning>,
+    /// Purges its request had seen; a later one that means it calls it off.
+    pub(crate) epoch: u64,
     /// Unix milliseconds.
     pub(crate) created: u64,
     /// Unix milliseconds.
@@ -80,16 +82,29 @@ impl Entry {
             .sum();
         self.answer.text.len() + question + tags + OVERHEAD
     }
+}
 
-    /// The purge means this entry.
-    pub(crate) fn is_meant_by(&self, purge: &Purge) -> bool {
-        match purge {
-            Purge::All => true,
-            Purge::Tenant(tenant) => {
-                *tenant == self.tenant || self.witness.as_ref() == Some(tenant)
-            }
-            Purge::Tag(name, value) => self.tags.iter().any(|(n, v)| n == name && v == value),
-            Purge::Entry(id) => *id == self.id,
+#[cfg(test)]
+impl Entry {
+    /// Some entry of the exact tier, for tests.
+    pub(crate) fn plain(id: u8, tenant: &str) -> Self {
+        Entry {
+            id: EntryId([id; 16]),
+            serial: u64::from(id),
+            tenant: tenant.into(),
+            witness: None,
+            tags: Vec::new(),
+            meaning: None,
+            epoch: 0,
+            created: 0,
+            expires: u64::MAX,
+            answer: Arc::new(StoredAnswer {
+                text: "a".to_owned(),
+                usage: crate::types::Usage::default(),
+                model: "m".into(),
+                shown_model: "m".to_owned(),
+                created: 0,
+            }),
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Candidate, Insertion, SharedIds, StoredAnswer, Ticket};
+use super::compact::Compact;
 use super::entry::{Entry, Meaning};
 use super::lookup::millis;
 use super::shelf::Removed;
@@ -58,11 +59,12 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
             witness: None,
             tags,
             meaning,
+            epoch,
             created: now,
             expires: now.saturating_add(millis(config.ttl.get())),
             answer: Arc::clone(&answer),
         });
-        let placed = shelf.insert(Arc::clone(&entry), epoch);
+        let placed = shelf.insert(Arc::clone(&entry));
         (entry, placed)
     };
     // those who wait asked before any purge could have meant them
@@ -76,7 +78,7 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
     let statement = shared.map(|ids| (statement(&entry, ids, epoch), *config));
     let pending = Pending {
         entry,
-        vector,
+        vector: vector.as_deref().map(Compact::of),
         removed,
     };
     settle_later(inner, pending, statement);
@@ -106,7 +108,7 @@ fn statement(entry: &Entry, ids: SharedIds, epoch: u64) -> Statement {
 /// What is left to do for an entry that is on the shelf.
 pub(super) struct Pending {
     pub(super) entry: Arc<Entry>,
-    pub(super) vector: Option<Arc<[f32]>>,
+    pub(super) vector: Option<Compact>,
     pub(super) removed: Vec<Removed>,
 }
 
@@ -137,13 +139,13 @@ async fn settle(inner: Arc<Inner>, mut pending: Pending, said: Said, permit: Own
         let scope = pending.entry.tenant.as_str();
         let deadline = Moment::now() + EMBED_WITHIN;
         let vector = embedder.embed(scope, &meaning.text, deadline).await;
-        pending.vector = vector.ok().flatten();
+        pending.vector = vector.ok().flatten().map(|vector| Compact::of(&vector));
     }
     let vector = pending.vector.clone();
     settle_off_thread(&inner, pending).await;
     if let Some((statement, config)) = said {
         let statement = Statement {
-            vector,
+            vector: vector.map(|vector| vector.widen()),
             ..statement
         };
         if let Some(promoted) = witness::hear(&inner, statement, &config).await {
@@ -182,13 +184,13 @@ impl Inner {
             }
             let index = vector
                 .as_ref()
-                .and_then(|vector| shelf.attach(serial, vector.len()));
+                .and_then(|vector| shelf.attach(serial, vector));
             let expired = shelf.sweep(unix_millis(), SWEEP_BATCH);
             removed.extend(expired);
             index
         };
         if let (Some(index), Some(vector)) = (index, vector) {
-            index.insert(serial, &vector);
+            index.insert(serial, &vector.widen());
             if self.shelf.lock().by_serial(serial).is_none() {
                 // it left between the two locks; its row must not outlive it
                 index.remove(serial);
@@ -200,7 +202,7 @@ impl Inner {
         }
     }
 
-    fn persist(&self, entry: &Arc<Entry>, vector: Option<&Arc<[f32]>>) {
+    fn persist(&self, entry: &Arc<Entry>, vector: Option<&Compact>) {
         let Some(writer) = &self.writer else { return };
         let space = self
             .embedder

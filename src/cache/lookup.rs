@@ -135,7 +135,7 @@ fn prepare_now(
         Admission::Both(_) => (None, "no embedder"),
     };
     // before anything is read, so that a purge from here on applies to the answer
-    let epoch = inner.shelf.lock().epoch();
+    let epoch = inner.epochs.epoch();
     let keys = &inner.keys;
     let shared = (config.scope == CacheScope::Shared).then(|| SharedIds {
         entry: keys.entry(request, Scope::Shared),

@@ -1,5 +1,5 @@
 //! Everything held in memory, and the order in which it goes: exact entries, partitions, use,
-//! expiry, quotas, and the memory of recent purges. No I/O, no clock, no lock of its own.
+//! expiry, quotas. No I/O, no clock, no lock of its own.
 //!
 //! The vectors live in one index per partition with locks of its own, so a long scan never holds
 //! up the exact tier. Whatever leaves the shelf is returned as [`Removed`]; the caller takes
@@ -9,11 +9,12 @@
 mod order;
 mod sketch;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::answer::Purge;
+use super::compact::Compact;
 use super::entry::Entry;
+use super::epochs::Epochs;
 use super::index::{PartitionIndex, Upkeep};
 use super::key::{EntryId, PartitionId};
 use crate::config::routing::Eviction;
@@ -25,8 +26,6 @@ use sketch::Sketch;
 
 /// Most memory for entries, in bytes, whatever `max_entries` says.
 const MAX_BYTES: usize = 512 << 20;
-/// Purges remembered; requests older than the oldest are refused their insert.
-const PURGES_REMEMBERED: usize = 256;
 
 /// The index of one partition.
 pub(crate) type SharedIndex = Arc<PartitionIndex>;
@@ -42,7 +41,8 @@ pub(crate) struct Removed {
 struct Slot {
     entry: Arc<Entry>,
     place: Place,
-    indexed: bool,
+    /// Of its question; it is in the partition's index then.
+    vector: Option<Compact>,
 }
 
 #[derive(Debug)]
@@ -65,11 +65,18 @@ pub(crate) struct Shelf {
     upkeep: Upkeep,
     bytes: usize,
     next_serial: u64,
-    epoch: u64,
-    purges: VecDeque<Purge>,
+    epochs: Arc<Epochs>,
 }
 
 impl Shelf {
+    /// A shelf whose entries are off by these epochs.
+    pub(crate) fn new(epochs: Arc<Epochs>) -> Self {
+        Shelf {
+            epochs,
+            ..Shelf::default()
+        }
+    }
+
     /// Whatever rewrites the indexes of this shelf.
     pub(crate) fn upkeep(&self) -> Upkeep {
         self.upkeep.clone()
@@ -86,11 +93,6 @@ impl Shelf {
         self.next_serial = self.next_serial.max(serial);
     }
 
-    /// Purges so far.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -103,7 +105,7 @@ impl Shelf {
     pub(crate) fn get(&mut self, id: EntryId, now: u64, ttl_millis: u64) -> Option<Arc<Entry>> {
         self.count(id);
         let entry = &self.slots.get(&id)?.entry;
-        if !entry.is_fresh(now, ttl_millis) {
+        if !entry.is_fresh(now, ttl_millis) || self.epochs.is_off(entry) {
             return None;
         }
         let entry = Arc::clone(entry);
@@ -111,10 +113,38 @@ impl Shelf {
         Some(entry)
     }
 
-    /// The entry under a label of an index.
+    /// The entry under a label of an index, unless it was called off.
     pub(crate) fn by_serial(&self, serial: u64) -> Option<Arc<Entry>> {
-        let id = self.by_serial.get(&serial)?;
-        self.slots.get(id).map(|slot| Arc::clone(&slot.entry))
+        let slot = self.slots.get(self.by_serial.get(&serial)?)?;
+        (!self.epochs.is_off(&slot.entry)).then(|| Arc::clone(&slot.entry))
+    }
+
+    /// The entry of `id` as it is held, whether or not it may be served, and whether it is indexed.
+    pub(crate) fn held(&self, id: EntryId) -> Option<(&Arc<Entry>, bool)> {
+        let slot = self.slots.get(&id)?;
+        Some((&slot.entry, slot.vector.is_some()))
+    }
+
+    /// The vector of an entry that is held.
+    pub(crate) fn vector(&self, serial: u64) -> Option<Compact> {
+        let slot = self.slots.get(self.by_serial.get(&serial)?)?;
+        slot.vector.clone()
+    }
+
+    /// Everything held, with its vectors.
+    pub(crate) fn all(&self) -> Vec<(Arc<Entry>, Option<Compact>)> {
+        let slots = self.slots.values();
+        slots
+            .map(|slot| (Arc::clone(&slot.entry), slot.vector.clone()))
+            .collect()
+    }
+
+    /// One more fits without pushing anything out.
+    pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
+        let quota = self.limits.per_tenant;
+        (self.slots.len() as u64) < self.limits.max_entries
+            && self.bytes + entry.bytes() <= MAX_BYTES
+            && (quota == 0 || self.order.of_tenant(&entry.tenant) < quota)
     }
 
     /// Marks `id` as asked for and used just now.
@@ -165,10 +195,10 @@ impl Shelf {
         self.trim()
     }
 
-    /// Puts an entry in unless a purge since `epoch` means it; it may push others out, or under
-    /// `cost` go again itself.
-    pub(crate) fn insert(&mut self, entry: Arc<Entry>, epoch: u64) -> Option<Vec<Removed>> {
-        if self.purged_since(&entry, epoch) {
+    /// Puts an entry in unless it was called off; it may push others out, or under `cost` go again
+    /// itself.
+    pub(crate) fn insert(&mut self, entry: Arc<Entry>) -> Option<Vec<Removed>> {
+        if self.epochs.is_off(&entry) {
             return None;
         }
         let mut removed: Vec<Removed> = self.remove(entry.id).into_iter().collect();
@@ -180,7 +210,7 @@ impl Shelf {
         let slot = Slot {
             entry,
             place,
-            indexed: false,
+            vector: None,
         };
         self.slots.insert(id, slot);
         let quota = self.limits.per_tenant;
@@ -193,20 +223,21 @@ impl Shelf {
 
     /// Opens the partition's index for a live entry; `None` when it has left meanwhile, is there
     /// already, has no meaning or the partition's vectors have another length. The caller then adds the vector.
-    pub(crate) fn attach(&mut self, serial: u64, dimensions: usize) -> Option<SharedIndex> {
+    pub(crate) fn attach(&mut self, serial: u64, vector: &Compact) -> Option<SharedIndex> {
+        let dimensions = vector.len();
         let slot = self
             .by_serial
             .get(&serial)
             .and_then(|id| self.slots.get_mut(id))?;
         let partition = slot.entry.meaning.as_ref()?.partition;
-        if slot.indexed {
+        if slot.vector.is_some() {
             return None;
         }
         let other = self.segments.get(&partition);
         if other.is_some_and(|segment| segment.index.dimensions() != dimensions) {
             return None;
         }
-        slot.indexed = true;
+        slot.vector = Some(vector.clone());
         let segment = self.segments.entry(partition).or_insert_with(|| Segment {
             live: 0,
             index: PartitionIndex::new(dimensions, self.upkeep.clone()),
@@ -304,32 +335,21 @@ impl Shelf {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// Takes out what `purge` means, and keeps it out for requests that began before.
-    pub(crate) fn purge(&mut self, purge: Purge) -> Vec<Removed> {
-        let meant: Vec<EntryId> = self
-            .slots
-            .values()
-            .filter(|slot| slot.entry.is_meant_by(&purge))
+    /// Takes out what was called off.
+    pub(crate) fn forget(&mut self) -> Vec<Removed> {
+        let table = self.epochs.now();
+        let slots = self.slots.values();
+        let off: Vec<EntryId> = slots
+            .filter(|slot| table.is_off(&slot.entry))
             .map(|slot| slot.entry.id)
             .collect();
-        self.epoch += 1;
-        self.purges.push_back(purge);
-        if self.purges.len() > PURGES_REMEMBERED {
-            self.purges.pop_front();
-        }
-        meant.into_iter().filter_map(|id| self.remove(id)).collect()
+        off.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// A purge after `epoch` means the entry, or too many purges have passed to know.
-    fn purged_since(&self, entry: &Entry, epoch: u64) -> bool {
-        let missed = usize::try_from(self.epoch.saturating_sub(epoch)).unwrap_or(usize::MAX);
-        missed > self.purges.len()
-            || self
-                .purges
-                .iter()
-                .rev()
-                .take(missed)
-                .any(|p| entry.is_meant_by(p))
+    /// Takes out the entry under a label.
+    pub(crate) fn drop_serial(&mut self, serial: u64) -> Option<Removed> {
+        let id = *self.by_serial.get(&serial)?;
+        self.remove(id)
     }
 
     fn remove(&mut self, id: EntryId) -> Option<Removed> {
@@ -343,7 +363,7 @@ impl Shelf {
             .entry
             .meaning
             .as_ref()
-            .filter(|_| slot.indexed)
+            .filter(|_| slot.vector.is_some())
             .map(|m| m.partition);
         let index = partition.and_then(|partition| self.leave(partition));
         Some(Removed { serial, index })

@@ -28,10 +28,11 @@ use rocksdb::{
     DEFAULT_COLUMN_FAMILY_NAME, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
-pub(crate) use codec::Record;
+pub(crate) use codec::{Record, plain, unplain};
 pub(crate) use secret::load_or_create as secret;
 pub(crate) use writer::{Doomed, Sweep, Writer};
 
+use super::compact::Compact;
 use super::entry::Entry;
 use crate::types::TenantId;
 use vault::{KeyId, Owner, Vault};
@@ -90,11 +91,11 @@ pub(crate) struct Disk {
 pub(crate) struct Put {
     pub(crate) entry: Arc<Entry>,
     pub(crate) space: Arc<str>,
-    pub(crate) vector: Option<Arc<[f32]>>,
+    pub(crate) vector: Option<Compact>,
 }
 
-/// Opens the database and reads all of it. Rows of the format that was not sealed are dropped and
-/// taken out of the files.
+/// Opens the database and reads all of it. Rows of earlier formats are dropped and taken out of the
+/// files.
 ///
 /// # Errors
 /// [`StoreError::Database`] and [`StoreError::Locked`]; damaged rows and keys are no error.
@@ -143,14 +144,14 @@ impl Disk {
     }
 
     fn load_rows(&self) -> Result<Found, StoreError> {
-        let (mut found, mut plain) = (Found::default(), 0usize);
+        let (mut found, mut outdated) = (Found::default(), 0usize);
         for item in self.db.iterator(IteratorMode::Start) {
             let (key, value) = item?;
             let Ok(serial) = <[u8; 8]>::try_from(&*key).map(u64::from_be_bytes) else {
                 continue;
             };
-            if value.first() == Some(&codec::PLAIN) {
-                plain += 1;
+            if value.first().is_some_and(|v| codec::OUTDATED.contains(v)) {
+                outdated += 1;
                 self.db.delete(&key)?;
                 continue;
             }
@@ -159,8 +160,11 @@ impl Disk {
                 Err(codec::Corrupt) => found.corrupt.push(serial),
             }
         }
-        if plain > 0 {
-            tracing::info!(rows = plain, "cache rows that were not sealed are dropped");
+        if outdated > 0 {
+            tracing::info!(
+                rows = outdated,
+                "cache rows of an earlier format are dropped"
+            );
             self.db.flush()?;
             compact(&self.db, None);
         }

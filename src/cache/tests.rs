@@ -66,6 +66,7 @@ pub(super) fn settings() -> Settings {
         dir: None,
         embedder: Some(embedder),
         config: CacheConfig::default(),
+        secret: None,
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::Inner;
 use super::agree::{Statement as Told, agree};
 use super::answer::{Purge, StoredAnswer};
+use super::compact::Compact;
 use super::decide::{Budget, Decision, Grounds, decide};
 use super::entry::{Entry, Meaning};
 use super::index::dot;
@@ -124,6 +125,7 @@ impl Statements {
             Purge::All => false,
             Purge::Tenant(tenant) => *tenant != statement.tenant,
             Purge::Tag(name, value) => !statement.tags.iter().any(|(n, v)| n == name && v == value),
+            Purge::Model(model) => *model != statement.answer.model,
             Purge::Entry(id) => *id != statement.id && *id != statement.own,
         });
     }
@@ -178,6 +180,7 @@ impl Statement {
             witness: Some(witness.tenant.clone()),
             tags,
             meaning: self.meaning.clone(),
+            epoch: self.epoch.min(witness.epoch),
             created: self.created,
             expires: self.expires.min(witness.expires),
             answer: Arc::clone(&self.answer),
@@ -238,14 +241,13 @@ fn promote(inner: &Inner, first: &Statement, witness: &Statement) -> Option<Pend
     }
     let serial = shelf.next_serial();
     let entry = Arc::new(first.promoted(witness, serial));
-    let epoch = first.epoch.min(witness.epoch);
-    let removed = shelf.insert(Arc::clone(&entry), epoch)?;
+    let removed = shelf.insert(Arc::clone(&entry))?;
     statements.settle(first.id);
     drop((statements, shelf));
     Counters::add(&inner.counters.promoted);
     Some(Pending {
         entry,
-        vector: first.vector.clone(),
+        vector: first.vector.as_deref().map(Compact::of),
         removed,
     })
 }

@@ -2,7 +2,7 @@ mod eviction;
 
 use proptest::prelude::*;
 
-use super::super::answer::StoredAnswer;
+use super::super::answer::{Purge, StoredAnswer};
 use super::super::entry::Meaning;
 use super::super::guard::Features;
 use super::*;
@@ -22,6 +22,7 @@ fn entry(shelf: &mut Shelf, id: u8, tenant: &str, expires: u64) -> Arc<Entry> {
             text: "t".into(),
             features: Arc::new(Features::of("t")),
         }),
+        epoch: 0,
         created: 0,
         expires,
         answer: Arc::new(StoredAnswer {
@@ -45,9 +46,8 @@ fn at_most(max_entries: u64) -> Limits {
 fn put(shelf: &mut Shelf, id: u8, max: u64) -> Option<Vec<Removed>> {
     shelf.configure(at_most(max));
     let entry = entry(shelf, id, "a", 1000);
-    let epoch = shelf.epoch();
-    let (serial, removed) = (entry.serial, shelf.insert(entry, epoch));
-    shelf.attach(serial, 2);
+    let (serial, removed) = (entry.serial, shelf.insert(entry));
+    shelf.attach(serial, &Compact::of(&[1.0, 0.0]));
     removed
 }
 
@@ -71,29 +71,38 @@ fn the_least_recently_used_goes_first() {
     assert!(shelf.get(EntryId([1; 16]), 0, FOREVER).is_some());
 }
 
+fn purge(shelf: &mut Shelf, purge: &Purge) -> usize {
+    shelf.epochs.grow(purge);
+    shelf.forget().len()
+}
+
 #[test]
 fn an_answer_asked_for_before_a_purge_cannot_enter_after_it() {
     let mut shelf = Shelf::default();
-    let before = shelf.epoch();
-    shelf.purge(Purge::Tenant("a".into()));
+    purge(&mut shelf, &Purge::Tenant("a".into()));
     let (late, other) = (
         entry(&mut shelf, 1, "a", 1000),
         entry(&mut shelf, 2, "b", 1000),
     );
-    assert!(shelf.insert(Arc::clone(&late), before).is_none());
-    assert!(shelf.insert(other, before).is_some());
-    let now = shelf.epoch();
-    assert!(shelf.insert(late, now).is_some());
+    assert!(shelf.insert(Arc::clone(&late)).is_none());
+    assert!(shelf.insert(other).is_some());
+    let late = Entry {
+        epoch: 1,
+        ..Entry::clone(&late)
+    };
+    assert!(shelf.insert(Arc::new(late)).is_some());
 }
 
 #[test]
-fn a_request_older_than_every_remembered_purge_is_refused() {
+fn what_was_called_off_is_absent_before_it_is_taken_out() {
     let mut shelf = Shelf::default();
-    for _ in 0..=PURGES_REMEMBERED {
-        shelf.purge(Purge::Entry(EntryId([9; 16])));
-    }
-    let late = entry(&mut shelf, 1, "a", 1000);
-    assert!(shelf.insert(late, 0).is_none());
+    let one = entry(&mut shelf, 1, "a", 1000);
+    let serial = one.serial;
+    shelf.insert(one);
+    shelf.epochs.grow(&Purge::All);
+    assert!(shelf.get(EntryId([1; 16]), 0, FOREVER).is_none());
+    assert!(shelf.by_serial(serial).is_none());
+    assert_eq!((shelf.len(), shelf.forget().len()), (1, 1));
 }
 
 #[test]
@@ -108,9 +117,9 @@ fn each_purge_takes_what_it_means_and_nothing_else() {
         let mut shelf = Shelf::default();
         for (id, tenant) in [(1, "a"), (2, "a"), (3, "b")] {
             let entry = entry(&mut shelf, id, tenant, 1000);
-            shelf.insert(entry, 0);
+            shelf.insert(entry);
         }
-        assert_eq!(shelf.purge(purge.clone()).len() + left, 3, "{purge:?}");
+        assert_eq!(self::purge(&mut shelf, &purge) + left, 3, "{purge:?}");
         assert_eq!(shelf.len(), left, "{purge:?}");
     }
 }
@@ -120,7 +129,7 @@ fn a_sweep_takes_the_expired_alone() {
     let mut shelf = Shelf::default();
     for (id, expires) in [(1, 10), (2, 20), (3, 30)] {
         let entry = entry(&mut shelf, id, "a", expires);
-        shelf.insert(entry, 0);
+        shelf.insert(entry);
     }
     assert_eq!(shelf.sweep(20, 100).len(), 2);
     assert_eq!(shelf.len(), 1);
@@ -132,9 +141,9 @@ fn a_partition_lives_as_long_as_its_last_entry() {
     put(&mut shelf, 1, 10);
     put(&mut shelf, 4, 10);
     assert_eq!(shelf.partitions(), 1);
-    shelf.purge(Purge::Entry(EntryId([1; 16])));
+    purge(&mut shelf, &Purge::Entry(EntryId([1; 16])));
     assert_eq!(shelf.partitions(), 1);
-    shelf.purge(Purge::Entry(EntryId([4; 16])));
+    purge(&mut shelf, &Purge::Entry(EntryId([4; 16])));
     assert_eq!(shelf.partitions(), 0);
 }
 
@@ -146,7 +155,7 @@ proptest! {
             match what {
                 0..=2 => _ = put(&mut shelf, id, 7),
                 3 => _ = shelf.get(EntryId([id; 16]), 0, FOREVER),
-                4 => _ = shelf.purge(Purge::Entry(EntryId([id; 16]))),
+                4 => _ = shelf.drop_serial(u64::from(id)),
                 _ => _ = shelf.configure(at_most(u64::from(id).max(1))),
             }
             prop_assert!(shelf.len() <= 7);

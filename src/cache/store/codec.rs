@@ -1,21 +1,23 @@
 //! An entry as bytes: who may read it and where it belongs in the clear, all else sealed.
 //!
 //! ```text
-//!  1 byte   version (2)
+//!  1 byte   version (3)
 //!  1 byte   number of data keys (1, or 3 for a row all tenants share)
 //! 16 bytes  name of each data key
 //! 16 bytes  entry
 //!  1 byte   1 when it has a partition, else 0
 //! 16 bytes  partition, or zeros
 //! 24 bytes  salt
-//! rest      sealed: 4 bytes length of the header (little endian), header (JSON), vector (f32
-//!           little endian; empty when the entry has none), 16 bytes tag
+//! rest      sealed: 4 bytes length of the header (little endian), header (JSON), vector (half
+//!           precision, little endian; empty when the entry has none), 16 bytes tag
 //! ```
 //! Everything before the salt, and the row's serial, is authenticated with the sealed part: a row
 //! that is moved to another serial, partition, entry or tenant does not open.
 //!
-//! Rows of version 1 were not sealed. They are dropped when they are found: a cache loses nothing
-//! by it but hits, and keeping them would mean reading what anybody could have written.
+//! Rows of version 1 were not sealed, those of version 2 are not told from which cache epoch they
+//! are. Both are dropped when they are found: a cache loses nothing by it but hits.
+//!
+//! What is sealed here is also what nodes send each other, sealed for the way under other keys.
 //!
 //! Guard features are not stored: they are read off the text again, so better guards also judge
 //! older entries.
@@ -27,21 +29,22 @@ use serde::{Deserialize, Serialize};
 use super::Put;
 use super::vault::{KeyId, Owner, SALT, Sealed, Vault};
 use crate::cache::answer::StoredAnswer;
+use crate::cache::compact::Compact;
 use crate::cache::entry::{Entry, Meaning};
 use crate::cache::guard::Features;
 use crate::cache::key::{EntryId, PartitionId};
 use crate::types::TenantId;
 
-const VERSION: u8 = 2;
-/// The version that was not sealed.
-pub(super) const PLAIN: u8 = 1;
+const VERSION: u8 = 3;
+/// Versions that are not read any more.
+pub(super) const OUTDATED: std::ops::RangeInclusive<u8> = 1..=2;
 
 /// An entry read back.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) entry: Entry,
     /// The vector and the name of its space.
-    pub(crate) vector: Option<(String, Arc<[f32]>)>,
+    pub(crate) vector: Option<(String, Compact)>,
 }
 
 /// The bytes are not an entry of this version in its own place, or its key is gone.
@@ -62,6 +65,7 @@ struct Header {
     tags: Vec<(String, String)>,
     text: Option<String>,
     space: String,
+    epoch: u64,
     created: u64,
     expires: u64,
     answer: StoredAnswer,
@@ -86,9 +90,8 @@ fn owners<'a>(tenant: &'a TenantId, witness: Option<&'a TenantId>) -> Vec<Owner<
     }
 }
 
-/// Writes an entry. Its data keys must be in the vault.
-pub(crate) fn encode(put: &Put, vault: &Vault) -> Result<Vec<u8>, Corrupt> {
-    let entry = &put.entry;
+/// What is sealed: everything of an entry but its ids. With room for a tag.
+pub(crate) fn plain(entry: &Entry, space: &str, vector: Option<&Compact>) -> Option<Vec<u8>> {
     let header = serde_json::to_vec(&Header {
         tenant: entry.tenant.clone(),
         witness: entry.witness.clone(),
@@ -97,21 +100,41 @@ pub(crate) fn encode(put: &Put, vault: &Vault) -> Result<Vec<u8>, Corrupt> {
             .meaning
             .as_ref()
             .map(|meaning| meaning.text.as_ref().to_owned()),
-        space: put.space.as_ref().to_owned(),
+        space: space.to_owned(),
+        epoch: entry.epoch,
         created: entry.created,
         expires: entry.expires,
         answer: StoredAnswer::clone(&entry.answer),
     })
-    .map_err(|_| Corrupt)?;
-    let vector = put.vector.as_deref().unwrap_or_default();
-    let length = u32::try_from(header.len()).map_err(|_| Corrupt)?;
-    // room for the tag as well
-    let mut plain = Vec::with_capacity(4 + header.len() + vector.len() * 4 + 16);
+    .ok()?;
+    let length = u32::try_from(header.len()).ok()?;
+    let numbers = vector.map_or(0, Compact::len);
+    let mut plain = Vec::with_capacity(4 + header.len() + numbers * 2 + 16);
     plain.extend_from_slice(&length.to_le_bytes());
     plain.extend_from_slice(&header);
-    vector
-        .iter()
-        .for_each(|x| plain.extend_from_slice(&x.to_le_bytes()));
+    if let Some(vector) = vector {
+        vector.write(&mut plain);
+    }
+    Some(plain)
+}
+
+/// Reads what [`plain`] wrote.
+pub(crate) fn unplain(
+    (id, partition): (EntryId, Option<PartitionId>),
+    serial: u64,
+    plain: &[u8],
+) -> Option<Record> {
+    let (length, body) = plain.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (header, vector) = body.split_at_checked(length)?;
+    let header: Header = serde_json::from_slice(header).ok()?;
+    record(serial, id, partition, (header, vector))
+}
+
+/// Writes an entry. Its data keys must be in the vault.
+pub(crate) fn encode(put: &Put, vault: &Vault) -> Result<Vec<u8>, Corrupt> {
+    let entry = &put.entry;
+    let plain = plain(entry, &put.space, put.vector.as_ref()).ok_or(Corrupt)?;
     let ids = key_ids(entry, vault);
     let partition = entry.meaning.as_ref().map(|meaning| meaning.partition);
     let mut bytes = clear(&ids, entry.id, partition);
@@ -161,15 +184,12 @@ pub(crate) fn decode(serial: u64, bytes: &[u8], vault: &Vault) -> Result<Record,
     let clear = clear(&ids, EntryId(*id), partition);
     let mut sealed = sealed.to_vec();
     let plain = vault.open(&ids, &bound(serial, &clear), salt, &mut sealed)?;
-    let (length, body) = plain.split_first_chunk::<4>().ok_or(Corrupt)?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Corrupt)?;
-    let (header, vector) = body.split_at_checked(length).ok_or(Corrupt)?;
-    let header: Header = serde_json::from_slice(header).map_err(|_| Corrupt)?;
-    let owners = owners(&header.tenant, header.witness.as_ref());
+    let record = unplain((EntryId(*id), partition), serial, plain).ok_or(Corrupt)?;
+    let owners = owners(&record.entry.tenant, record.entry.witness.as_ref());
     if !owners.into_iter().map(|owner| vault.id(owner)).eq(ids) {
         return Err(Corrupt);
     }
-    record(serial, EntryId(*id), partition, (header, vector))
+    Ok(record)
 }
 
 fn record(
@@ -177,21 +197,20 @@ fn record(
     id: EntryId,
     partition: Option<PartitionId>,
     (header, vector): (Header, &[u8]),
-) -> Result<Record, Corrupt> {
-    let (numbers, rest) = vector.as_chunks::<4>();
-    if !rest.is_empty() || partition.is_some() != header.text.is_some() {
-        return Err(Corrupt);
+) -> Option<Record> {
+    if partition.is_some() != header.text.is_some() {
+        return None;
     }
-    let vector: Arc<[f32]> = numbers
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect();
+    let vector = match vector {
+        [] => None,
+        bytes => Some((header.space, Compact::read(bytes)?)),
+    };
     let meaning = partition.zip(header.text).map(|(partition, text)| Meaning {
         partition,
         features: Arc::new(Features::of(&text)),
         text: text.into(),
     });
-    Ok(Record {
+    Some(Record {
         entry: Entry {
             id,
             serial,
@@ -199,11 +218,12 @@ fn record(
             witness: header.witness,
             tags: header.tags,
             meaning,
+            epoch: header.epoch,
             created: header.created,
             expires: header.expires,
             answer: Arc::new(header.answer),
         },
-        vector: (!vector.is_empty()).then_some((header.space, vector)),
+        vector,
     })
 }
 

@@ -25,6 +25,7 @@ fn put(serial: u64, tenant: &str, text: &str) -> Put {
             text: text.into(),
             features: Arc::new(Features::of(text)),
         }),
+        epoch: 0,
         created: 1,
         expires: u64::MAX,
         answer: Arc::new(StoredAnswer {
@@ -38,7 +39,7 @@ fn put(serial: u64, tenant: &str, text: &str) -> Put {
     Put {
         entry: Arc::new(entry),
         space: "space".into(),
-        vector: Some([0.25f32; 64].into()),
+        vector: Some(Compact::of(&[0.25f32; 64])),
     }
 }
 
@@ -150,7 +151,7 @@ fn rows_of_two_tenants_changed_for_each_other_are_corrupt() {
 fn rows_that_were_not_sealed_are_dropped_and_leave_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let (disk, _) = opened(dir.path());
-    let mut plain = vec![codec::PLAIN];
+    let mut plain = vec![1];
     plain.extend_from_slice(b"checksum and a header with a telling question");
     disk.db.put(9u64.to_be_bytes(), &plain).unwrap();
     settled(&disk);
@@ -168,7 +169,7 @@ fn a_database_from_before_the_keys_opens_and_its_rows_go() {
     let mut options = Options::default();
     options.create_if_missing(true);
     let old = DB::open(&options, dir.path()).unwrap();
-    old.put(1u64.to_be_bytes(), [codec::PLAIN, 1, 2, 3])
+    old.put(1u64.to_be_bytes(), [1, 1, 2, 3])
         .unwrap();
     drop(old);
     let (mut disk, found) = opened(dir.path());

@@ -10,6 +10,7 @@ fn open(dir: &Path, space: &'static str) -> AnswerCache {
         dir: Some(dir.to_owned()),
         embedder: Some(embedder),
         config: config(),
+        secret: None,
     })
     .unwrap()
 }

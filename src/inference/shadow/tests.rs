@@ -132,6 +132,7 @@ async fn engine(upstream: &Arc<Upstream>, cache: serde_json::Value, most: u32) -
         dir: None,
         embedder: Some(embedder),
         config: config.cache,
+        secret: None,
     };
     let parts = Parts {
         cache: AnswerCache::open(settings).unwrap(),

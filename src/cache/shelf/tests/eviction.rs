@@ -34,6 +34,7 @@ fn ask(shelf: &mut Shelf, number: u32, tenant: &str, tokens: u64, bytes: usize) 
         witness: None,
         tags: Vec::new(),
         meaning: None,
+        epoch: 0,
         created: 0,
         expires: 1000,
         answer: Arc::new(StoredAnswer {
@@ -44,8 +45,7 @@ fn ask(shelf: &mut Shelf, number: u32, tenant: &str, tokens: u64, bytes: usize) 
             created: 0,
         }),
     };
-    let epoch = shelf.epoch();
-    shelf.insert(Arc::new(entry), epoch);
+    shelf.insert(Arc::new(entry));
     false
 }
 

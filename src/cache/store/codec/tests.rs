@@ -16,6 +16,7 @@ fn put(text: &str, vector: Option<Vec<f32>>, witness: Option<&str>) -> Put {
         witness: witness.map(Into::into),
         tags: vec![("k".to_owned(), text.to_owned())],
         meaning,
+        epoch: 7,
         created: 1,
         expires: 2,
         answer: Arc::new(StoredAnswer {
@@ -29,7 +30,7 @@ fn put(text: &str, vector: Option<Vec<f32>>, witness: Option<&str>) -> Put {
     Put {
         entry: Arc::new(entry),
         space: "space".into(),
-        vector: vector.map(Into::into),
+        vector: vector.map(|vector| Compact::of(&vector)),
     }
 }
 
@@ -62,7 +63,7 @@ proptest! {
         let put = put(&text, vector, shared.then_some("other"));
         let record = decode(5, &encode(&put, &vault).unwrap(), &vault).unwrap();
         prop_assert_eq!(&record.entry.answer, &put.entry.answer);
-        prop_assert_eq!(record.entry.id, put.entry.id);
+        prop_assert_eq!((record.entry.id, record.entry.epoch), (put.entry.id, 7));
         prop_assert_eq!(&record.entry.tags, &put.entry.tags);
         prop_assert_eq!(&record.entry.witness, &put.entry.witness);
         prop_assert_eq!(record.entry.meaning.map(|m| m.text), put.entry.meaning.as_ref().map(|m| m.text.clone()));
