@@ -2,7 +2,8 @@
 //!
 //! [`State`] is everything agreed; [`Command`]s change it, in the order the Raft log gives them.
 //! [`Handle`] is the one way in from the node: propose, read, watch, membership. [`pulse`] carries
-//! what need not be agreed: evidence, demand and shares.
+//! what need not be agreed: evidence, demand and shares. [`placement`] says which nodes keep an entry
+//! of the cache.
 //!
 //! This crate knows no HTTP, no OpenAI and no actors. openraft's types stay inside it.
 
@@ -14,6 +15,7 @@ pub mod error;
 pub mod handle;
 pub mod identity;
 mod inside;
+pub mod placement;
 pub mod policy;
 pub mod pulse;
 mod raft;

@@ -63,6 +63,10 @@ pub struct Centroids {
     pub dimensions: u32,
     /// Little-endian f32, centroid after centroid, in base64. At most 2 MiB decoded.
     pub data: String,
+    /// The share of all copies expected in each centroid's cell: finite, from 0 up; none when it is
+    /// not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<f32>,
 }
 
 /// The agreed state. Cheap to clone: tables are shared until they change.

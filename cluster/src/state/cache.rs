@@ -31,11 +31,24 @@ impl Centroids {
         )?;
         let row = u64::from(self.dimensions) * 4;
         match decoded_len(&self.data) {
-            Some(bytes) if row > 0 && bytes > 0 && bytes % row == 0 => Ok(()),
+            Some(bytes) if row > 0 && bytes > 0 && bytes % row == 0 => {
+                self.check_shares(bytes / row)
+            }
             _ => Err(bounds::too_much(
                 "centroids are whole rows of little-endian f32 in padded base64",
             )),
         }
+    }
+
+    fn check_shares(&self, centroids: u64) -> Result<(), Rejected> {
+        let count = self.shares.len() as u64;
+        let fits = |share: &f32| share.is_finite() && *share >= 0.0;
+        if count == 0 || (count == centroids && self.shares.iter().all(fits)) {
+            return Ok(());
+        }
+        Err(bounds::too_much(
+            "shares are one finite number from 0 up per centroid, or none",
+        ))
     }
 }
 

@@ -92,10 +92,22 @@ fn any_change() -> impl Strategy<Value = Change> {
         6 => any_step().prop_map(Change::Breaker),
         2 => prop::collection::vec(any_step(), 0..4).prop_map(Change::Breakers),
         1 => "(all|tag/[ab])".prop_map(|scope| Change::CacheEpoch { scope }),
-        1 => (prop::option::of(0..3u64), "[st]", "[A-Z]{16}").prop_map(|(expected, space, data)| {
-            Change::Centroids { expected, centroids: Centroids { space, dimensions: 3, data } }
-        }),
+        1 => any_centroids(),
     ]
+}
+
+fn any_centroids() -> impl Strategy<Value = Change> {
+    let shares = prop::collection::vec(-0.1..1.0_f32, 0..3);
+    let parts = (prop::option::of(0..3u64), "[st]", "[A-Z]{16}", shares);
+    parts.prop_map(|(expected, space, data, shares)| Change::Centroids {
+        expected,
+        centroids: Centroids {
+            space,
+            dimensions: 3,
+            data,
+            shares,
+        },
+    })
 }
 
 fn any_membership() -> impl Strategy<Value = Change> {

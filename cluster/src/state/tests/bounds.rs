@@ -26,12 +26,17 @@ fn forced(target: String) -> BreakerChange {
 }
 
 fn centroids(dimensions: u32, data: &str) -> Change {
+    with_shares(dimensions, data, &[])
+}
+
+fn with_shares(dimensions: u32, data: &str, shares: &[f32]) -> Change {
     Change::Centroids {
         expected: None,
         centroids: Centroids {
             space: "s".to_owned(),
             dimensions,
             data: data.to_owned(),
+            shares: shares.to_vec(),
         },
     }
 }
@@ -150,7 +155,11 @@ fn centroids_are_whole_rows_and_replace_the_epoch_they_were_made_from() {
         refused(&mut log, centroids(dimensions, data));
     }
     refused(&mut log, centroids(1, &"A".repeat(3 << 20)));
-    log.apply(centroids(1, "AAAAAA==")).unwrap();
+    for shares in [&[0.5, 0.5][..], &[-0.1], &[f32::NAN], &[f32::INFINITY]] {
+        refused(&mut log, with_shares(1, "AAAAAA==", shares));
+    }
+    log.apply(with_shares(1, "AAAAAA==", &[0.3])).unwrap();
+    assert_eq!(log.state.centroids("s").unwrap().1.shares, [0.3]);
     let again = log.apply(centroids(1, "AAAAAA=="));
     assert!(matches!(again, Err(Rejected::Stale { current: 1, .. })));
     assert_eq!(log.state.centroids("s").unwrap().0, 1);
