@@ -17,7 +17,7 @@ use crate::types::{ModelName, Priority, RouteName};
 
 pub use judge::{JudgeConfig, JudgeModel};
 pub use settings::{
-    BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, RetryConfig,
+    BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, PartitionMode, RetryConfig,
     RouteCache, SingleFlight,
 };
 

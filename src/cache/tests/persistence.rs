@@ -112,7 +112,7 @@ async fn damaged_values_are_skipped_and_counted() {
     let secret = store::secret(&dir.path().join("cache.key")).unwrap();
     let (disk, found) = store::open(&dir.path().join("cache"), &secret).unwrap();
     assert_eq!(found.records.len(), 1);
-    disk.damage(&77u64.to_be_bytes(), b"\x02not an entry");
+    disk.damage(&77u64.to_be_bytes(), b"\x03not an entry");
     disk.damage(b"odd key", b"x");
     drop(disk);
     let again = open(dir.path(), "words");

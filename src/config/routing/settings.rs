@@ -105,6 +105,31 @@ pub struct CacheConfig {
     /// Who compares the two answers.
     #[garde(skip)]
     pub judge: JudgeConfig,
+    /// Nodes that keep an entry for its meaning; one more keeps it for its key.
+    #[garde(range(min = 1, max = 5))]
+    pub copies: u8,
+    /// Most nodes that are asked for an entry near a question.
+    #[garde(range(min = 1, max = 5))]
+    pub probes: u8,
+    /// How long other nodes may take to say what they hold near a question.
+    #[garde(custom(rule::span))]
+    pub lookup_budget: Span,
+    /// How long the owner of a request's key may take to say whether it is being answered already.
+    #[garde(custom(rule::span))]
+    pub attach_budget: Span,
+    /// What a node serves from its cache while it is cut off from its cluster.
+    pub partition_mode: PartitionMode,
+}
+
+/// What a node serves from its cache while it is cut off from its cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionMode {
+    /// What it holds, although it may have been called off elsewhere meanwhile.
+    #[default]
+    Serve,
+    /// Nothing, once its last contact with the leader is older than two seconds.
+    Stop,
 }
 
 /// Who may be served an answer.
@@ -162,6 +187,11 @@ impl Default for CacheConfig {
             shadow_rate: 0.01,
             judge: JudgeConfig::default(),
             index: IndexKind::Auto,
+            copies: 2,
+            probes: 2,
+            lookup_budget: Span::from_millis(20),
+            attach_budget: Span::from_millis(500),
+            partition_mode: PartitionMode::Serve,
         }
     }
 }

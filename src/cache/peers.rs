@@ -1,0 +1,246 @@
+//! One cache over many nodes.
+//!
+//! ```text
+//!  lookup ─► here ─► owner of the exact key ─► nodes of the nearest cells ─► decide here
+//!  insert ─► owner of the key, nodes of the nearest cells     (outbox, in the background)
+//!  keeper ─► every entry to where it belongs; what is no longer this node's goes
+//! ```
+//!
+//! Every node works out by itself who owns what, from the members that are there and the agreed cells
+//! (`view.rs`). Nodes may see that differently for a moment; then an answer is not found, and that is
+//! all. What may never happen, a called-off answer or another tenant's, does not depend on it: whoever
+//! serves looks at the agreed epochs itself, and envelopes open for their own tenant alone.
+
+pub(crate) mod ask;
+mod called_off;
+mod hot;
+mod keeper;
+pub(crate) mod link;
+mod outbox;
+mod seal;
+pub(crate) mod serve;
+pub(crate) mod spread;
+mod standing;
+mod train;
+mod view;
+pub(crate) mod words;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use llm_router_cluster::MemberId;
+use llm_router_cluster::placement::Cells;
+use parking_lot::Mutex;
+
+use super::Inner;
+use super::compact::Compact;
+use super::entry::Entry;
+use super::stats::Counters;
+use crate::config::routing::{CacheConfig, PartitionMode};
+use crate::types::Moment;
+
+use ask::Suspects;
+use hot::Hot;
+use keeper::Keeper;
+use link::Link;
+use outbox::{Out, Outboxes};
+use seal::Seals;
+use standing::Standing;
+use view::{View, Views};
+use words::Parcel;
+
+/// A node that has not heard of a leader for so long is on its own.
+const ISOLATED_AFTER: Duration = Duration::from_secs(2);
+/// Longest time a hot entry is kept beside its owners' copies.
+const HOT_FOR_MILLIS: u64 = 5 * 60 * 1000;
+
+/// Counters of what goes between nodes.
+#[derive(Debug, Default)]
+pub(crate) struct PeerCounters {
+    /// Questions by meaning.
+    pub(crate) looks: AtomicU64,
+    /// Nodes asked for them, the asking one counted where it owns a cell.
+    pub(crate) asked: AtomicU64,
+    /// Calls without an answer in time.
+    pub(crate) unanswered: AtomicU64,
+    /// Nodes that knew less of what was called off.
+    pub(crate) behind: AtomicU64,
+    /// Entries that were not the asker's.
+    pub(crate) foreign: AtomicU64,
+    /// Hits by an entry of another node.
+    pub(crate) remote_hits: AtomicU64,
+    /// Entries sent to their owners.
+    pub(crate) sent: AtomicU64,
+    /// Orders for which there was no room.
+    pub(crate) dropped: AtomicU64,
+    /// Entries kept here because their owner could not be reached.
+    pub(crate) hinted: AtomicU64,
+    /// Entries brought elsewhere by the keeper, and their bytes.
+    pub(crate) moved: AtomicU64,
+    pub(crate) moved_bytes: AtomicU64,
+    /// Entries that were sent here and kept.
+    pub(crate) received: AtomicU64,
+}
+
+/// The other nodes' caches.
+pub(crate) struct Peers {
+    pub(crate) link: Arc<dyn Link>,
+    seals: Seals,
+    views: ArcSwap<Views>,
+    weights: ArcSwap<BTreeMap<String, u32>>,
+    outboxes: Outboxes,
+    suspects: Suspects,
+    hot: Mutex<Hot>,
+    keeper: Keeper,
+    standing: Standing,
+    stopping: AtomicBool,
+    pub(crate) counters: PeerCounters,
+    copies: AtomicU64,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers")
+            .field("me", &self.me())
+            .field("moving", &self.views().is_moving())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    /// The other caches by this link; entries go through under keys made of `secret`. Vectors have
+    /// `dimensions` numbers in `space`.
+    pub(crate) fn new(
+        link: Arc<dyn Link>,
+        secret: &[u8; 32],
+        (space, dimensions): (&str, usize),
+        config: &CacheConfig,
+    ) -> Self {
+        let cells = cells(&*link, space, dimensions);
+        let alone = BTreeMap::from([(link.me(), 1)]);
+        let view = Arc::new(View::new(cells, &alone));
+        Peers {
+            seals: Seals::new(secret),
+            views: ArcSwap::from_pointee(Views {
+                reading: Arc::clone(&view),
+                target: view,
+            }),
+            weights: ArcSwap::default(),
+            outboxes: Outboxes::open(),
+            suspects: Suspects::default(),
+            hot: Mutex::default(),
+            keeper: Keeper::default(),
+            standing: Standing::default(),
+            stopping: AtomicBool::new(false),
+            counters: PeerCounters::default(),
+            copies: AtomicU64::new(u64::from(config.copies)),
+            link,
+        }
+    }
+
+    /// Starts what runs as long as the node does.
+    pub(crate) fn start(inner: &Arc<Inner>) {
+        inner.tasks.spawn(called_off::run(Arc::clone(inner)));
+        inner.tasks.spawn(keeper::run(Arc::clone(inner)));
+    }
+
+    /// This node.
+    pub(crate) fn me(&self) -> MemberId {
+        self.link.me()
+    }
+
+    pub(crate) fn views(&self) -> Arc<Views> {
+        self.views.load_full()
+    }
+
+    fn copies(&self) -> usize {
+        usize::try_from(self.copies.load(Ordering::Relaxed)).unwrap_or(1)
+    }
+
+    /// Takes over what the config says.
+    pub(crate) fn reconfigure(&self, config: &CacheConfig, weights: BTreeMap<String, u32>) {
+        self.copies
+            .store(u64::from(config.copies), Ordering::Relaxed);
+        self.weights.store(Arc::new(weights));
+        self.keeper.hurry();
+    }
+
+    /// Everyone who keeps an entry now or will.
+    fn owners(&self, entry: &Entry, vector: Option<&Compact>) -> Vec<MemberId> {
+        let wide = vector.map(Compact::widen);
+        self.views().owners(entry, wide.as_deref(), self.copies())
+    }
+
+    /// This node is to keep the entry for its key.
+    pub(crate) fn keeps_key(&self, entry: &Entry) -> bool {
+        let views = self.views();
+        let me = Some(self.me());
+        views.reading.key_owner(entry.id) == me || views.target.key_owner(entry.id) == me
+    }
+
+    /// An entry in its envelope.
+    fn pack(&self, inner: &Inner, entry: &Entry, vector: Option<&Compact>) -> Option<Parcel> {
+        self.seals.pack(entry, inner.space(), vector)
+    }
+
+    /// The node is on its own and its config says that it serves nothing then.
+    pub(crate) fn must_not_serve(&self, config: &CacheConfig) -> bool {
+        let isolated = || {
+            let contact = self.link.last_contact();
+            contact.is_none_or(|contact| contact > ISOLATED_AFTER)
+        };
+        config.partition_mode == PartitionMode::Stop && isolated()
+    }
+
+    /// An entry of another node was served here: its owner is told, and when it is hot it is kept
+    /// here for a while.
+    pub(crate) fn served_from(&self, inner: &Arc<Inner>, from: MemberId, entry: &Arc<Entry>) {
+        Counters::add(&self.counters.remote_hits);
+        spread::send(inner, self, from, Out::Used(entry.id));
+        let now = crate::types::unix_millis();
+        let until = entry.expires.min(now.saturating_add(HOT_FOR_MILLIS));
+        let permit = Arc::clone(&inner.background).try_acquire_owned();
+        if !self.hot.lock().hit(entry.id, Moment::now()) {
+            return;
+        }
+        let Ok(permit) = permit else { return };
+        let copy = Entry {
+            serial: inner.shelf.lock().next_serial(),
+            expires: until,
+            ..Entry::clone(entry)
+        };
+        let worker = Arc::clone(inner);
+        inner.tasks.spawn(async move {
+            spread::keep(&worker, Arc::new(copy), None).await;
+            drop(permit);
+        });
+    }
+
+    /// Takes no more work; what waits is delivered.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.outboxes.close();
+        self.keeper.stop();
+    }
+
+    /// Epoch of the agreed cells of this cache's space; 0 while there are none.
+    fn agreed_cells_epoch(&self) -> u64 {
+        let views = self.views();
+        let agreed = self.link.cells(views.target.cells().space());
+        agreed.map_or(0, |cells| cells.epoch())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// The cells in force: those agreed for the space, or the set it begins with.
+fn cells(link: &dyn Link, space: &str, dimensions: usize) -> Arc<Cells> {
+    let agreed = link.cells(space);
+    let fitting = agreed.filter(|cells| cells.dimensions() == dimensions);
+    fitting.unwrap_or_else(|| Arc::new(Cells::starting(space, dimensions)))
+}

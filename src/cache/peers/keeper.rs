@@ -1,0 +1,487 @@
+//! Brings every entry to where it belongs, over and over: after nodes came or went, after cells were
+//! drawn anew, after something was lost on the way.
+//!
+//! ```text
+//!              members or cells changed                everybody has settled
+//!   reading = target ──────────────────► reading ≠ target ──────────────────► reading = target
+//!                          new target        │  ▲ sweep          entries of others go
+//!                                            └──┘
+//! ```
+//!
+//! While reading and target differ, look-ups go where entries were, new entries go to both. A sweep
+//! offers each node what it should have of what is held here. What both sides own is compared by
+//! digests per cell and hour, so that a sweep that finds nothing costs almost nothing. A sweep that
+//! was broken off is simply begun again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use llm_router_cluster::MemberId;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::link::Members;
+use super::train;
+use super::view::{Placed, View, Views};
+use super::words::{Compared, Group, Offered};
+use super::{Peers, cells};
+use crate::cache::Inner;
+use crate::cache::compact::Compact;
+use crate::cache::entry::Entry;
+use crate::cache::stats::Counters;
+use crate::types::{Moment, unix_millis};
+
+/// How often it looks who is there.
+const TICK: Duration = Duration::from_millis(250);
+/// How often everything is compared although nothing changed.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// A node that has gone may come back: its entries are not copied before.
+const GRACE: Duration = Duration::from_secs(10);
+/// After a sweep that could not be finished.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A node that does not settle is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes brought elsewhere per second, about.
+const BYTES_PER_SECOND: usize = 16 << 20;
+/// Entries offered at once.
+const OFFER: usize = 2048;
+/// Most entries and bytes of one call.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = 1 << 20;
+/// How long a list of everything held is good enough for comparing.
+const LISTED_FOR: Duration = Duration::from_secs(1);
+const HOUR_MILLIS: u64 = 3_600_000;
+
+/// One entry held here, and where it belongs.
+pub(crate) struct Held {
+    entry: Arc<Entry>,
+    vector: Option<Compact>,
+    placed: Placed,
+}
+
+type List = Arc<Vec<Held>>;
+
+/// What the keeper keeps.
+#[derive(Default)]
+pub(super) struct Keeper {
+    wake: Notify,
+    stop: CancellationToken,
+    /// Where entries belong, by serial, in one placement.
+    known: Mutex<(u64, HashMap<u64, Placed>)>,
+    listed: Mutex<Option<(Moment, u64, List)>>,
+}
+
+impl Keeper {
+    /// A sweep is due at once.
+    pub(super) fn hurry(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Resolves when the keeper is told to stop.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + use<> {
+        self.stop.clone().cancelled_owned()
+    }
+}
+
+/// What placements are made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Grounds {
+    alive: BTreeMap<MemberId, u32>,
+    cells: u64,
+    copies: usize,
+}
+
+#[derive(Default)]
+struct Course {
+    grounds: Grounds,
+    /// When the next sweep is due.
+    due: Moment,
+    /// Since when the target is what it is.
+    since: Moment,
+    trained: Option<Moment>,
+}
+
+pub(super) async fn run(inner: Arc<Inner>) {
+    let Some(peers) = inner.peers() else { return };
+    let mut course = Course::default();
+    let stopping = peers.keeper.stopping();
+    tokio::pin!(stopping);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sweeping = None;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = peers.keeper.wake.notified() => course.due = Moment::now(),
+            complete = async { match sweeping.as_mut() {
+                Some(sweep) => Pin::as_mut(sweep).await,
+                None => std::future::pending().await,
+            } } => {
+                sweeping = None;
+                course.swept(peers, complete);
+            }
+            () = &mut stopping => return,
+        }
+        if course.look_around(&inner, peers).await {
+            sweeping = None;
+        }
+        if sweeping.is_none() && Moment::now() >= course.due {
+            let (worker, target) = (Arc::clone(&inner), Arc::clone(&peers.views().target));
+            sweeping = Some(Box::pin(async move { sweep(&worker, &target).await }) as Sweep);
+        }
+        course.switch(&inner, peers).await;
+        course.train(&inner, peers).await;
+    }
+}
+
+use std::pin::Pin;
+type Sweep = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+impl Course {
+    /// Works out the placement anew when members or cells have changed; true when they have.
+    async fn look_around(&mut self, inner: &Arc<Inner>, peers: &Arc<Peers>) -> bool {
+        let members = peers.link.members();
+        let grounds = self.now(peers, &members);
+        if grounds == self.grounds {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.grounds, grounds);
+        let now = Moment::now();
+        let lost = before.alive.keys().any(|m| !self.grounds.alive.contains_key(m));
+        self.due = if lost { now + GRACE } else { now };
+        self.since = now;
+        let known = peers.views();
+        let dimensions = known.target.cells().dimensions();
+        let cells = cells(&*peers.link, inner.space(), dimensions);
+        let (alive, me) = (self.grounds.alive.clone(), peers.me());
+        let first = before == Grounds::default();
+        let made = tokio::task::spawn_blocking(move || {
+            let target = Arc::new(View::new(Arc::clone(&cells), &alive));
+            // a node that has just started is asked for nothing before it has its part
+            let mut others = alive;
+            others.remove(&me);
+            let reading = match first {
+                true if others.is_empty() => Arc::clone(&target),
+                true => Arc::new(View::new(cells, &others)),
+                false => Arc::clone(&known.reading),
+            };
+            Views { reading, target }
+        });
+        if let Ok(views) = made.await {
+            tracing::debug!(members = self.grounds.alive.len(), "cache placement changes");
+            peers.views.store(Arc::new(views));
+        }
+        true
+    }
+
+    fn now(&self, peers: &Peers, members: &Members) -> Grounds {
+        let weights = peers.weights.load();
+        let weight = |member: &MemberId| {
+            let name = members.names.get(member);
+            name.and_then(|name| weights.get(name)).copied().unwrap_or(1)
+        };
+        let alive = members.alive.iter().map(|member| (*member, weight(member)));
+        let space_epoch = peers.agreed_cells_epoch();
+        Grounds {
+            alive: alive.collect(),
+            cells: space_epoch,
+            copies: peers.copies(),
+        }
+    }
+
+    fn swept(&mut self, peers: &Peers, complete: bool) {
+        let now = Moment::now();
+        let target = peers.views().target.fingerprint();
+        if complete {
+            peers.standing.settled.store(target, Ordering::Relaxed);
+        }
+        self.due = now + if complete { SWEEP_EVERY } else { AGAIN };
+    }
+
+    /// Reads from the target once everybody has brought everything there.
+    async fn switch(&self, inner: &Arc<Inner>, peers: &Peers) {
+        let views = peers.views();
+        let target = views.target.fingerprint();
+        let settled = peers.standing.settled.load(Ordering::Relaxed) == target;
+        if !views.is_moving() || !settled {
+            return;
+        }
+        let patient = Moment::now().since(self.since) < PATIENCE;
+        let others = views.target.members();
+        let others = others.into_iter().filter(|member| *member != peers.me());
+        let asked = others.map(|member| peers.link.stand(member, 0, TICK));
+        let stands = futures::future::join_all(asked).await;
+        let all = stands.into_iter().all(|stand| match stand {
+            Ok(stand) if stand.settled == target => true,
+            Ok(_) | Err(_) => !patient,
+        });
+        if !all || peers.views().target.fingerprint() != target {
+            return;
+        }
+        peers.views.store(Arc::new(Views {
+            reading: Arc::clone(&views.target),
+            target: Arc::clone(&views.target),
+        }));
+        tracing::debug!("cache placement is settled");
+        drop_strays(inner, peers, &HashSet::new()).await;
+    }
+
+    /// The leader draws the cells anew when they have become uneven.
+    async fn train(&mut self, inner: &Arc<Inner>, peers: &Arc<Peers>) {
+        let now = Moment::now();
+        let due = self.trained.is_none_or(|at| now.since(at) >= train::LOOK_EVERY);
+        if !due || !peers.link.leads() || peers.views().is_moving() {
+            return;
+        }
+        self.trained = Some(now);
+        let (worker, link) = (Arc::clone(inner), Arc::clone(peers));
+        inner.tasks.spawn(async move {
+            train::look(&worker, &link).await;
+        });
+    }
+}
+
+/// Offers every node what it should have; true when all of it was dealt with.
+async fn sweep(inner: &Arc<Inner>, target: &Arc<View>) -> bool {
+    let Some(peers) = inner.peers() else {
+        return false;
+    };
+    let held = list(inner, true).await;
+    let members: BTreeSet<MemberId> = target.members();
+    let mut unsure = HashSet::new();
+    let mut complete = true;
+    for member in members.into_iter().filter(|member| *member != peers.me()) {
+        let bringing = Bringing {
+            inner,
+            peers,
+            member,
+            target: target.fingerprint(),
+        };
+        complete &= bringing.all(&held, &mut unsure).await;
+    }
+    if complete && !peers.views().is_moving() {
+        drop_strays(inner, peers, &unsure).await;
+    }
+    complete
+}
+
+struct Bringing<'a> {
+    inner: &'a Arc<Inner>,
+    peers: &'a Peers,
+    member: MemberId,
+    target: u64,
+}
+
+impl Bringing<'_> {
+    /// Brings a node what it lacks. Entries it may still lack afterwards are noted.
+    async fn all(&self, held: &[Held], unsure: &mut HashSet<u64>) -> bool {
+        let me = self.peers.me();
+        let its = held.iter().filter(|one| one.placed.owners.contains(&self.member));
+        let (shared, mut offered): (Vec<&Held>, Vec<&Held>) =
+            its.partition(|one| one.placed.owners.contains(&me));
+        let mut complete = true;
+        let groups = groups(shared.iter().copied());
+        if !groups.is_empty() {
+            let list: Vec<Group> = groups.values().copied().collect();
+            let compared = self.peers.link.compare(self.member, self.target, list).await;
+            match compared {
+                Ok(Compared::Other(places)) => {
+                    let places: BTreeSet<u32> = places.into_iter().collect();
+                    let other: HashSet<(u16, u32)> = (0..)
+                        .zip(groups.keys())
+                        .filter(|(place, _)| places.contains(place))
+                        .map(|(_, key)| *key)
+                        .collect();
+                    offered.extend(shared.into_iter().filter(|one| other.contains(&one.group())));
+                }
+                Ok(Compared::Elsewhere) | Err(_) => complete = false,
+            }
+        }
+        for chunk in offered.chunks(OFFER) {
+            if !self.bring(chunk).await {
+                complete = false;
+                unsure.extend(chunk.iter().map(|one| one.entry.serial));
+            }
+        }
+        complete
+    }
+
+    async fn bring(&self, chunk: &[&Held]) -> bool {
+        let entries: Vec<Offered> = chunk
+            .iter()
+            .map(|one| Offered {
+                entry: one.entry.id,
+                created: one.entry.created,
+            })
+            .collect();
+        let Ok(wanted) = self.peers.link.offer(self.member, entries).await else {
+            return false;
+        };
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for place in wanted {
+            let Some(one) = usize::try_from(place).ok().and_then(|at| chunk.get(at)) else {
+                continue;
+            };
+            let parcel = self.peers.pack(self.inner, &one.entry, one.vector.as_ref());
+            let Some(parcel) = parcel else { continue };
+            bytes += parcel.sealed.len();
+            batch.push(parcel);
+            if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+                if !self.send(std::mem::take(&mut batch), bytes).await {
+                    return false;
+                }
+                bytes = 0;
+            }
+        }
+        batch.is_empty() || self.send(batch, bytes).await
+    }
+
+    async fn send(&self, batch: Vec<super::words::Parcel>, bytes: usize) -> bool {
+        let count = batch.len();
+        let put = self.peers.link.put(self.member, batch, Vec::new(), true).await;
+        let Ok(kept) = put else { return false };
+        let counters = &self.peers.counters;
+        Counters::add_many(&counters.moved, usize::try_from(kept.kept).unwrap_or(count));
+        Counters::add_many(&counters.moved_bytes, bytes);
+        let micros = bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND;
+        let pause = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+impl Held {
+    fn group(&self) -> (u16, u32) {
+        let hour = u32::try_from(self.entry.created / HOUR_MILLIS).unwrap_or(u32::MAX);
+        (self.placed.cell, hour)
+    }
+}
+
+/// Digests of entries by cell and hour.
+fn groups<'a>(held: impl Iterator<Item = &'a Held>) -> BTreeMap<(u16, u32), Group> {
+    let mut groups = BTreeMap::new();
+    for one in held {
+        let (cell, hour) = one.group();
+        let group = groups.entry((cell, hour)).or_insert(Group {
+            cell,
+            hour,
+            count: 0,
+            digest: 0,
+        });
+        group.count += 1;
+        group.digest ^= digest(&one.entry);
+    }
+    groups
+}
+
+fn digest(entry: &Entry) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&entry.id.0).update(&entry.created.to_le_bytes());
+    let hash = hasher.finalize();
+    let (first, _) = hash.as_bytes().split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    u64::from_le_bytes(*first)
+}
+
+/// What this node and another both own, in groups.
+pub(crate) async fn groups_with(
+    inner: &Arc<Inner>,
+    member: MemberId,
+) -> BTreeMap<(u16, u32), Group> {
+    let Some(peers) = inner.peers() else {
+        return BTreeMap::new();
+    };
+    let me = peers.me();
+    let held = list(inner, false).await;
+    let both = held.iter().filter(|one| {
+        one.placed.owners.contains(&me) && one.placed.owners.contains(&member)
+    });
+    groups(both)
+}
+
+/// Everything held, with where it belongs by the target.
+async fn list(inner: &Arc<Inner>, fresh: bool) -> List {
+    let worker = Arc::clone(inner);
+    let listing = tokio::task::spawn_blocking(move || list_now(&worker, fresh));
+    listing.await.unwrap_or_default()
+}
+
+fn list_now(inner: &Inner, fresh: bool) -> List {
+    let Some(peers) = inner.peers() else {
+        return List::default();
+    };
+    let keeper = &peers.keeper;
+    let (target, copies) = (Arc::clone(&peers.views().target), peers.copies());
+    let mark = target.fingerprint().wrapping_add(copies as u64);
+    let mut listed = keeper.listed.lock();
+    let recent = listed.as_ref().filter(|(at, of, _)| {
+        !fresh && *of == mark && Moment::now().since(*at) < LISTED_FOR
+    });
+    if let Some((_, _, list)) = recent {
+        return Arc::clone(list);
+    }
+    let now = unix_millis();
+    let all = inner.shelf.lock().all();
+    let mut known = keeper.known.lock();
+    let before = match known.0 == mark {
+        true => std::mem::take(&mut known.1),
+        false => HashMap::new(),
+    };
+    let mut after = HashMap::with_capacity(all.len());
+    let live = all.into_iter().filter(|(entry, _)| now < entry.expires);
+    let list = live.map(|(entry, vector)| {
+        // an entry gets its vector a moment after it comes
+        let kept = before.get(&entry.serial);
+        let kept = kept.filter(|placed| (placed.cell == u16::MAX) == vector.is_none());
+        let placed = kept.cloned().unwrap_or_else(|| {
+            let wide = vector.as_ref().map(Compact::widen);
+            target.placed(&entry, wide.as_deref(), copies)
+        });
+        after.insert(entry.serial, placed.clone());
+        Held {
+            entry,
+            vector,
+            placed,
+        }
+    });
+    let list: List = Arc::new(list.collect());
+    *known = (mark, after);
+    *listed = Some((Moment::now(), mark, Arc::clone(&list)));
+    list
+}
+
+/// Lets go of entries that others keep.
+async fn drop_strays(inner: &Arc<Inner>, peers: &Peers, but: &HashSet<u64>) {
+    let me = peers.me();
+    let held = list(inner, true).await;
+    let strays = held.iter().filter(|one| !one.placed.owners.contains(&me));
+    let strays: Vec<u64> = strays
+        .map(|one| one.entry.serial)
+        .filter(|serial| !but.contains(serial))
+        .collect();
+    if strays.is_empty() {
+        return;
+    }
+    tracing::debug!(entries = strays.len(), "entries that others keep are let go");
+    let worker = Arc::clone(inner);
+    let dropped = tokio::task::spawn_blocking(move || {
+        for some in strays.chunks(256) {
+            let removed = {
+                let mut shelf = worker.shelf.lock();
+                let removed = some.iter().filter_map(|serial| shelf.drop_serial(*serial));
+                removed.collect()
+            };
+            worker.take_out(removed);
+        }
+    });
+    if dropped.await.is_err() {
+        tracing::debug!("entries that others keep stay, shutting down");
+    }
+}

@@ -1,0 +1,67 @@
+//! Bringing a new entry to those who keep it.
+
+use std::sync::Arc;
+
+use llm_router_cluster::MemberId;
+
+use super::Peers;
+use super::outbox::Out;
+use crate::cache::Inner;
+use crate::cache::compact::Compact;
+use crate::cache::entry::Entry;
+use crate::cache::insert::Pending;
+use crate::cache::stats::Counters;
+
+/// Brings an entry to its owners; what is this node's is kept here.
+pub(crate) async fn spread(inner: &Arc<Inner>, peers: &Peers, pending: Pending) {
+    let (entry, vector) = (Arc::clone(&pending.entry), pending.vector.clone());
+    let owners = peers.owners(&entry, vector.as_ref());
+    let here = owners.contains(&peers.me());
+    for owner in owners.into_iter().filter(|owner| *owner != peers.me()) {
+        send(inner, peers, owner, Out::Keep(Arc::clone(&entry), vector.clone()));
+    }
+    if here {
+        keep_pending(inner, pending).await;
+    } else {
+        inner.settle_off_thread(Pending {
+            vector: None,
+            ..pending
+        })
+        .await;
+    }
+}
+
+/// Keeps an entry here, whoever owns it.
+pub(crate) async fn keep(inner: &Arc<Inner>, entry: Arc<Entry>, vector: Option<Compact>) {
+    let pending = Pending {
+        entry,
+        vector,
+        removed: Vec::new(),
+    };
+    keep_pending(inner, pending).await;
+}
+
+async fn keep_pending(inner: &Arc<Inner>, mut pending: Pending) {
+    let placed = {
+        let mut shelf = inner.shelf.lock();
+        let entry = &pending.entry;
+        let held = shelf.held(entry.id);
+        match held.map(|(held, _)| (held.serial, held.created)) {
+            Some((serial, _)) if serial == entry.serial => Some(Vec::new()),
+            // a newer answer to the same request has come meanwhile
+            Some((_, created)) if created > entry.created => None,
+            Some(_) | None => shelf.insert(Arc::clone(entry)),
+        }
+    };
+    if let Some(removed) = placed {
+        pending.removed.extend(removed);
+        inner.settle_off_thread(pending).await;
+    }
+}
+
+/// Hands an order to a node's outbox, or counts that there was no room.
+pub(crate) fn send(inner: &Arc<Inner>, peers: &Peers, to: MemberId, out: Out) {
+    if !peers.outboxes.send(inner, to, out) {
+        Counters::add(&peers.counters.dropped);
+    }
+}

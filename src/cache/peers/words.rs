@@ -1,0 +1,148 @@
+//! What caches say to each other, in the cache's own terms. The wire has its own types.
+
+use bytes::Bytes;
+
+use crate::cache::compact::Compact;
+use crate::cache::key::{EntryId, PartitionId};
+use crate::types::{Priority, TenantId};
+
+/// An entry on its way, sealed for its tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Parcel {
+    pub(crate) entry: EntryId,
+    /// `None` for an entry of the exact tier alone.
+    pub(crate) partition: Option<PartitionId>,
+    /// All tenants share it.
+    pub(crate) shared: bool,
+    /// Whom it was made for.
+    pub(crate) tenant: TenantId,
+    pub(crate) sealed: Bytes,
+}
+
+/// A question by meaning.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ask {
+    pub(crate) tenant: TenantId,
+    pub(crate) partition: PartitionId,
+    /// The partition that all tenants share.
+    pub(crate) everyone: Option<PartitionId>,
+    pub(crate) vector: Compact,
+    pub(crate) space: String,
+    /// Entries further away are left out.
+    pub(crate) least: f32,
+    pub(crate) ttl_millis: u64,
+    /// What the asker knows to be called off.
+    pub(crate) epoch: u64,
+}
+
+/// What a node holds near a question.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Seen {
+    /// In the asker's own partition, nearest first.
+    pub(crate) own: Vec<(f32, Parcel)>,
+    /// In the one all tenants share.
+    pub(crate) everyone: Vec<(f32, Parcel)>,
+    /// The node knows less of what was called off than the asker and says nothing.
+    pub(crate) behind: bool,
+}
+
+/// A question for the owner of an exact key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FlyAsk {
+    pub(crate) tenant: TenantId,
+    pub(crate) entry: EntryId,
+    pub(crate) everyone: Option<EntryId>,
+    pub(crate) ttl_millis: u64,
+    pub(crate) epoch: u64,
+    pub(crate) priority: Priority,
+    /// Stored answers are not asked for.
+    pub(crate) refresh: bool,
+}
+
+/// From one who makes an answer, about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    /// How it begins; sealed.
+    Begun(Bytes),
+    /// A piece of it; sealed.
+    Piece(Bytes),
+    /// It is whole, and to be kept.
+    Landed(Parcel),
+}
+
+/// From the owner of an exact key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FlyWord {
+    /// It is stored.
+    Held(Parcel),
+    /// The asker makes it.
+    Lead,
+    /// Somebody makes it; what there is of it follows.
+    Follow,
+    /// Go on alone; nobody waits.
+    Alone,
+    /// What whoever makes it tells.
+    Told(Told),
+    /// Whoever made it has given up; pieces had been told, or not.
+    Abandoned { broken_off: bool },
+    /// To the one who makes it: how many wait on the owner.
+    Readers(u32),
+}
+
+/// An entry by what tells its versions apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    pub(crate) entry: EntryId,
+    /// Unix milliseconds.
+    pub(crate) created: u64,
+}
+
+/// Entries of one cell made in one hour that two nodes both own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) cell: u16,
+    /// Hours since 1970.
+    pub(crate) hour: u32,
+    pub(crate) count: u32,
+    /// Exclusive or over its entries.
+    pub(crate) digest: u64,
+}
+
+/// What a comparison of groups came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// Places of those that are other ones there.
+    Other(Vec<u32>),
+    /// The node works towards another placement.
+    Elsewhere,
+}
+
+/// How far a node is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stand {
+    /// What was called off up to here is forgotten, in memory and on disk.
+    pub(crate) epoch: u64,
+    /// The placement it works towards.
+    pub(crate) placement: u64,
+    /// The placement all its entries have been brought to.
+    pub(crate) settled: u64,
+    /// Entries its latest forgetting took out.
+    pub(crate) forgotten: u64,
+    /// Entries it holds.
+    pub(crate) entries: u64,
+}
+
+/// What became of entries that were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) kept: u32,
+    pub(crate) refused: u32,
+}
+
+/// Some of the vectors a node holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sampled {
+    pub(crate) vectors: Vec<Compact>,
+    /// How many it holds.
+    pub(crate) held: u64,
+}

@@ -1,0 +1,260 @@
+//! The other nodes' caches by gRPC, through the cluster's own connections.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, stream};
+use llm_router_cluster::command::{Change, Done};
+use llm_router_cluster::placement::Cells;
+use llm_router_cluster::{Author, Error, Handle, Line, MemberId};
+use llm_router_proto::llm_router::cluster::v1;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Response, Status};
+use v1::cache_service_client::CacheServiceClient;
+
+use super::convert;
+use super::server::MAX_MESSAGE;
+use crate::cache::answer::Purge;
+use crate::cache::epochs::Table;
+use crate::cache::key::EntryId;
+use crate::cache::peers::link::{Link, Members, Unanswered};
+use crate::cache::peers::words::{
+    Ask, Compared, FlyAsk, FlyWord, Group, Kept, Offered, Parcel, Sampled, Seen, Stand, Told,
+};
+use crate::cache::semantic::CANDIDATES;
+
+/// For the cluster to agree.
+const AGREED_WITHIN: Duration = Duration::from_secs(5);
+/// For entries to arrive.
+const BROUGHT_WITHIN: Duration = Duration::from_secs(5);
+/// For what costs the other node a look at all it holds.
+const COMPARED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A cache's way to the others.
+pub(crate) struct ClusterLink {
+    handle: Handle,
+    /// Cells as they were decoded last.
+    cells: Mutex<Option<Arc<Cells>>>,
+}
+
+impl fmt::Debug for ClusterLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterLink(of {})", self.handle.node())
+    }
+}
+
+type Client = CacheServiceClient<Line>;
+
+impl ClusterLink {
+    /// Through this cluster.
+    pub(crate) fn new(handle: Handle) -> Self {
+        ClusterLink {
+            handle,
+            cells: Mutex::default(),
+        }
+    }
+
+    fn to(&self, member: MemberId) -> Result<Client, Unanswered> {
+        let line = self.handle.line(member);
+        let line = line.ok_or_else(|| Unanswered::Unreached("no such member".to_owned()))?;
+        Ok(CacheServiceClient::new(line)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE))
+    }
+}
+
+/// Waits for an answer.
+async fn within<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Unanswered> {
+    match tokio::time::timeout(patience, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(unanswered(&status)),
+        Err(_) => Err(Unanswered::Late),
+    }
+}
+
+fn unanswered(status: &Status) -> Unanswered {
+    match status.code() {
+        Code::DeadlineExceeded | Code::ResourceExhausted => Unanswered::Late,
+        code => Unanswered::Unreached(format!("{code:?}: {}", status.message())),
+    }
+}
+
+fn nonsense(bad: impl fmt::Display) -> Unanswered {
+    Unanswered::Unreached(format!("it answers nonsense: {bad}"))
+}
+
+#[async_trait]
+impl Link for ClusterLink {
+    fn me(&self) -> MemberId {
+        self.handle.member()
+    }
+
+    fn members(&self) -> Members {
+        let status = self.handle.status();
+        let mut members = Members::default();
+        for node in status.nodes {
+            if node.alive {
+                members.alive.push(node.member);
+            }
+            members.names.insert(node.member, node.id.to_string());
+        }
+        members.alive.sort_unstable();
+        members
+    }
+
+    fn leads(&self) -> bool {
+        let status = self.handle.status();
+        status.leader.as_ref() == Some(&status.node)
+    }
+
+    fn last_contact(&self) -> Option<Duration> {
+        self.handle.last_contact()
+    }
+
+    fn epochs(&self) -> Table {
+        let state = self.handle.state();
+        Table::agreed(state.cache_epoch(), state.cache_floor(), state.cache_scopes())
+    }
+
+    fn epoch(&self) -> u64 {
+        self.handle.state().cache_epoch()
+    }
+
+    fn cells(&self, space: &str) -> Option<Arc<Cells>> {
+        let state = self.handle.state();
+        let (epoch, agreed) = state.centroids(space)?;
+        let mut known = self.cells.lock();
+        let same = |cells: &&Arc<Cells>| cells.epoch() == epoch && cells.space() == space;
+        if let Some(cells) = known.as_ref().filter(same) {
+            return Some(Arc::clone(cells));
+        }
+        match Cells::from_agreed(epoch, agreed) {
+            Ok(cells) => Some(Arc::clone(known.insert(Arc::new(cells)))),
+            Err(error) => {
+                tracing::warn!(%error, "agreed cells cannot be used");
+                None
+            }
+        }
+    }
+
+    fn changes(&self) -> BoxStream<'static, ()> {
+        let mut states = self.handle.watch();
+        states.mark_changed();
+        stream::unfold(states, |mut states| async move {
+            states.changed().await.ok()?;
+            states.mark_unchanged();
+            Some(((), states))
+        })
+        .boxed()
+    }
+
+    async fn call_off(&self, purge: &Purge) -> Result<u64, Error> {
+        let change = Change::CacheEpoch {
+            scope: purge.scope(),
+        };
+        let author = Author::new("cache purge");
+        match self.handle.propose(change, author, AGREED_WITHIN).await? {
+            Done::Epoch { epoch } => Ok(epoch),
+            // whatever was answered, the scope is called off; what is applied here covers it
+            _ => Ok(self.handle.state().cache_epoch()),
+        }
+    }
+
+    async fn recell(&self, expected: Option<u64>, cells: &Cells) -> Result<(), Error> {
+        let change = Change::Centroids {
+            expected,
+            centroids: cells.to_agreed(),
+        };
+        let author = Author::new("cache cells");
+        let agreed = self.handle.propose(change, author, AGREED_WITHIN).await;
+        agreed.map(drop)
+    }
+
+    async fn look(&self, to: MemberId, ask: &Ask, patience: Duration) -> Result<Seen, Unanswered> {
+        let mut client = self.to(to)?;
+        let reply = within(patience, client.look(convert::ask_out(ask, CANDIDATES))).await?;
+        reply.try_into().map_err(nonsense)
+    }
+
+    async fn fly(
+        &self,
+        to: MemberId,
+        ask: FlyAsk,
+        told: mpsc::Receiver<Told>,
+        patience: Duration,
+    ) -> Result<BoxStream<'static, FlyWord>, Unanswered> {
+        let mut client = self.to(to)?;
+        let first = stream::once(std::future::ready(convert::fly_ask_out(ask)));
+        let words = first.chain(ReceiverStream::new(told).map(v1::FlyRequest::from));
+        let replies = within(patience, client.fly(words)).await?;
+        // a stream that breaks has ended: whoever reads takes it for given up
+        let words = replies
+            .map(|reply| reply.ok().and_then(|reply| FlyWord::try_from(reply).ok()))
+            .take_while(|word| std::future::ready(word.is_some()))
+            .filter_map(std::future::ready);
+        Ok(words.boxed())
+    }
+
+    async fn put(
+        &self,
+        to: MemberId,
+        parcels: Vec<Parcel>,
+        used: Vec<EntryId>,
+        repair: bool,
+    ) -> Result<Kept, Unanswered> {
+        let mut client = self.to(to)?;
+        let call = client.put(convert::put_out(parcels, &used, repair));
+        Ok(within(BROUGHT_WITHIN, call).await?.into())
+    }
+
+    async fn offer(&self, to: MemberId, entries: Vec<Offered>) -> Result<Vec<u32>, Unanswered> {
+        let mut client = self.to(to)?;
+        let call = client.offer(convert::offer_out(&entries));
+        Ok(within(BROUGHT_WITHIN, call).await?.wanted)
+    }
+
+    async fn compare(
+        &self,
+        to: MemberId,
+        placement: u64,
+        groups: Vec<Group>,
+    ) -> Result<Compared, Unanswered> {
+        let mut client = self.to(to)?;
+        let call = client.compare(convert::groups_out(placement, &groups));
+        Ok(within(COMPARED_WITHIN, call).await?.into())
+    }
+
+    async fn stand(
+        &self,
+        to: MemberId,
+        epoch: u64,
+        patience: Duration,
+    ) -> Result<Stand, Unanswered> {
+        let mut client = self.to(to)?;
+        let mut request = tonic::Request::new(v1::StandRequest {
+            epoch,
+            placement: 0,
+        });
+        request.set_timeout(patience);
+        Ok(within(patience, client.stand(request)).await?.into())
+    }
+
+    async fn sample(&self, to: MemberId, space: &str, most: u32) -> Result<Sampled, Unanswered> {
+        let mut client = self.to(to)?;
+        let call = client.sample(v1::SampleRequest {
+            space: space.to_owned(),
+            most,
+        });
+        let reply = within(COMPARED_WITHIN, call).await?;
+        reply.try_into().map_err(nonsense)
+    }
+}

@@ -1,0 +1,162 @@
+//! `CacheService`: who calls was judged at the door; this converts, hands over to the cache on the
+//! node's own threads, and converts back.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use llm_router_cluster::{Guest, Visitor};
+use llm_router_proto::llm_router::cluster::v1;
+use tokio::runtime::Handle;
+use tonic::{Request, Response, Status, Streaming};
+use v1::cache_service_server::{CacheService, CacheServiceServer};
+
+use super::convert;
+use crate::cache::Inner;
+use crate::cache::peers::{flight, serve};
+
+/// Largest message, both ways: the largest answer a cache may keep, with room.
+pub(super) const MAX_MESSAGE: usize = 24 << 20;
+/// Longest a node is made to wait for another's forgetting.
+const STAND_WITHIN: Duration = Duration::from_millis(1900);
+
+/// The service to put behind the node-to-node door. Its work is done on the runtime this is called
+/// on.
+pub(crate) fn guest(inner: Arc<Inner>) -> Guest {
+    let service = CacheServiceServer::new(Server {
+        inner,
+        runtime: Handle::current(),
+    });
+    let service = service
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    Guest::new(service)
+}
+
+struct Server {
+    inner: Arc<Inner>,
+    runtime: Handle,
+}
+
+impl Server {
+    /// Runs where the node works, not where its door is.
+    async fn there<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Status> {
+        let done = self.runtime.spawn(work).await;
+        done.map_err(|_| Status::unavailable("the cache is shutting down"))
+    }
+}
+
+fn visitor<T>(request: &Request<T>) -> Result<Visitor, Status> {
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    visitor.ok_or_else(|| Status::permission_denied("the caller is not known"))
+}
+
+#[tonic::async_trait]
+impl CacheService for Server {
+    async fn look(
+        &self,
+        request: Request<v1::LookRequest>,
+    ) -> Result<Response<v1::LookReply>, Status> {
+        visitor(&request)?;
+        let ask = request.into_inner().try_into()?;
+        let inner = Arc::clone(&self.inner);
+        let seen = self.there(async move { serve::look(&inner, &ask).await });
+        Ok(Response::new(seen.await?.into()))
+    }
+
+    type FlyStream = BoxStream<'static, Result<v1::FlyReply, Status>>;
+
+    async fn fly(
+        &self,
+        request: Request<Streaming<v1::FlyRequest>>,
+    ) -> Result<Response<Self::FlyStream>, Status> {
+        visitor(&request)?;
+        let mut words = request.into_inner();
+        let first = words.message().await?;
+        let first = first.ok_or_else(|| Status::invalid_argument("nothing is asked"))?;
+        let ask = convert::fly_ask_in(first)?;
+        // a stream that breaks or makes no sense has ended: its answer is given up
+        let told = words
+            .map(|word| word.ok().and_then(|word| convert::told_in(word).ok()))
+            .take_while(|told| std::future::ready(told.is_some()))
+            .filter_map(std::future::ready)
+            .boxed();
+        let inner = Arc::clone(&self.inner);
+        let answer = self.there(async move { flight::fly(&inner, ask, told) });
+        let answer = answer.await?.map(|word| Ok(v1::FlyReply::from(word)));
+        Ok(Response::new(answer.boxed()))
+    }
+
+    async fn put(
+        &self,
+        request: Request<v1::PutRequest>,
+    ) -> Result<Response<v1::PutReply>, Status> {
+        visitor(&request)?;
+        let v1::PutRequest {
+            parcels,
+            used,
+            repair,
+        } = request.into_inner();
+        let (parcels, used) = (convert::parcels_in(parcels)?, convert::used_in(&used)?);
+        let inner = Arc::clone(&self.inner);
+        let kept = self.there(async move { serve::put(&inner, parcels, used, repair).await });
+        Ok(Response::new(kept.await?.into()))
+    }
+
+    async fn offer(
+        &self,
+        request: Request<v1::OfferRequest>,
+    ) -> Result<Response<v1::OfferReply>, Status> {
+        visitor(&request)?;
+        let entries = convert::offer_in(request.into_inner())?;
+        let inner = Arc::clone(&self.inner);
+        let wanted = self.there(async move { serve::offer(&inner, &entries) });
+        Ok(Response::new(v1::OfferReply {
+            wanted: wanted.await?,
+        }))
+    }
+
+    async fn compare(
+        &self,
+        request: Request<v1::CompareRequest>,
+    ) -> Result<Response<v1::CompareReply>, Status> {
+        let from = visitor(&request)?.member;
+        let v1::CompareRequest { placement, groups } = request.into_inner();
+        let groups = convert::groups_in(groups)?;
+        let inner = Arc::clone(&self.inner);
+        let compared =
+            self.there(async move { serve::compare(&inner, from, placement, groups).await });
+        Ok(Response::new(compared.await?.into()))
+    }
+
+    async fn stand(
+        &self,
+        request: Request<v1::StandRequest>,
+    ) -> Result<Response<v1::StandReply>, Status> {
+        visitor(&request)?;
+        let epoch = request.into_inner().epoch;
+        let inner = Arc::clone(&self.inner);
+        let stand = self.there(async move { serve::stand(&inner, epoch, STAND_WITHIN).await });
+        Ok(Response::new(stand.await?.into()))
+    }
+
+    async fn sample(
+        &self,
+        request: Request<v1::SampleRequest>,
+    ) -> Result<Response<v1::SampleReply>, Status> {
+        visitor(&request)?;
+        let v1::SampleRequest { space, most } = request.into_inner();
+        let inner = Arc::clone(&self.inner);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let sampled =
+            self.there(async move { tokio::task::spawn_blocking(move || serve::sample(&inner, &space, most)).await });
+        let sampled = sampled.await?;
+        let sampled = sampled.map_err(|_| Status::unavailable("the cache is shutting down"))?;
+        Ok(Response::new(sampled.into()))
+    }
+}
