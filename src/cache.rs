@@ -11,6 +11,7 @@
 //! let cache = AnswerCache::open(Settings { dir: None, embedder: None, config })?;
 //! match cache.lookup(&request, &config).await {
 //!     Lookup::Hit(hit) => drop(hit.answer.completion()),
+//!     Lookup::Attached(running) => drop(running), // the engine relays it
 //!     Lookup::Miss(ticket) => drop(ticket), // ask upstream, then cache.insert(ticket, candidate)
 //!     Lookup::Bypass(_reason) => {}         // ask upstream, store nothing
 //! }
@@ -61,7 +62,7 @@ use crate::config::routing::CacheConfig;
 use crate::types::report::CacheStats;
 use crate::types::{ChatRequest, RouteName, unix_millis};
 
-pub use answer::{Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, Ticket, Tier};
+pub use answer::{Attached, Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, Ticket, Tier};
 pub use compare::Comparison;
 pub use embedding::{EmbeddingError, TextEmbedder};
 pub use explain::{Explained, Weighed};
@@ -71,6 +72,8 @@ pub use learn::{TierState, Verdict};
 pub use store::StoreError;
 
 use decide::Budget;
+pub(crate) use flight::{Break, Event, Follower, Lead};
+
 use flight::Flights;
 use key::Keys;
 use learn::Learner;
@@ -240,7 +243,8 @@ impl AnswerCache {
 
     /// Looks for an answer that may be reused. `config` is the one of the request's route.
     ///
-    /// Waits for an identical request in flight, at most until the request's own deadline.
+    /// Attaches to an identical request in flight: one that asks for a stream as soon as that answer
+    /// has begun, any other waits for it to end, both at most until the request's own deadline.
     pub async fn lookup(&self, request: &ChatRequest, config: &CacheConfig) -> Lookup {
         self.lookup_for(request, config, None).await
     }

@@ -22,6 +22,9 @@ const EMBED_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> Insertion {
     if let Some(reason) = policy::refuse_answer(&answer, &ticket.config) {
+        if let Some(lead) = ticket.lead.filter(|_| answer.complete) {
+            lead.end(); // who read it as it came has all of it
+        }
         return Insertion::Refused(reason);
     }
     let Ticket {

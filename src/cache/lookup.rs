@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
-use super::answer::{Hit, Lookup, Question, SharedIds, StoredAnswer, Ticket, Tier};
+use super::answer::{Attached, Hit, Lookup, Question, SharedIds, StoredAnswer, Ticket, Tier};
 use super::entry::Entry;
 use super::explain::Explained;
-use super::flight::{Lead, Part};
+use super::flight::{Event, Follower, Lead, MAX_LETDOWNS, Part, Wants, patience};
 use super::guard::Features;
 use super::key::{EntryId, Scope};
 use super::learn::TierState;
@@ -15,7 +15,7 @@ use super::policy::{self, Admission};
 use super::semantic::{Asking, by_meaning};
 use super::stats::Counters;
 use crate::config::routing::{CacheConfig, CacheScope};
-use crate::types::{CacheMode, ChatRequest, unix_millis};
+use crate::types::{CacheMode, ChatRequest, Moment, unix_millis};
 
 /// Bytes of messages an async thread may hash itself.
 const INLINE_BYTES: usize = 32 << 10;
@@ -40,8 +40,10 @@ pub(super) async fn lookup(
 ) -> Lookup {
     let tier = inner.learner.tier(route, unix_millis());
     let mut found = look(inner, request, config, (route, tier)).await;
-    if let Lookup::Hit(hit) = &mut found {
-        hit.explained.tier = tier;
+    match &mut found {
+        Lookup::Hit(hit) => hit.explained.tier = tier,
+        Lookup::Attached(attached) => attached.explained.tier = tier,
+        Lookup::Miss(_) | Lookup::Bypass(_) => {}
     }
     found
 }
@@ -62,8 +64,8 @@ async fn look(
         return Lookup::Hit(hit);
     }
     let mut lead = match join(inner, &prepared, reads, request).await {
-        Ok(lead) => lead,
-        Err(hit) => return Lookup::Hit(hit),
+        Joined::Asks(lead) => lead,
+        Joined::Found(found) => return found,
     };
     let (mut vector, mut explained) = (None, Explained::plain(tier, prepared.exact_only));
     if let Some(question) = prepared
@@ -171,29 +173,102 @@ fn exact(inner: &Inner, prepared: &Prepared) -> Option<Hit> {
     Some(hit(&entry, now))
 }
 
-/// Leads the flight of identical requests, or waits for its answer.
+/// A request's part among identical ones.
+enum Joined {
+    /// It asks upstream; others may follow it.
+    Asks(Option<Lead>),
+    /// It is served.
+    Found(Lookup),
+}
+
+/// Leads the flight of identical requests, or reads its answer. If the leader fails before anything
+/// came, one of its followers leads and the others follow that one.
 async fn join(
     inner: &Arc<Inner>,
     prepared: &Prepared,
     reads: bool,
     request: &ChatRequest,
-) -> Result<Option<Lead>, Hit> {
-    match inner.flights.join(prepared.id, request.priority) {
-        Part::Alone => Ok(None),
-        // the flight before may have landed between the first look and the take-off
-        Part::Leader(lead) => match reads.then(|| exact(inner, prepared)).flatten() {
-            Some(hit) => Err(hit),
-            None => Ok(Some(lead)),
-        },
-        Part::Follower(_) if !reads => Ok(None),
-        Part::Follower(follower) => match follower.wait(request.deadline).await {
-            Some(answer) => {
-                Counters::add(&inner.counters.exact_hits);
-                Err(shared(inner, prepared.id, answer, None))
+) -> Joined {
+    let wants = match request.stream {
+        true => Wants::Pieces,
+        false => Wants::Whole,
+    };
+    for _ in 0..MAX_LETDOWNS {
+        let follower = match inner.flights.join(prepared.id, request.priority, wants) {
+            Part::Alone => return Joined::Asks(None),
+            // the flight before may have landed between the first look and the take-off
+            Part::Leader(lead) => {
+                return match reads.then(|| exact(inner, prepared)).flatten() {
+                    Some(hit) => Joined::Found(Lookup::Hit(hit)),
+                    None => Joined::Asks(Some(lead)),
+                };
             }
-            None => Ok(None),
-        },
+            Part::Follower(_) if !reads => return Joined::Asks(None),
+            Part::Follower(follower) => follower,
+        };
+        match follow(inner, prepared.id, follower, request).await {
+            Followed::Served(found) => return Joined::Found(found),
+            Followed::AsksAlone => return Joined::Asks(None),
+            Followed::LetDown => {}
+        }
     }
+    Joined::Asks(None)
+}
+
+/// What became of a follower before its client was told anything.
+enum Followed {
+    Served(Lookup),
+    /// Waiting longer, or for another, would not help it.
+    AsksAlone,
+    /// The leader failed.
+    LetDown,
+}
+
+async fn follow(
+    inner: &Inner,
+    entry: EntryId,
+    mut follower: Follower,
+    request: &ChatRequest,
+) -> Followed {
+    let mut until = patience(request.deadline);
+    loop {
+        match follower.next_until(until).await {
+            Some(Event::Begun(model)) if request.stream => {
+                Counters::add(&inner.counters.exact_hits);
+                Counters::add(&inner.counters.shared);
+                return Followed::Served(Lookup::Attached(Attached {
+                    entry,
+                    model,
+                    follower,
+                    explained: in_flight(),
+                }));
+            }
+            // it can only come to an end now
+            Some(Event::Begun(_)) => until = request.deadline,
+            Some(Event::Landed(answer)) => {
+                Counters::add(&inner.counters.exact_hits);
+                return Followed::Served(Lookup::Hit(shared(inner, entry, answer, None)));
+            }
+            Some(Event::Ended) | None => return Followed::AsksAlone,
+            Some(Event::Broken(_) | Event::Abandoned) => return Followed::LetDown,
+            Some(Event::Piece(_)) => {} // only after it has begun, and only in a stream
+        }
+    }
+}
+
+/// The landed answer of `follower`'s flight, if it comes by `until`.
+pub(super) async fn landed(mut follower: Follower, until: Moment) -> Option<Arc<StoredAnswer>> {
+    loop {
+        match follower.next_until(until).await? {
+            Event::Landed(answer) => return Some(answer),
+            Event::Begun(_) | Event::Piece(_) => {}
+            Event::Ended | Event::Broken(_) | Event::Abandoned => return None,
+        }
+    }
+}
+
+fn in_flight() -> Explained {
+    Explained::plain(TierState::Normal, "such a request was in flight")
 }
 
 /// An answer from a request in flight; by meaning when there is a similarity.
@@ -212,7 +287,7 @@ pub(super) fn shared(
         age,
         shared: true,
         answer,
-        explained: Explained::plain(TierState::Normal, "such a request was in flight"),
+        explained: in_flight(),
         pair: None,
     }
 }

@@ -9,11 +9,11 @@ use super::answer::{Hit, Pair, Question, Tier};
 use super::decide::{Budget, Decision, Grounds, decide, is_rival};
 use super::entry::{Entry, Meaning};
 use super::explain::{Explained, Weighed};
-use super::flight::{Asked, Lead};
+use super::flight::{Asked, Lead, patience};
 use super::guard::Features;
 use super::index::Neighbour;
 use super::learn::TierState;
-use super::lookup::{Prepared, fits, hit, millis, shared};
+use super::lookup::{Prepared, fits, hit, landed, millis, shared};
 use super::shelf::SharedIndex;
 use super::stats::Counters;
 use super::verify::verify;
@@ -280,7 +280,7 @@ async fn along(
     let same_flight = inner
         .flights
         .join_by_meaning(lead.as_mut()?, &asked, same)?;
-    let answer = same_flight.follower.wait(request.deadline).await?;
+    let answer = landed(same_flight.follower, patience(request.deadline)).await?;
     if !fits(&answer, request.body.max_tokens()) {
         return None;
     }
