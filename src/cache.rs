@@ -62,7 +62,9 @@ use crate::config::routing::CacheConfig;
 use crate::types::report::CacheStats;
 use crate::types::{ChatRequest, RouteName, unix_millis};
 
-pub use answer::{Attached, Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, Ticket, Tier};
+pub use answer::{
+    Attached, Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, Ticket, Tier,
+};
 pub use compare::Comparison;
 pub use embedding::{EmbeddingError, TextEmbedder};
 pub use explain::{Explained, Weighed};

@@ -126,10 +126,12 @@ impl Lead {
     /// pace.
     pub(crate) async fn piece(&self, piece: Chunk) {
         let mut piece = Some(piece);
-        poll_fn(|context| match self.flown.offer(&mut piece, context.waker()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
+        poll_fn(
+            |context| match self.flown.offer(&mut piece, context.waker()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            },
+        )
         .await;
     }
 

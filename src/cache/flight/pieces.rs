@@ -120,10 +120,7 @@ impl Pieces {
     /// A new reader's number; `None` when it could not read from the beginning, when everyone has
     /// left, or when there is nothing to wait for any more.
     pub(super) fn attach(&mut self, wants: Wants) -> Option<u64> {
-        let over = matches!(
-            self.end,
-            Some(End::Ended | End::Broken(_) | End::Abandoned)
-        );
+        let over = matches!(self.end, Some(End::Ended | End::Broken(_) | End::Abandoned));
         let full = self.readers.len() >= MAX_READERS;
         if over || full || self.deserted || self.gone > 0 {
             return None;
@@ -209,7 +206,11 @@ impl Pieces {
             }
             let gone = self.gone;
             let lags = |reader: &Reader| reader.reads() && reader.at == gone;
-            if self.readers.values().any(|reader| reader.paces && lags(reader)) {
+            if self
+                .readers
+                .values()
+                .any(|reader| reader.paces && lags(reader))
+            {
                 return (false, wakes);
             }
             for reader in self.readers.values_mut().filter(|reader| lags(reader)) {

@@ -195,17 +195,27 @@ async fn beyond_the_limit_the_leaders_client_sets_the_pace_and_a_laggard_is_cut_
 #[tokio::test]
 async fn when_all_flights_together_keep_too_much_each_still_keeps_a_little() {
     let flights = Arc::new(Flights::default());
-    flights.kept.store(pieces::MAX_KEPT_TOGETHER, Ordering::Relaxed);
+    flights
+        .kept
+        .store(pieces::MAX_KEPT_TOGETHER, Ordering::Relaxed);
     let lead = leader(&flights);
     let mut own = lead.own_reader();
     lead.begin(&"m".into());
     lead.piece(piece("a")).await;
     lead.piece(piece("b")).await;
-    let mut late = follower(&flights, Wants::Pieces);
-    lead.piece(quarter()).await;
-    drop(lead);
-    assert_eq!(text(&mut own).await.0, "ab");
-    assert_eq!(text(&mut late).await.0, "");
+    let mut attached = follower(&flights, Wants::Pieces);
+    let short = Duration::from_millis(20);
+    let large = tokio::time::timeout(short, lead.piece(quarter())).await;
+    assert!(large.is_err(), "nobody has read the little");
+    let reading = async { (text(&mut own).await, text(&mut attached).await) };
+    let feeding = async {
+        lead.piece(quarter()).await;
+        lead.land(answer());
+    };
+    let (((one, _), (_, end)), ()) = tokio::join!(reading, feeding);
+    // the leader's client has everything; who lags behind it by more than the little has not
+    assert_eq!(one, "ab");
+    assert!(matches!(end, Event::Broken(_)), "{end:?}");
 }
 
 #[tokio::test]
@@ -249,6 +259,7 @@ mod pure {
         /// no more is kept than the limit and one piece.
         #[test]
         fn every_reader_reads_every_piece_in_order(steps in steps()) {
+            let bytes = bytes::Bytes::from(vec![0; MAX_KEPT]);
             let mut pieces = Pieces::default();
             let mut readers = vec![(pieces.attach_leader(), 0u64)];
             let mut pushed = 0u64;
@@ -267,7 +278,7 @@ mod pure {
                         }
                     }
                     Step::Push(size) => {
-                        let mut piece = Chunk { raw: vec![0; size].into(), ..piece("") };
+                        let mut piece = Chunk { raw: bytes.slice(..size), ..piece("") };
                         piece.tap.usage = Some(Usage::new(pushed, 0));
                         if pieces.make_room(size_of(&piece), 0).0 {
                             let _ = pieces.push(piece);

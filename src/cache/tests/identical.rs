@@ -39,8 +39,7 @@ async fn when_a_leader_fails_one_of_its_followers_leads_the_others() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     drop(lead);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let (led, waiting): (Vec<_>, Vec<_>) =
-        followers.into_iter().partition(|one| one.is_finished());
+    let (led, waiting): (Vec<_>, Vec<_>) = followers.into_iter().partition(|one| one.is_finished());
     let [next] = <[_; 1]>::try_from(led).expect("one leads");
     let Lookup::Miss(ticket) = next.await.unwrap() else {
         panic!("expected a miss")
@@ -76,7 +75,10 @@ async fn a_stream_attaches_once_the_answer_has_begun_and_a_purge_leaves_it_attac
     let Lookup::Attached(mut running) = cache.lookup(&streaming(QUESTION), &config()).await else {
         panic!("expected to attach")
     };
-    assert_eq!((running.model().as_str(), running.entry()), ("m", ticket.entry()));
+    assert_eq!(
+        (running.model().as_str(), running.entry()),
+        ("m", ticket.entry())
+    );
     cache.purge(Purge::All).await.unwrap();
     // those who come after the purge ask for themselves
     let after = miss(&cache, &streaming(QUESTION)).await;

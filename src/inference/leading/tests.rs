@@ -51,8 +51,12 @@ async fn joined(engine: &Engine, upstream: &Upstream, count: u64) {
 /// Dollars in the books of all callers: a whole answer costs 0.02.
 fn cost(engine: &Engine) -> f64 {
     let text = engine.metrics().render().unwrap();
-    let lines = text.lines().filter(|line| line.starts_with("llm_router_cost_usd_total{"));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with("llm_router_cost_total{"));
+    lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 fn costs_one_answer(engine: &Engine) {
@@ -83,7 +87,10 @@ async fn fifty_at_once_stream_and_whole_mixed_make_one_call_and_one_bill() {
         }
         assert_eq!(upstream.asked(), 1);
         let stats = engine.stats();
-        assert_eq!((stats.total_requests, stats.successes, stats.cache_hits), (50, 50, 49));
+        assert_eq!(
+            (stats.total_requests, stats.successes, stats.cache_hits),
+            (50, 50, 49)
+        );
         assert_eq!(engine.cache().stats().single_flight_shared, 49);
         costs_one_answer(&engine);
         engine.stop().await;
@@ -138,11 +145,17 @@ async fn the_others_get_everything_when_the_leaders_client_leaves_and_it_is_paid
         upstream.go_on(100);
         for other in others {
             let (text, error) = read(begun(other).await).await;
-            assert!(text == ALL && error.is_none(), "{phase:?}: {text} {error:?}");
+            assert!(
+                text == ALL && error.is_none(),
+                "{phase:?}: {text} {error:?}"
+            );
         }
         eventually(|| engine.stats().total_requests == 3).await;
         let stats = engine.stats();
-        assert_eq!((upstream.asked(), stats.cache_hits, stats.successes), (1, 2, 2));
+        assert_eq!(
+            (upstream.asked(), stats.cache_hits, stats.successes),
+            (1, 2, 2)
+        );
         assert_eq!((upstream.running(), stats.in_flight), (0, 0));
         costs_one_answer(&engine);
         engine.stop().await;
@@ -215,7 +228,10 @@ async fn an_answer_that_breaks_off_ends_every_stream_in_the_same_error_and_is_ne
     assert_eq!(whole.meta.cache, CacheStatus::Miss);
     assert_eq!((read(whole).await.0.as_str(), upstream.asked()), (ALL, 2));
     let stats = engine.stats();
-    assert_eq!((stats.total_requests, stats.failures, stats.cache_hits), (3, 2, 0));
+    assert_eq!(
+        (stats.total_requests, stats.failures, stats.cache_hits),
+        (3, 2, 0)
+    );
     engine.stop().await;
 }
 
@@ -232,8 +248,14 @@ async fn a_client_that_does_not_read_holds_up_nobody() {
     assert_eq!(read(begun(quick).await).await.0, ALL);
     assert_eq!(upstream.running(), 0);
     // the answer is in the cache, and both read on at their own pace
-    assert_eq!(begun(ask(&engine, false)).await.meta.cache, CacheStatus::Exact);
-    assert_eq!((read(leader).await.0, read(idle).await.0), (ALL.to_owned(), ALL.to_owned()));
+    assert_eq!(
+        begun(ask(&engine, false)).await.meta.cache,
+        CacheStatus::Exact
+    );
+    assert_eq!(
+        (read(leader).await.0, read(idle).await.0),
+        (ALL.to_owned(), ALL.to_owned())
+    );
     engine.stop().await;
 }
 
@@ -246,8 +268,8 @@ async fn tool_calls_reach_streams_as_they_came_and_those_who_want_the_whole_ask_
     let mut with_usage = asking(true);
     with_usage.include_usage = true;
     let counting = engine.clone();
-    let counting = tokio::runtime::Handle::current()
-        .spawn(async move { counting.chat(with_usage).await });
+    let counting =
+        tokio::runtime::Handle::current().spawn(async move { counting.chat(with_usage).await });
     let (streaming, whole) = (ask(&engine, true), ask(&engine, false));
     joined(&engine, &upstream, 4).await;
     upstream.go_on(100);
@@ -260,8 +282,15 @@ async fn tool_calls_reach_streams_as_they_came_and_those_who_want_the_whole_ask_
         raw.push(chunks);
     }
     assert_eq!(raw[0], raw[1]);
-    assert_eq!((raw[2].len(), &raw[2][..raw[0].len()]), (raw[0].len() + 1, &raw[0][..]));
-    assert!(raw[0].iter().any(|chunk| chunk.windows(10).any(|w| w == b"tool_calls")));
+    assert_eq!(
+        (raw[2].len(), &raw[2][..raw[0].len()]),
+        (raw[0].len() + 1, &raw[0][..])
+    );
+    assert!(
+        raw[0]
+            .iter()
+            .any(|chunk| chunk.windows(10).any(|w| w == b"tool_calls"))
+    );
     let whole = begun(whole).await;
     assert_eq!((whole.meta.cache, upstream.asked()), (CacheStatus::Miss, 2));
     engine.stop().await;
@@ -279,7 +308,10 @@ async fn who_attached_waits_no_longer_than_its_own_deadline() {
     hurried.deadline = Moment::now() + Duration::from_millis(100);
     let hurried = engine.chat(hurried).await.unwrap();
     let (text, error) = read(hurried).await;
-    assert_eq!((text.as_str(), error.unwrap().kind), ("one ", Kind::DeadlineExceeded));
+    assert_eq!(
+        (text.as_str(), error.unwrap().kind),
+        ("one ", Kind::DeadlineExceeded)
+    );
     upstream.go_on(100);
     assert_eq!(read(leader).await.0, ALL);
     engine.stop().await;
@@ -297,8 +329,14 @@ async fn a_purge_leaves_those_attached_their_answer_and_keeps_it_from_everyone_e
     let (leader, attached) = (begun(leader).await, begun(attached).await);
     engine.cache().purge(Purge::All).await.unwrap();
     upstream.go_on(100);
-    assert_eq!((read(leader).await.0, read(attached).await.0), (ALL.to_owned(), ALL.to_owned()));
-    assert_eq!(begun(ask(&engine, false)).await.meta.cache, CacheStatus::Miss);
+    assert_eq!(
+        (read(leader).await.0, read(attached).await.0),
+        (ALL.to_owned(), ALL.to_owned())
+    );
+    assert_eq!(
+        begun(ask(&engine, false)).await.meta.cache,
+        CacheStatus::Miss
+    );
     assert_eq!(upstream.asked(), 2);
     engine.stop().await;
 }
