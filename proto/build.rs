@@ -26,6 +26,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("llm_router.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .btree_map(".")
+        // answers on their way between nodes are passed on, not copied
+        .bytes(".llm_router.cluster.v1.Parcel")
+        .bytes(".llm_router.cluster.v1.LookRequest")
+        .bytes(".llm_router.cluster.v1.FlyAsk")
+        .bytes(".llm_router.cluster.v1.FlyBegun")
+        .bytes(".llm_router.cluster.v1.FlyPiece")
+        .bytes(".llm_router.cluster.v1.FlyBroken")
+        .bytes(".llm_router.cluster.v1.PutRequest")
+        .bytes(".llm_router.cluster.v1.Offered")
+        .bytes(".llm_router.cluster.v1.SampleReply")
         // it holds a key
         .skip_debug(["llm_router.cluster.v1.JoinResponse"])
         .compile_fds(descriptors)?;

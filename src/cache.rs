@@ -11,6 +11,7 @@
 //! let cache = AnswerCache::open(Settings { dir: None, embedder: None, config, secret: None })?;
 //! match cache.lookup(&request, &config).await {
 //!     Lookup::Hit(hit) => drop(hit.answer.completion()),
+//!     Lookup::Attached(running) => drop(running), // the engine relays it
 //!     Lookup::Miss(ticket) => drop(ticket), // ask upstream, then cache.insert(ticket, candidate)
 //!     Lookup::Bypass(_reason) => {}         // ask upstream, store nothing
 //! }
@@ -18,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! Deliberately not here: anything that crosses the network.
+//! In a cluster the cache is one over all nodes (`peers.rs`); on its own it is complete as well.
 
 pub mod agree;
 pub mod answer;
@@ -30,6 +31,7 @@ pub mod embed;
 pub mod embedding;
 mod entry;
 mod epochs;
+mod error;
 pub mod evaluate;
 pub mod explain;
 mod flight;
@@ -39,6 +41,7 @@ mod insert;
 pub mod key;
 pub mod learn;
 mod lookup;
+mod peers;
 pub mod policy;
 mod semantic;
 mod shelf;
@@ -47,25 +50,31 @@ mod store;
 pub mod verifier;
 mod verify;
 mod weigh;
+mod wire;
 mod witness;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use llm_router_cluster::Handle;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::config::routing::CacheConfig;
 use crate::types::report::CacheStats;
-use crate::types::{ChatRequest, RouteName, unix_millis};
+use crate::types::{ChatRequest, Moment, RouteName, unix_millis};
 
-pub use answer::{Candidate, Hit, Insertion, Lookup, Pair, Purge, StoredAnswer, Ticket, Tier};
+pub use answer::{
+    Attached, Candidate, Hit, Insertion, Lookup, Pair, Purge, Purged, StoredAnswer, Ticket, Tier,
+};
 pub use compare::Comparison;
 pub use embedding::{EmbeddingError, TextEmbedder};
+pub use error::Error;
 pub use explain::{Explained, Weighed};
 pub use index::PartitionIndex;
 pub use key::{EntryId, PartitionId};
@@ -74,12 +83,17 @@ pub use store::StoreError;
 
 use decide::Budget;
 use epochs::Epochs;
+pub(crate) use flight::{Break, Event, Follower, Lead};
+
 use flight::Flights;
 use key::Keys;
 use learn::Learner;
+use peers::Peers;
+use peers::link::Link;
 use shelf::{Limits, Removed, Shelf};
 use stats::Counters;
 use store::{Doomed, Found, Record, Writer};
+use wire::ClusterLink;
 use witness::Statements;
 
 /// Inserts that may wait for a vector or the index; beyond it entries stay exact-only. Below the
@@ -87,26 +101,10 @@ use witness::Statements;
 const MAX_BACKGROUND: usize = 256;
 /// Longest wait for background work at close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for the embedder to show what its vectors are like.
+const DIMENSIONS_WITHIN: Duration = Duration::from_secs(10);
 /// Most expired entries taken out in one go.
 const SWEEP_BATCH: usize = 1024;
-
-/// Why a cache operation failed. Lookups and inserts never fail: they miss.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The disk.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The semantic tier has no embedder.
-    #[error("the semantic tier has no embedder")]
-    NoEmbedder,
-    /// The embedder failed.
-    #[error(transparent)]
-    Embedding(#[from] EmbeddingError),
-    /// Background work was stopped.
-    #[error("the cache is shutting down")]
-    Stopped,
-}
 
 /// What a cache is opened with.
 #[derive(Clone, Debug)]
@@ -141,6 +139,7 @@ struct Inner {
     learner: Arc<Learner>,
     tasks: TaskTracker,
     background: Arc<Semaphore>,
+    peers: OnceLock<Arc<Peers>>,
 }
 
 impl fmt::Debug for AnswerCache {
@@ -218,7 +217,36 @@ impl AnswerCache {
                 learner: Arc::default(),
                 tasks: TaskTracker::new(),
                 background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
+                peers: OnceLock::new(),
             }),
+        }
+    }
+
+    /// Becomes one cache with those of the other nodes. Other nodes reach it through the cluster's
+    /// door from then on. To be called once, within the runtime that does the cache's work.
+    pub(crate) async fn join(&self, cluster: &Handle, secret: [u8; 32]) {
+        let link = Arc::new(ClusterLink::new(cluster.clone()));
+        self.join_by(link, &secret).await;
+        if !cluster.host(wire::guest(Arc::clone(&self.inner))) {
+            tracing::error!("another cache is behind the node-to-node door already");
+        }
+    }
+
+    async fn join_by(&self, link: Arc<dyn Link>, secret: &[u8; 32]) {
+        let inner = &self.inner;
+        inner.epochs.adopt(link.epochs());
+        let dimensions = inner.dimensions().await;
+        let config = inner.config.load();
+        let peers = Peers::new(link, secret, (inner.space(), dimensions), &config);
+        if inner.peers.set(Arc::new(peers)).is_ok() {
+            Peers::start(inner);
+        }
+    }
+
+    /// What other nodes may weigh in the placement of entries, by name; 1 where nothing is said.
+    pub(crate) fn weigh_nodes(&self, weights: BTreeMap<String, u32>) {
+        if let Some(peers) = self.inner.peers() {
+            peers.reconfigure(&self.inner.config.load(), weights);
         }
     }
 
@@ -248,7 +276,8 @@ impl AnswerCache {
 
     /// Looks for an answer that may be reused. `config` is the one of the request's route.
     ///
-    /// Waits for an identical request in flight, at most until the request's own deadline.
+    /// Attaches to an identical request in flight: one that asks for a stream as soon as that answer
+    /// has begun, any other waits for it to end, both at most until the request's own deadline.
     pub async fn lookup(&self, request: &ChatRequest, config: &CacheConfig) -> Lookup {
         self.lookup_for(request, config, None).await
     }
@@ -299,21 +328,30 @@ impl AnswerCache {
     }
 
     /// Forgets entries, in memory and on disk, and keeps answers to requests already in flight
-    /// from bringing them back. Returns how many there were.
+    /// from bringing them back. In a cluster that is agreed on, and when this returns no node that
+    /// could be reached serves them any more.
     ///
     /// [`Purge::Tenant`] and [`Purge::All`] also destroy the data keys the entries were sealed with:
     /// when this returns, rows copied back from a backup of the value files do not open any more.
     ///
     /// # Errors
     /// [`Error::Store`] when the disk did not take it; memory has forgotten all the same.
-    pub async fn purge(&self, what: Purge) -> Result<u64, Error> {
+    /// [`Error::Cluster`] when the nodes could not agree; nothing is forgotten then.
+    pub async fn purge(&self, what: Purge) -> Result<Purged, Error> {
+        if self.inner.peers().is_some() {
+            return peers::called_off::call_off(&self.inner, &what).await;
+        }
         let inner = Arc::clone(&self.inner);
         let purged = self
             .inner
             .tasks
             .spawn_blocking(move || inner.purge(what))
             .await;
-        purged.map_err(|_| Error::Stopped)?
+        let removed = purged.map_err(|_| Error::Stopped)??;
+        Ok(Purged {
+            removed,
+            unreached: Vec::new(),
+        })
     }
 
     /// Says whether `a` and `b` would share an answer and why; without `b`, which stored questions
@@ -330,6 +368,9 @@ impl AnswerCache {
     pub async fn close(&self) {
         let inner = &self.inner;
         inner.learner.close();
+        if let Some(peers) = inner.peers() {
+            peers.stop();
+        }
         inner.tasks.close();
         if tokio::time::timeout(CLOSE_WITHIN, inner.tasks.wait())
             .await
@@ -355,6 +396,29 @@ impl AnswerCache {
 }
 
 impl Inner {
+    /// The caches of the other nodes, where there are any.
+    fn peers(&self) -> Option<&Arc<Peers>> {
+        self.peers.get()
+    }
+
+    /// The space of the embedder's vectors; empty without one.
+    fn space(&self) -> &str {
+        let embedder = self.embedder.as_ref();
+        embedder.map_or("", |embedder| embedder.space())
+    }
+
+    /// Numbers of its vectors; 1 where there are none.
+    async fn dimensions(&self) -> usize {
+        let Some(embedder) = &self.embedder else {
+            return 1;
+        };
+        let deadline = Moment::now() + DIMENSIONS_WITHIN;
+        match embedder.embed("", "how long is a vector?", deadline).await {
+            Ok(Some(vector)) => vector.len(),
+            Ok(None) | Err(_) => 1,
+        }
+    }
+
     /// What a route allows, in the embedder's space, with the least cosine a caller asks for.
     fn budget(&self, config: &CacheConfig, least: Option<f32>) -> Budget {
         let budget = Budget::of(config, least);

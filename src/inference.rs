@@ -7,6 +7,8 @@
 //! outcome     reads what failed as one error
 //! retry       backoff and budget
 //! delivery    a stream on its way out: usage stripped, answer kept for the cache, end accounted
+//! leading     a request that leads a flight: a task of its own reads the upstream for all of it
+//! reading     one client's side of a flight
 //! account     one record per request, written exactly once however it ends
 //! shadow      checks a share of the semantic hits once their callers were answered
 //! opinion     a model asked whether two answers tell the same
@@ -17,8 +19,10 @@ mod account;
 mod candidates;
 mod delivery;
 mod engine;
+mod leading;
 mod opinion;
 mod outcome;
+mod reading;
 pub mod reply;
 mod retry;
 mod shadow;

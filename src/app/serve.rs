@@ -27,6 +27,8 @@ use crate::telemetry::{self, Telemetry};
 
 /// How long a node that failed may take to write what its cache holds in memory.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+/// What the caches of a cluster make ids and envelopes with, out of what its nodes share.
+const CACHE_SECRET: &str = "llm-router 2026 cache: what the nodes of a cluster share";
 /// The exit code of a node that was taken out of its cluster (EX_CONFIG).
 const DISMISSED: u8 = 78;
 /// The exit code of a node that was told twice to end (128 + SIGINT).
@@ -113,7 +115,9 @@ async fn start(options: &ServeOptions) -> anyhow::Result<Up> {
     let faults = options.faults.clone();
     let cluster = clustering::start(&id, &loaded.node.cluster, inner, faults).await?;
     let keys = exposure.keys(&cluster).await?;
-    let (cache, semantic) = open_cache(loaded, &data_dir).await?;
+    let secret = blake3::derive_key(CACHE_SECRET, &cluster.seal_key());
+    let (cache, semantic) = open_cache(loaded, &data_dir, secret).await?;
+    cache.join(&cluster, secret).await;
     let engine = Engine::start(Parts {
         cache,
         metrics: telemetry.metrics().clone(),
@@ -235,6 +239,7 @@ fn data_dir(loaded: &Loaded) -> anyhow::Result<PathBuf> {
 async fn open_cache(
     loaded: &Loaded,
     data_dir: &Path,
+    secret: [u8; 32],
 ) -> anyhow::Result<(AnswerCache, Result<String, String>)> {
     let settings = loaded.node.embedder.clone();
     let weights = settings
@@ -262,7 +267,7 @@ async fn open_cache(
             dir,
             embedder,
             config,
-            secret: None,
+            secret: Some(secret),
         })
         .with_context(|| {
             "cannot open the cache; is another node using this data directory?".to_owned()

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::explain::Explained;
-use super::flight::Lead;
+use super::flight::{Follower, Lead};
 use super::guard::Features;
 use super::key::{EntryId, PairId, PartitionId};
+use super::peers::flight::Landing;
 use crate::config::routing::CacheConfig;
 use crate::dialect::openai::build::Head;
 use crate::types::{Chunk, Completion, Finish, ModelName, TenantId, Usage};
@@ -161,6 +162,32 @@ impl Pair {
     }
 }
 
+/// A place among the readers of an answer that has begun. Dropping it leaves.
+#[derive(Debug)]
+pub struct Attached {
+    pub(crate) entry: EntryId,
+    pub(crate) model: ModelName,
+    pub(crate) follower: Follower,
+    pub(crate) explained: Explained,
+}
+
+impl Attached {
+    /// The entry the answer becomes, if it can be stored.
+    pub fn entry(&self) -> EntryId {
+        self.entry
+    }
+
+    /// The deployment that answers.
+    pub fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    /// Why it is served.
+    pub fn explained(&self) -> Explained {
+        self.explained
+    }
+}
+
 /// What a lookup says.
 #[derive(Debug)]
 pub enum Lookup {
@@ -168,6 +195,9 @@ pub enum Lookup {
     Bypass(&'static str),
     /// Serve this.
     Hit(Hit),
+    /// An identical request's answer is running: relay it. Only for a request that asks for a
+    /// stream.
+    Attached(Attached),
     /// Ask upstream, then hand the ticket back with the answer.
     Miss(Ticket),
 }
@@ -202,6 +232,8 @@ pub struct Ticket {
     pub(crate) epoch: u64,
     pub(crate) config: Box<CacheConfig>,
     pub(crate) lead: Option<Lead>,
+    /// Where the owner of its key waits for the entry.
+    pub(crate) landing: Option<Landing>,
     /// Why nothing was served.
     pub(crate) explained: Box<Explained>,
 }
@@ -215,6 +247,17 @@ impl Ticket {
     /// Why nothing was served.
     pub fn explained(&self) -> &Explained {
         &self.explained
+    }
+
+    /// The request's lead over identical ones, taken out to be fed while the answer runs.
+    pub(crate) fn take_lead(&mut self) -> Option<Lead> {
+        self.lead.take()
+    }
+
+    /// Given back, so that the answer lands where it is inserted.
+    pub(crate) fn leading(mut self, lead: Lead) -> Self {
+        self.lead = Some(lead);
+        self
     }
 }
 
@@ -236,6 +279,16 @@ pub enum Insertion {
     Stored,
     /// Not reusable, and why.
     Refused(&'static str),
+}
+
+/// What a purge came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Entries that were taken out, each copy of an answer counted.
+    pub removed: u64,
+    /// Members of the cluster that could not be reached: what they hold of it is off as soon as they
+    /// hear of it.
+    pub unreached: Vec<String>,
 }
 
 /// What to forget.

@@ -71,6 +71,12 @@ impl Budget {
         }
     }
 
+    /// Least cosine of what could be served, or rival with what could be.
+    #[expect(clippy::cast_possible_truncation, reason = "a bound, rounded a little")]
+    pub(crate) fn least_interesting(&self) -> f32 {
+        self.floor() as f32 - LEAD - 0.001
+    }
+
     fn floor(&self) -> f64 {
         self.similarity_threshold.min(self.verified_threshold)
     }

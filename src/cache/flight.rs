@@ -1,25 +1,31 @@
-//! Single flight: identical requests wait for the first of them instead of asking upstream again.
-//! Where a route asks for it, so do requests of the same meaning: a leader says what it asks, and a
-//! later one whose question the decision pipeline accepts as the same waits for it. It waits for a
-//! leader that asks upstream, never for one that waits itself, so nobody waits in a circle.
+//! Single flight: identical requests read the answer of the first of them instead of asking upstream
+//! again. Where a route asks for it, so do requests of the same meaning: a leader says what it asks,
+//! and a later one whose question the decision pipeline accepts as the same waits for its whole
+//! answer. It waits for a leader that asks upstream, never for one that waits itself, so nobody waits
+//! in a circle.
 //!
-//! The first becomes the leader and holds a [`Lead`]; the others hold a [`Follower`] and wait until
-//! the leader lands an answer, gives up, or their own time is over. A purge detaches every flight:
-//! those who already wait are still served, later requests start anew.
+//! The first becomes the leader and holds a [`Lead`]; the others hold a [`Follower`] each and read what
+//! the leader brings, from the beginning and as it comes. A purge detaches every flight: those who
+//! are attached are still served, later requests start anew.
+
+mod feed;
+mod pieces;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
-use super::answer::{Question, StoredAnswer};
+use super::answer::Question;
 use super::guard::Features;
 use super::index::dot;
 use super::key::{EntryId, PartitionId};
 use crate::types::{Moment, Priority};
+use feed::Flown;
+pub(crate) use feed::{Follower, Lead};
+pub(crate) use pieces::{Break, Event, Wants};
 
 /// Most flights at once; requests beyond it fly alone. Far above what the queues admit.
 const MAX_FLIGHTS: usize = 65_536;
@@ -27,21 +33,19 @@ const MAX_FLIGHTS: usize = 65_536;
 /// Most questions in flight by partition that others of the same meaning may join.
 const MAX_ASKED: usize = 256;
 
-/// Longest anybody waits for another request: its client may read its stream very slowly.
+/// Longest anybody waits for another request's answer to begin: it may stand in a queue or try a
+/// model that hangs, where a fresh try may be luckier.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-#[derive(Clone, Debug)]
-enum State {
-    Flying,
-    Landed(Arc<StoredAnswer>),
-    Abandoned,
-}
+/// Leaders in a row that may let a request down before it asks for itself. One at a time takes over
+/// from a leader that failed, and by then breakers know what is broken.
+pub(crate) const MAX_LETDOWNS: usize = 3;
 
 #[derive(Debug)]
 struct Flight {
     number: u64,
     priority: Priority,
-    state: watch::Receiver<State>,
+    flown: Arc<Flown>,
 }
 
 /// What a leader asks.
@@ -52,7 +56,7 @@ struct Announced {
     priority: Priority,
     vector: Arc<[f32]>,
     features: Arc<Features>,
-    state: watch::Receiver<State>,
+    flown: Arc<Flown>,
 }
 
 /// A question on its way upstream unless somebody asks the same already.
@@ -79,6 +83,8 @@ pub(crate) struct Flights {
     flights: Mutex<HashMap<EntryId, Flight>>,
     questions: Mutex<HashMap<PartitionId, Vec<Announced>>>,
     next: AtomicU64,
+    /// Bytes of pieces all flights keep.
+    kept: Arc<AtomicUsize>,
 }
 
 /// A request's part in its flight.
@@ -93,35 +99,34 @@ pub(crate) enum Part {
 }
 
 impl Flights {
-    /// Joins the flight of `id`, or starts it.
-    pub(crate) fn join(self: &Arc<Self>, id: EntryId, priority: Priority) -> Part {
+    /// Joins the flight of `id`, or starts it. A flight that cannot be read from the beginning any
+    /// more, or that everyone has left, is replaced.
+    pub(crate) fn join(self: &Arc<Self>, id: EntryId, priority: Priority, wants: Wants) -> Part {
         let mut flights = self.flights.lock();
-        if let Some(flight) = flights.get(&id) {
-            if priority < flight.priority {
-                return Part::Alone; // it must not wait in a less urgent request's place
+        match flights.get(&id) {
+            // it must not wait in a less urgent request's place
+            Some(flight) if priority < flight.priority => return Part::Alone,
+            Some(flight) => {
+                if let Some(follower) = flight.flown.follow(wants) {
+                    return Part::Follower(follower);
+                }
             }
-            return Part::Follower(Follower {
-                state: flight.state.clone(),
-            });
-        }
-        if flights.len() >= MAX_FLIGHTS {
-            return Part::Alone;
+            None if flights.len() >= MAX_FLIGHTS => return Part::Alone,
+            None => {}
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = watch::channel(State::Flying);
-        flights.insert(
-            id,
-            Flight {
-                number,
-                priority,
-                state: receiver,
-            },
-        );
+        let flown = Flown::new(&self.kept);
+        let flight = Flight {
+            number,
+            priority,
+            flown: Arc::clone(&flown),
+        };
+        flights.insert(id, flight);
         Part::Leader(Lead {
             flights: Arc::clone(self),
             id,
             number,
-            sender,
+            flown,
             announced: None,
         })
     }
@@ -146,11 +151,10 @@ impl Flights {
             .map(|other| (dot(&other.vector, asked.vector), other))
             .filter(|(similarity, other)| same(*similarity, &other.features))
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((similarity, other)) = nearest {
+        let follower = nearest.and_then(|(_, other)| other.flown.follow(Wants::Whole));
+        if let Some(((similarity, other), follower)) = nearest.zip(follower) {
             return Some(SameMeaning {
-                follower: Follower {
-                    state: other.state.clone(),
-                },
+                follower,
                 entry: other.id,
                 similarity,
             });
@@ -163,7 +167,7 @@ impl Flights {
                 priority: asked.priority,
                 vector: Arc::clone(asked.vector),
                 features: Arc::clone(&asked.question.features),
-                state: lead.sender.subscribe(),
+                flown: Arc::clone(&lead.flown),
             });
             lead.announced = Some(partition);
         }
@@ -201,129 +205,10 @@ impl Flights {
     }
 }
 
-/// The leader's hold on its flight; dropping it tells the followers to go on their own.
-#[derive(Debug)]
-pub(crate) struct Lead {
-    flights: Arc<Flights>,
-    id: EntryId,
-    number: u64,
-    sender: watch::Sender<State>,
-    /// Where others find its question.
-    announced: Option<PartitionId>,
-}
-
-impl Lead {
-    /// Gives the answer to every follower.
-    pub(crate) fn land(self, answer: Arc<StoredAnswer>) {
-        self.sender.send_replace(State::Landed(answer));
-    }
-}
-
-impl Drop for Lead {
-    fn drop(&mut self) {
-        self.flights.end(self.id, self.number, self.announced);
-        self.sender.send_if_modified(|state| {
-            let flying = matches!(state, State::Flying);
-            if flying {
-                *state = State::Abandoned;
-            }
-            flying
-        });
-    }
-}
-
-/// One who waits.
-#[derive(Debug)]
-pub(crate) struct Follower {
-    state: watch::Receiver<State>,
-}
-
-impl Follower {
-    /// The leader's answer, or `None` when it gave up or `deadline` passed.
-    pub(crate) async fn wait(mut self, deadline: Moment) -> Option<Arc<StoredAnswer>> {
-        let landed = self.state.wait_for(|state| !matches!(state, State::Flying));
-        let until = deadline.min(Moment::now() + MAX_WAIT);
-        match tokio::time::timeout_at(until.to_instant(), landed).await {
-            Ok(Ok(state)) => match &*state {
-                State::Landed(answer) => Some(Arc::clone(answer)),
-                State::Flying | State::Abandoned => None,
-            },
-            Ok(Err(_)) | Err(_) => None,
-        }
-    }
+/// The latest moment at which a request with this deadline waits for an answer to begin.
+pub(crate) fn patience(deadline: Moment) -> Moment {
+    deadline.min(Moment::now() + MAX_WAIT)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::types::Usage;
-
-    const ID: EntryId = EntryId([7; 16]);
-
-    fn answer() -> Arc<StoredAnswer> {
-        Arc::new(StoredAnswer {
-            text: "a".to_owned(),
-            usage: Usage::default(),
-            model: "m".into(),
-            shown_model: "m".to_owned(),
-            created: 0,
-        })
-    }
-
-    fn leader(flights: &Arc<Flights>) -> Lead {
-        let Part::Leader(lead) = flights.join(ID, Priority::Normal) else {
-            panic!("expected to lead")
-        };
-        lead
-    }
-
-    fn follower(flights: &Arc<Flights>) -> Follower {
-        let Part::Follower(follower) = flights.join(ID, Priority::Normal) else {
-            panic!("expected to follow")
-        };
-        follower
-    }
-
-    fn in_(millis: u64) -> Moment {
-        Moment::now() + Duration::from_millis(millis)
-    }
-
-    #[tokio::test]
-    async fn a_leader_that_gives_up_releases_its_followers_without_an_answer() {
-        let flights = Arc::new(Flights::default());
-        let lead = leader(&flights);
-        let waiting = follower(&flights);
-        drop(lead);
-        assert!(waiting.wait(in_(10_000)).await.is_none());
-        drop(leader(&flights));
-    }
-
-    #[tokio::test]
-    async fn a_follower_waits_no_longer_than_its_own_deadline() {
-        let flights = Arc::new(Flights::default());
-        let _lead = leader(&flights);
-        assert!(follower(&flights).wait(in_(20)).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn an_old_leader_does_not_end_a_flight_started_after_a_purge() {
-        let flights = Arc::new(Flights::default());
-        let old = leader(&flights);
-        flights.detach_all();
-        let _new = leader(&flights);
-        drop(old);
-        let _still_flying = follower(&flights);
-    }
-
-    #[tokio::test]
-    async fn every_follower_gets_the_landed_answer() {
-        let flights = Arc::new(Flights::default());
-        let lead = leader(&flights);
-        let (one, two) = (follower(&flights), follower(&flights));
-        lead.land(answer());
-        assert_eq!(one.wait(in_(10_000)).await.unwrap().text, "a");
-        assert_eq!(two.wait(in_(10_000)).await.unwrap().text, "a");
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use super::answer::{Candidate, Insertion, SharedIds, StoredAnswer, Ticket};
 use super::compact::Compact;
 use super::entry::{Entry, Meaning};
 use super::lookup::millis;
+use super::peers::spread::spread;
 use super::shelf::Removed;
 use super::stats::Counters;
 use super::store::Put;
@@ -23,6 +24,9 @@ const EMBED_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> Insertion {
     if let Some(reason) = policy::refuse_answer(&answer, &ticket.config) {
+        if let Some(lead) = ticket.lead.filter(|_| answer.complete) {
+            lead.end(); // who read it as it came has all of it
+        }
         return Insertion::Refused(reason);
     }
     let Ticket {
@@ -35,6 +39,7 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
         epoch,
         config,
         lead,
+        landing,
         explained: _,
     } = ticket;
     let now = unix_millis();
@@ -64,9 +69,16 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
             expires: now.saturating_add(millis(config.ttl.get())),
             answer: Arc::clone(&answer),
         });
-        let placed = shelf.insert(Arc::clone(&entry));
+        // what is other nodes' goes there; what is off is off everywhere
+        let placed = match inner.peers().is_none_or(|peers| peers.keeps_key(&entry)) {
+            true => shelf.insert(Arc::clone(&entry)),
+            false => (!inner.epochs.is_off(&entry)).then(Vec::new),
+        };
         (entry, placed)
     };
+    if let Some(landing) = landing.filter(|_| placed.is_some()) {
+        landing.land(&entry);
+    }
     // those who wait asked before any purge could have meant them
     if let Some(lead) = lead {
         lead.land(answer);
@@ -117,6 +129,11 @@ type Said = Option<(Statement, CacheConfig)>;
 
 fn settle_later(inner: &Arc<Inner>, pending: Pending, said: Said) {
     let permit = Arc::clone(&inner.background).try_acquire_owned();
+    let permit = permit.inspect_err(|_| {
+        if let Some(peers) = inner.peers() {
+            Counters::add(&peers.counters.dropped);
+        }
+    });
     match (permit, Handle::try_current()) {
         (Ok(permit), Ok(runtime)) => {
             let worker = Arc::clone(inner);
@@ -142,32 +159,40 @@ async fn settle(inner: Arc<Inner>, mut pending: Pending, said: Said, permit: Own
         pending.vector = vector.ok().flatten().map(|vector| Compact::of(&vector));
     }
     let vector = pending.vector.clone();
-    settle_off_thread(&inner, pending).await;
+    settle_everywhere(&inner, pending).await;
     if let Some((statement, config)) = said {
         let statement = Statement {
             vector: vector.map(|vector| vector.widen()),
             ..statement
         };
         if let Some(promoted) = witness::hear(&inner, statement, &config).await {
-            settle_off_thread(&inner, promoted).await;
+            settle_everywhere(&inner, promoted).await;
         }
     }
     drop(permit);
 }
 
-async fn settle_off_thread(inner: &Arc<Inner>, pending: Pending) {
-    let worker = Arc::clone(inner);
-    let settled = inner
-        .tasks
-        .spawn_blocking(move || worker.settle_now(pending));
-    if settled.await.is_err() {
-        tracing::debug!("cache entry not settled, shutting down");
+async fn settle_everywhere(inner: &Arc<Inner>, pending: Pending) {
+    match inner.peers() {
+        Some(peers) => spread(inner, peers, pending).await,
+        None => inner.settle_off_thread(pending).await,
     }
 }
 
 impl Inner {
+    /// Index and disk, elsewhere than on an async thread.
+    pub(super) async fn settle_off_thread(self: &Arc<Self>, pending: Pending) {
+        let worker = Arc::clone(self);
+        let settled = self
+            .tasks
+            .spawn_blocking(move || worker.settle_now(pending));
+        if settled.await.is_err() {
+            tracing::debug!("cache entry not settled, shutting down");
+        }
+    }
+
     /// Index and disk. May block for the disk.
-    fn settle_now(&self, pending: Pending) {
+    pub(super) fn settle_now(&self, pending: Pending) {
         let Pending {
             entry,
             vector,
@@ -204,14 +229,9 @@ impl Inner {
 
     fn persist(&self, entry: &Arc<Entry>, vector: Option<&Compact>) {
         let Some(writer) = &self.writer else { return };
-        let space = self
-            .embedder
-            .as_ref()
-            .map_or("", |embedder| embedder.space())
-            .into();
         let put = Put {
             entry: Arc::clone(entry),
-            space,
+            space: self.space().into(),
             vector: vector.cloned(),
         };
         if !writer.put(put) {

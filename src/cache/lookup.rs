@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
-use super::answer::{Hit, Lookup, Question, SharedIds, StoredAnswer, Ticket, Tier};
+use super::answer::{Attached, Hit, Lookup, Question, SharedIds, StoredAnswer, Ticket, Tier};
 use super::entry::Entry;
 use super::explain::Explained;
-use super::flight::{Lead, Part};
+use super::flight::{Event, Follower, Lead, MAX_LETDOWNS, Part, Wants, patience};
 use super::guard::Features;
-use super::key::{EntryId, Scope};
+use super::key::{EntryId, PartitionId, Scope};
 use super::learn::TierState;
+use super::peers::flight::{self, Landing, TakeOff};
+use super::peers::words::FlyAsk;
 use super::policy::{self, Admission};
 use super::semantic::{Asking, by_meaning};
 use super::stats::Counters;
 use crate::config::routing::{CacheConfig, CacheScope};
-use crate::types::{CacheMode, ChatRequest, unix_millis};
+use crate::types::{CacheMode, ChatRequest, Moment, unix_millis};
 
 /// Bytes of messages an async thread may hash itself.
 const INLINE_BYTES: usize = 32 << 10;
@@ -28,9 +30,16 @@ pub(super) struct Prepared {
     exact_only: &'static str,
     /// On a route with a shared scope.
     pub(super) shared: Option<SharedIds>,
-    epoch: u64,
+    pub(super) epoch: u64,
     /// The route's, with the lifetime this request may have.
     pub(super) config: CacheConfig,
+}
+
+impl Prepared {
+    /// The partition all tenants share.
+    pub(super) fn everyone(&self) -> Option<PartitionId> {
+        self.shared.and_then(|shared| shared.partition)
+    }
 }
 
 pub(super) async fn lookup(
@@ -40,8 +49,10 @@ pub(super) async fn lookup(
 ) -> Lookup {
     let tier = inner.learner.tier(route, unix_millis());
     let mut found = look(inner, request, config, (route, tier)).await;
-    if let Lookup::Hit(hit) = &mut found {
-        hit.explained.tier = tier;
+    match &mut found {
+        Lookup::Hit(hit) => hit.explained.tier = tier,
+        Lookup::Attached(attached) => attached.explained.tier = tier,
+        Lookup::Miss(_) | Lookup::Bypass(_) => {}
     }
     found
 }
@@ -52,6 +63,12 @@ async fn look(
     config: &CacheConfig,
     (route, tier): (&str, TierState),
 ) -> Lookup {
+    if inner
+        .peers()
+        .is_some_and(|peers| peers.must_not_serve(config))
+    {
+        return Lookup::Bypass("this node is cut off from its cluster");
+    }
     let prepared = match prepare(inner, request, config).await {
         Ok(prepared) => prepared,
         Err(reason) => return Lookup::Bypass(reason),
@@ -61,9 +78,9 @@ async fn look(
     if reads && let Some(hit) = exact(inner, &prepared) {
         return Lookup::Hit(hit);
     }
-    let mut lead = match join(inner, &prepared, reads, request).await {
-        Ok(lead) => lead,
-        Err(hit) => return Lookup::Hit(hit),
+    let (mut lead, landing) = match join(inner, &prepared, reads, request).await {
+        Joined::Asks(lead, landing) => (lead, landing),
+        Joined::Found(found) => return found,
     };
     let (mut vector, mut explained) = (None, Explained::plain(tier, prepared.exact_only));
     if let Some(question) = prepared
@@ -93,6 +110,7 @@ async fn look(
         epoch: prepared.epoch,
         config: Box::new(prepared.config),
         lead,
+        landing,
         explained: Box::new(explained),
     })
 }
@@ -171,29 +189,134 @@ fn exact(inner: &Inner, prepared: &Prepared) -> Option<Hit> {
     Some(hit(&entry, now))
 }
 
-/// Leads the flight of identical requests, or waits for its answer.
+/// A request's part among identical ones.
+enum Joined {
+    /// It asks upstream; others may follow it, and the owner of its key may wait to be told.
+    Asks(Option<Lead>, Option<Landing>),
+    /// It is served.
+    Found(Lookup),
+}
+
+/// Leads the flight of identical requests, or reads its answer. If the leader fails before anything
+/// came, one of its followers leads and the others follow that one.
 async fn join(
     inner: &Arc<Inner>,
     prepared: &Prepared,
     reads: bool,
     request: &ChatRequest,
-) -> Result<Option<Lead>, Hit> {
-    match inner.flights.join(prepared.id, request.priority) {
-        Part::Alone => Ok(None),
-        // the flight before may have landed between the first look and the take-off
-        Part::Leader(lead) => match reads.then(|| exact(inner, prepared)).flatten() {
-            Some(hit) => Err(hit),
-            None => Ok(Some(lead)),
-        },
-        Part::Follower(_) if !reads => Ok(None),
-        Part::Follower(follower) => match follower.wait(request.deadline).await {
-            Some(answer) => {
-                Counters::add(&inner.counters.exact_hits);
-                Err(shared(inner, prepared.id, answer, None))
+) -> Joined {
+    let wants = match request.stream {
+        true => Wants::Pieces,
+        false => Wants::Whole,
+    };
+    for _ in 0..MAX_LETDOWNS {
+        let follower = match inner.flights.join(prepared.id, request.priority, wants) {
+            Part::Alone => return Joined::Asks(None, None),
+            // the flight before may have landed between the first look and the take-off
+            Part::Leader(lead) => {
+                if let Some(hit) = reads.then(|| exact(inner, prepared)).flatten() {
+                    return Joined::Found(Lookup::Hit(hit));
+                }
+                match take_off(inner, (prepared, reads, wants), request, lead).await {
+                    TakeOff::Follow(follower) => follower,
+                    TakeOff::Lead(lead, landing) => return Joined::Asks(Some(lead), landing),
+                    TakeOff::Held(entry) => {
+                        Counters::add(&inner.counters.exact_hits);
+                        return Joined::Found(Lookup::Hit(hit(&entry, unix_millis())));
+                    }
+                }
             }
-            None => Ok(None),
-        },
+            Part::Follower(_) if !reads => return Joined::Asks(None, None),
+            Part::Follower(follower) => follower,
+        };
+        match follow(inner, prepared.id, follower, request).await {
+            Followed::Served(found) => return Joined::Found(*found),
+            Followed::AsksAlone => return Joined::Asks(None, None),
+            Followed::LetDown => {}
+        }
     }
+    Joined::Asks(None, None)
+}
+
+/// Asks the owner of the key, where there are other nodes.
+async fn take_off(
+    inner: &Arc<Inner>,
+    (prepared, reads, wants): (&Prepared, bool, Wants),
+    request: &ChatRequest,
+    lead: Lead,
+) -> TakeOff {
+    let Some(peers) = inner.peers() else {
+        return TakeOff::Lead(lead, None);
+    };
+    let ask = FlyAsk {
+        tenant: request.tenant.clone(),
+        entry: prepared.id,
+        everyone: prepared.shared.map(|shared| shared.entry),
+        ttl_millis: millis(prepared.config.ttl.get()),
+        epoch: prepared.epoch,
+        priority: request.priority,
+        refresh: !reads,
+    };
+    let left = Moment::now().until(request.deadline);
+    let budget = prepared.config.attach_budget.get().min(left);
+    flight::take_off(inner, peers, ask, (lead, wants, budget)).await
+}
+
+/// What became of a follower before its client was told anything.
+enum Followed {
+    Served(Box<Lookup>),
+    /// Waiting longer, or for another, would not help it.
+    AsksAlone,
+    /// The leader failed.
+    LetDown,
+}
+
+async fn follow(
+    inner: &Inner,
+    entry: EntryId,
+    mut follower: Follower,
+    request: &ChatRequest,
+) -> Followed {
+    let mut until = patience(request.deadline);
+    loop {
+        match follower.next_until(until).await {
+            Some(Event::Begun(model)) if request.stream => {
+                Counters::add(&inner.counters.exact_hits);
+                Counters::add(&inner.counters.shared);
+                return Followed::Served(Box::new(Lookup::Attached(Attached {
+                    entry,
+                    model,
+                    follower,
+                    explained: in_flight(),
+                })));
+            }
+            // it can only come to an end now
+            Some(Event::Begun(_)) => until = request.deadline,
+            Some(Event::Landed(answer)) => {
+                Counters::add(&inner.counters.exact_hits);
+                let hit = shared(inner, entry, answer, None);
+                return Followed::Served(Box::new(Lookup::Hit(hit)));
+            }
+            Some(Event::Ended) | None => return Followed::AsksAlone,
+            Some(Event::Broken(_) | Event::Abandoned) => return Followed::LetDown,
+            Some(Event::Piece(_)) => {} // only after it has begun, and only in a stream
+        }
+    }
+}
+
+/// The landed answer of `follower`'s flight, if it comes by `until`.
+pub(super) async fn landed(mut follower: Follower, until: Moment) -> Option<Arc<StoredAnswer>> {
+    loop {
+        match follower.next_until(until).await? {
+            Event::Landed(answer) => return Some(answer),
+            Event::Begun(_) | Event::Piece(_) => {}
+            Event::Ended | Event::Broken(_) | Event::Abandoned => return None,
+        }
+    }
+}
+
+fn in_flight() -> Explained {
+    Explained::plain(TierState::Normal, "such a request was in flight")
 }
 
 /// An answer from a request in flight; by meaning when there is a similarity.
@@ -212,7 +335,7 @@ pub(super) fn shared(
         age,
         shared: true,
         answer,
-        explained: Explained::plain(TierState::Normal, "such a request was in flight"),
+        explained: in_flight(),
         pair: None,
     }
 }

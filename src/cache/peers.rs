@@ -12,11 +12,13 @@
 //! serves looks at the agreed epochs itself, and envelopes open for their own tenant alone.
 
 pub(crate) mod ask;
-mod called_off;
+pub(crate) mod called_off;
+pub(crate) mod flight;
 mod hot;
 mod keeper;
 pub(crate) mod link;
 mod outbox;
+mod piece;
 mod seal;
 pub(crate) mod serve;
 pub(crate) mod spread;

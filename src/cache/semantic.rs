@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use llm_router_cluster::MemberId;
+
 use super::Inner;
 use super::agree::{Statement, agree};
 use super::answer::{Hit, Pair, Question, Tier};
+use super::compact::Compact;
 use super::decide::{Budget, Decision, Grounds, decide, is_rival};
 use super::entry::{Entry, Meaning};
 use super::explain::{Explained, Weighed};
-use super::flight::{Asked, Lead};
+use super::flight::{Asked, Lead, patience};
 use super::guard::Features;
 use super::index::Neighbour;
+use super::key::PartitionId;
 use super::learn::TierState;
-use super::lookup::{Prepared, fits, hit, millis, shared};
+use super::lookup::{Prepared, fits, hit, landed, millis, shared};
+use super::peers::ask::gather;
+use super::peers::words::Ask;
 use super::shelf::SharedIndex;
 use super::stats::Counters;
 use super::verify::verify;
@@ -22,7 +28,7 @@ use crate::config::routing::SingleFlight;
 use crate::types::{ChatRequest, Moment};
 
 /// Candidates looked at, nearest first.
-pub(super) const CANDIDATES: usize = 8;
+pub(crate) const CANDIDATES: usize = 8;
 /// Longest wait for a vector during a lookup. Asking upstream takes far longer, but a busy
 /// embedder must not hold up everyone.
 const EMBED_WITHIN: Duration = Duration::from_millis(150);
@@ -74,44 +80,35 @@ async fn stored(
     vector: &Arc<[f32]>,
     request: &ChatRequest,
 ) -> Result<Hit, Explained> {
-    let why_not = match nearest_answer(inner, prepared, asking, vector, request).await {
+    let [own, everyone] = candidates(inner, prepared, asking, vector, request).await;
+    let why_not = match nearest_answer(inner, asking, own, request).await {
         Ok(hit) => return Ok(hit),
         Err(why_not) => why_not,
     };
-    let Some(partition) = prepared.shared.and_then(|shared| shared.partition) else {
+    if prepared.everyone().is_none() {
         return Err(why_not);
-    };
-    let everyone = Question {
-        partition,
-        ..asking.question.clone()
-    };
-    let asking = Asking {
-        question: &everyone,
-        ..asking
-    };
-    nearest_answer(inner, prepared, asking, vector, request)
+    }
+    nearest_answer(inner, asking, everyone, request)
         .await
         .map_err(|other| why_not.or_nearer(other))
 }
 
 /// A stored entry that could be served.
-pub(super) struct Candidate {
-    pub(super) entry: Arc<Entry>,
-    pub(super) meaning: Meaning,
-    pub(super) similarity: f32,
+pub(crate) struct Candidate {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) meaning: Meaning,
+    pub(crate) similarity: f32,
+    /// The node it is from; `None` for this one.
+    pub(crate) from: Option<MemberId>,
 }
 
 async fn nearest_answer(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
     asking: Asking<'_>,
-    vector: &Arc<[f32]>,
+    candidates: Vec<Candidate>,
     request: &ChatRequest,
 ) -> Result<Hit, Explained> {
     let nothing = Explained::plain(asking.tier, "nothing stored comes near");
-    let index = inner.shelf.lock().index(asking.question.partition);
-    let found = nearest(inner, index.ok_or(nothing)?, vector).await;
-    let candidates = usable(inner, prepared, asking, found, request);
     let mut refused: Option<Explained> = None;
     for (at, candidate) in candidates.iter().enumerate() {
         let (weighed, reason) = match weigh(inner, asking, candidate, None) {
@@ -160,29 +157,95 @@ impl Asking<'_> {
     }
 }
 
-/// Those of the found that are on the shelf, fresh, whole for this request and in its partition.
-fn usable(
-    inner: &Inner,
+/// What could be served, nearest first, here and on the nodes of the nearest cells: in the tenant's
+/// own partition and in the one all tenants share.
+async fn candidates(
+    inner: &Arc<Inner>,
     prepared: &Prepared,
     asking: Asking<'_>,
-    found: Vec<Neighbour>,
+    vector: &Arc<[f32]>,
     request: &ChatRequest,
+) -> [Vec<Candidate>; 2] {
+    let (own, everyone) = (asking.question.partition, prepared.everyone());
+    let mut found = [here(inner, prepared, asking, own, vector).await, Vec::new()];
+    if let (Some(partition), [_, shared]) = (everyone, &mut found) {
+        *shared = here(inner, prepared, asking, partition, vector).await;
+    }
+    if let Some(peers) = inner.peers() {
+        let ask = Ask {
+            tenant: request.tenant.clone(),
+            partition: own,
+            everyone,
+            vector: Compact::of(vector),
+            space: inner.space().to_owned(),
+            least: asking.budget.least_interesting(),
+            ttl_millis: millis(prepared.config.ttl.get()),
+            epoch: prepared.epoch,
+        };
+        let left = Moment::now().until(request.deadline);
+        let budget = prepared.config.lookup_budget.get().min(left);
+        let probes = usize::from(prepared.config.probes);
+        let gathered = gather(inner, peers, ask, vector, (probes, budget)).await;
+        let [mine, shared] = &mut found;
+        mine.extend(gathered.own);
+        shared.extend(gathered.everyone);
+    }
+    let max_tokens = request.body.max_tokens();
+    found.map(|mut candidates| {
+        candidates.retain(|candidate| fits(&candidate.entry.answer, max_tokens));
+        in_order(candidates)
+    })
+}
+
+/// Nearest first, each entry once, in its latest version.
+fn in_order(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let latest_first = |a: &Candidate, b: &Candidate| b.entry.created.cmp(&a.entry.created);
+    candidates.sort_by(|a, b| a.entry.id.cmp(&b.entry.id).then(latest_first(a, b)));
+    candidates.dedup_by(|b, a| a.entry.id == b.entry.id);
+    candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+    candidates.truncate(CANDIDATES);
+    candidates
+}
+
+/// What is held here near a vector, in one partition.
+async fn here(
+    inner: &Arc<Inner>,
+    prepared: &Prepared,
+    asking: Asking<'_>,
+    partition: PartitionId,
+    vector: &Arc<[f32]>,
 ) -> Vec<Candidate> {
     let ttl = millis(prepared.config.ttl.get());
-    let max_tokens = request.body.max_tokens();
-    let candidates = found.into_iter().filter_map(|near| {
-        let entry = inner.shelf.lock().by_serial(near.label)?;
-        let meaning = entry.meaning.clone()?;
-        let in_partition = meaning.partition == asking.question.partition;
-        let usable =
-            in_partition && entry.is_fresh(asking.now, ttl) && fits(&entry.answer, max_tokens);
-        usable.then_some(Candidate {
+    let found = near_here(inner, partition, vector).await.into_iter();
+    let fresh = found.filter(|(_, entry)| entry.is_fresh(asking.now, ttl));
+    let candidates = fresh.filter_map(|(similarity, entry)| {
+        Some(Candidate {
+            meaning: entry.meaning.clone()?,
             entry,
-            meaning,
-            similarity: near.similarity,
+            similarity,
+            from: None,
         })
     });
     candidates.collect()
+}
+
+/// Entries of one partition that are held here and come nearest to a vector.
+pub(super) async fn near_here(
+    inner: &Arc<Inner>,
+    partition: PartitionId,
+    vector: &Arc<[f32]>,
+) -> Vec<(f32, Arc<Entry>)> {
+    let index = inner.shelf.lock().index(partition);
+    let Some(index) = index.filter(|index| index.dimensions() == vector.len()) else {
+        return Vec::new();
+    };
+    let found = nearest(inner, index, vector).await.into_iter();
+    let held = found.filter_map(|near| {
+        let entry = inner.shelf.lock().by_serial(near.label)?;
+        let meant = entry.meaning.as_ref()?.partition == partition;
+        meant.then_some((near.similarity, entry))
+    });
+    held.collect()
 }
 
 /// Another candidate comes as near as the one at `best` and has another answer. Answers are compared
@@ -218,13 +281,7 @@ async fn verified(
     let scope = request.tenant.as_str();
     let risk = verify(inner, (scope, deadline), asking.question, candidate).await;
     match weigh(inner, asking, candidate, risk) {
-        Outcome::Serve(weighed, _)
-            if inner
-                .shelf
-                .lock()
-                .by_serial(candidate.entry.serial)
-                .is_none() =>
-        {
+        Outcome::Serve(weighed, _) if is_gone(inner, candidate) => {
             Outcome::Refuse(weighed, "it was purged meanwhile")
         }
         outcome @ (Outcome::Serve(..)
@@ -234,13 +291,26 @@ async fn verified(
     }
 }
 
+fn is_gone(inner: &Inner, candidate: &Candidate) -> bool {
+    match candidate.from {
+        None => {
+            let shelf = inner.shelf.lock();
+            shelf.by_serial(candidate.entry.serial).is_none()
+        }
+        Some(_) => inner.epochs.is_off(&candidate.entry),
+    }
+}
+
 fn served(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     asking: Asking<'_>,
     candidate: &Candidate,
     (weighed, pair): (Weighed, Pair),
 ) -> Hit {
-    inner.shelf.lock().touch(candidate.entry.id);
+    match (candidate.from, inner.peers()) {
+        (Some(node), Some(peers)) => peers.served_from(inner, node, &candidate.entry),
+        _ => inner.shelf.lock().touch(candidate.entry.id),
+    }
     Counters::add(&inner.counters.semantic_hits);
     Hit {
         tier: Tier::Semantic,
@@ -280,7 +350,7 @@ async fn along(
     let same_flight = inner
         .flights
         .join_by_meaning(lead.as_mut()?, &asked, same)?;
-    let answer = same_flight.follower.wait(request.deadline).await?;
+    let answer = landed(same_flight.follower, patience(request.deadline)).await?;
     if !fits(&answer, request.body.max_tokens()) {
         return None;
     }

@@ -125,12 +125,6 @@ impl Shelf {
         Some((&slot.entry, slot.vector.is_some()))
     }
 
-    /// The vector of an entry that is held.
-    pub(crate) fn vector(&self, serial: u64) -> Option<Compact> {
-        let slot = self.slots.get(self.by_serial.get(&serial)?)?;
-        slot.vector.clone()
-    }
-
     /// Everything held, with its vectors.
     pub(crate) fn all(&self) -> Vec<(Arc<Entry>, Option<Compact>)> {
         let slots = self.slots.values();

@@ -1,6 +1,7 @@
 //! Promises of the whole cache, with a deterministic embedder: refusals first.
 
 mod adversary;
+mod identical;
 mod learning;
 mod meaning;
 mod persistence;
@@ -358,65 +359,16 @@ async fn a_smaller_bound_takes_effect_at_once_in_both_tiers() {
 async fn an_answer_in_flight_during_a_purge_is_not_stored() {
     let cache = cache();
     let ticket = miss(&cache, &asking(QUESTION)).await;
-    assert_eq!(cache.purge(Purge::All).await.unwrap(), 0);
+    assert_eq!(cache.purge(Purge::All).await.unwrap().removed, 0);
     assert!(matches!(
         cache.insert(ticket, answer("old")),
         Insertion::Refused(_)
     ));
     settled(&cache).await;
     store(&cache, &asking(QUESTION), "new").await;
-    assert_eq!(cache.purge(Purge::All).await.unwrap(), 1);
+    assert_eq!(cache.purge(Purge::All).await.unwrap().removed, 1);
     drop(miss(&cache, &asking(QUESTION)).await);
     drop(miss(&cache, &asking(REWORDED)).await);
-}
-
-#[tokio::test]
-async fn identical_requests_in_flight_share_one_answer() {
-    let cache = cache();
-    let lead = miss(&cache, &asking(QUESTION)).await;
-    let waiting: Vec<_> = (0..10)
-        .map(|_| {
-            let cache = cache.clone();
-            cache
-                .clone()
-                .inner
-                .tasks
-                .spawn(async move { hit(&cache, &asking(QUESTION)).await })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    cache.insert(lead, answer("one"));
-    for follower in waiting {
-        assert_eq!(follower.await.unwrap().answer.text, "one");
-    }
-    assert_eq!(cache.stats().inserts, 1);
-    assert!(cache.stats().single_flight_shared > 0);
-}
-
-#[tokio::test]
-async fn a_leader_that_fails_sends_its_followers_upstream() {
-    let cache = cache();
-    let lead = miss(&cache, &asking(QUESTION)).await;
-    let follower = {
-        let cache = cache.clone();
-        cache
-            .clone()
-            .inner
-            .tasks
-            .spawn(async move { miss(&cache, &asking(QUESTION)).await })
-    };
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    drop(lead);
-    assert!(follower.await.unwrap().lead.is_none());
-}
-
-#[tokio::test]
-async fn a_follower_gives_up_at_its_own_deadline() {
-    let cache = cache();
-    let _lead = miss(&cache, &asking(QUESTION)).await;
-    let mut hurried = asking(QUESTION);
-    hurried.deadline = Moment::now() + Duration::from_millis(30);
-    drop(miss(&cache, &hurried).await);
 }
 
 #[tokio::test]

@@ -45,6 +45,9 @@ pub struct Purge {
     /// Those of requests with this tag.
     #[arg(long, value_name = "K=V")]
     pub tag: Option<String>,
+    /// Those of a model.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
     /// One of them.
     #[arg(long, value_name = "ID")]
     pub entry: Option<String>,
@@ -61,11 +64,18 @@ pub struct Veto {
 
 impl Purge {
     fn body(&self) -> Value {
-        match (&self.tenant, &self.tag, &self.entry) {
-            (Some(tenant), _, _) => json!({"tenant": tenant}),
-            (None, Some(tag), _) => json!({"tag": tag}),
-            (None, None, Some(entry)) => json!({"entry": entry}),
-            (None, None, None) => json!({"all": self.all}),
+        let scopes = [
+            ("tenant", &self.tenant),
+            ("tag", &self.tag),
+            ("model", &self.model),
+            ("entry", &self.entry),
+        ];
+        let one = scopes
+            .into_iter()
+            .find_map(|(name, value)| Some((name, value.as_ref()?)));
+        match one {
+            Some((name, value)) => json!({name: value}),
+            None => json!({"all": self.all}),
         }
     }
 }

@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::path::Path;
 use super::problem::Finding;
 use super::routing::{
-    BreakerConfig, CacheConfig, ModelConfig, RetryConfig, RouteConfig, RoutingConfig, Secret,
+    BreakerConfig, CacheConfig, ModelConfig, PlacementConfig, RetryConfig, RouteConfig,
+    RoutingConfig, Secret,
 };
 use super::seal::{DOTS, Seal, Sealed, Unsealable};
 use crate::types::ModelName;
@@ -26,6 +27,8 @@ struct Written<'a> {
     circuit_breaker: &'a BreakerConfig,
     cache: &'a CacheConfig,
     retry: &'a RetryConfig,
+    #[serde(skip_serializing_if = "PlacementConfig::is_default")]
+    placement: &'a PlacementConfig,
 }
 
 #[derive(Serialize)]
@@ -65,6 +68,7 @@ fn write<'a>(
         circuit_breaker,
         cache,
         retry,
+        placement,
     } = routing;
     let models = models.iter().map(|(name, model)| {
         let secret = model
@@ -81,6 +85,7 @@ fn write<'a>(
         circuit_breaker,
         cache,
         retry,
+        placement,
     }
 }
 

@@ -69,6 +69,7 @@ pub fn routing(config: &RoutingConfig) -> Vec<Finding> {
     declared(&config.cache, &top.key("cache"), &mut found);
     judge(config, &top, &mut found);
     declared(&config.retry, &top.key("retry"), &mut found);
+    declared(&config.placement, &top.key("placement"), &mut found);
     let backoff = &config.retry.backoff;
     if backoff.max < backoff.base {
         found.push(Finding::new(

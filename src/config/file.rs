@@ -15,7 +15,8 @@ use super::node::{
 use super::path::Path;
 use super::problem::{Finding, Problems};
 use super::routing::{
-    BreakerConfig, CacheConfig, ModelConfig, RetryConfig, RouteConfig, RoutingConfig,
+    BreakerConfig, CacheConfig, ModelConfig, PlacementConfig, RetryConfig, RouteConfig,
+    RoutingConfig,
 };
 use super::schema::schema;
 use super::shape::Shape;
@@ -55,6 +56,9 @@ pub struct File {
     pub cache: CacheConfig,
     /// When a try is repeated.
     pub retry: RetryConfig,
+    /// How entries of the cache are divided among the nodes.
+    #[serde(skip_serializing_if = "PlacementConfig::is_default")]
+    pub placement: PlacementConfig,
 }
 
 impl File {
@@ -73,6 +77,7 @@ impl File {
             circuit_breaker: routing.circuit_breaker,
             cache: routing.cache,
             retry: routing.retry,
+            placement: routing.placement,
         }
     }
 
@@ -92,6 +97,7 @@ impl File {
             circuit_breaker: self.circuit_breaker,
             cache: self.cache,
             retry: self.retry,
+            placement: self.placement,
         };
         (node, routing)
     }

@@ -3,7 +3,14 @@
 use super::document::{self, Entry, Malformed, Node, Value};
 
 /// The keys of the routing part.
-const ROUTING: [&str; 5] = ["models", "routes", "circuit_breaker", "cache", "retry"];
+const ROUTING: [&str; 6] = [
+    "models",
+    "routes",
+    "circuit_breaker",
+    "cache",
+    "retry",
+    "placement",
+];
 
 /// The text with this routing part instead of its own. What cannot be cut by lines (JSON, or a map
 /// in braces) is written anew, in its own language.

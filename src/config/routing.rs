@@ -17,8 +17,8 @@ use crate::types::{ModelName, Priority, RouteName};
 
 pub use judge::{JudgeConfig, JudgeModel};
 pub use settings::{
-    BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, PartitionMode, RetryConfig,
-    RouteCache, SingleFlight,
+    BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, PartitionMode,
+    RetryConfig, RouteCache, SingleFlight,
 };
 
 /// Everything the nodes of a cluster agree on about routing.
@@ -35,6 +35,25 @@ pub struct RoutingConfig {
     pub cache: CacheConfig,
     /// When a try is repeated.
     pub retry: RetryConfig,
+    /// How entries of the cache are divided among the nodes.
+    #[serde(skip_serializing_if = "PlacementConfig::is_default")]
+    pub placement: PlacementConfig,
+}
+
+/// How entries of the cache are divided among the nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacementConfig {
+    /// A node's part by its name, 1 where nothing is said: one with 2 keeps twice as much as one with
+    /// 1, one with 0 keeps nothing.
+    #[garde(length(max = 1024), custom(rule::weights))]
+    pub weights: BTreeMap<String, u32>,
+}
+
+impl PlacementConfig {
+    pub(super) fn is_default(&self) -> bool {
+        *self == PlacementConfig::default()
+    }
 }
 
 /// Which dialect an upstream speaks.

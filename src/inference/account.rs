@@ -13,7 +13,7 @@ use super::candidates::Walk;
 use super::engine::{Inner, Source};
 use super::reply::{CacheStatus, ReplyMeta};
 use crate::api::status;
-use crate::cache::{EntryId, Explained, Hit, Tier};
+use crate::cache::{Attached, EntryId, Explained, Hit, Tier};
 use crate::config::routing::Price;
 use crate::error::Error;
 use crate::routing::cost_usd;
@@ -32,7 +32,8 @@ pub(super) struct Account {
     /// The entry that answers, and its age.
     found: Option<(EntryId, Duration)>,
     explained: Option<Explained>,
-    closed: bool,
+    /// The client's part is over, and the record says how.
+    settled: bool,
     _running: Option<InFlight>,
 }
 
@@ -52,7 +53,7 @@ impl Account {
             revision: Revision(0),
             found: None,
             explained: None,
-            closed: false,
+            settled: false,
             _running: Some(inner.recorder.enter()),
         }
     }
@@ -74,7 +75,7 @@ impl Account {
             revision: Revision(0),
             found: None,
             explained: None,
-            closed: false,
+            settled: false,
             _running: None,
         };
         account.failed(error);
@@ -106,6 +107,20 @@ impl Account {
         self.record.cost_usd = Some(0.0);
         self.found = Some((hit.entry, hit.age));
         self.explained = Some(hit.explained);
+    }
+
+    /// Another request's answer is relayed: a hit that costs nothing, whatever it says it used.
+    pub(super) fn attached(&mut self, attached: &Attached) {
+        self.record.cache = CacheStatus::Exact;
+        self.record.model = Some(attached.model().clone());
+        self.record.cost_usd = Some(0.0);
+        self.found = Some((attached.entry(), Duration::ZERO));
+        self.explained = Some(attached.explained());
+    }
+
+    /// Token counts of a relayed answer: somebody else pays for them.
+    pub(super) fn told(&mut self, usage: Usage) {
+        self.record.usage = Some(usage);
     }
 
     /// The cache's part so far.
@@ -158,30 +173,44 @@ impl Account {
 
     /// The last byte of the answer has been handed over.
     pub(super) fn answered(mut self) {
-        self.record.outcome = Ok(());
-        self.record.status = 200;
-        self.close();
+        self.settle(Ok(()));
     }
 
     /// The request ended in an error.
     pub(super) fn failed(mut self, error: &Error) {
-        self.record.outcome = Err(error.kind);
-        let passed_on = error.rejection.as_ref().map(|rejection| rejection.status);
-        self.record.status = passed_on.unwrap_or(status::of(error.kind).http);
-        self.close();
+        self.settle(Err(error));
     }
 
-    fn close(&mut self) {
-        self.closed = true;
-        self.record.total = Moment::now().since(self.arrived);
-        self.inner.recorder.finish(&self.record, &self.span);
+    /// How it ended for the client, and when; what it cost may still become known until the account
+    /// is dropped.
+    /// Only the first word counts.
+    pub(super) fn settle(&mut self, outcome: Result<(), &Error>) {
+        if self.settled {
+            return;
+        }
+        self.record.outcome = outcome.map_err(|error| error.kind);
+        self.record.status = outcome.map_or_else(status_of, |()| 200);
+        self.client_left();
     }
+
+    /// The client is gone, served or not. Its time ends here.
+    pub(super) fn client_left(&mut self) {
+        if !self.settled {
+            self.settled = true;
+            self.record.total = Moment::now().since(self.arrived);
+        }
+    }
+}
+
+/// The HTTP status of an error, an upstream's own if it is passed on.
+fn status_of(error: &Error) -> u16 {
+    let passed_on = error.rejection.as_ref().map(|rejection| rejection.status);
+    passed_on.unwrap_or(status::of(error.kind).http)
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        if !self.closed {
-            self.close();
-        }
+        self.client_left();
+        self.inner.recorder.finish(&self.record, &self.span);
     }
 }

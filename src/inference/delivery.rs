@@ -23,16 +23,11 @@ const MAX_KEPT: usize = 4 << 20;
 pub(super) struct Delivery {
     cache: AnswerCache,
     ticket: Option<Ticket>,
-    model: ModelName,
     account: Option<Account>,
     include_usage: bool,
     end: Arc<Mutex<StreamEnd>>,
     began: Moment,
-    text: String,
-    shown_model: Option<String>,
-    beyond_text: bool,
-    finish: Option<Finish>,
-    usage: Option<Usage>,
+    gathered: Gathered,
 }
 
 impl Delivery {
@@ -43,18 +38,13 @@ impl Delivery {
         account: Account,
     ) -> Self {
         Delivery {
+            gathered: Gathered::new(model, ticket.is_some()),
             cache,
             ticket,
-            model,
             account: Some(account),
             include_usage: false,
             end: Arc::default(),
             began: Moment::now(),
-            text: String::new(),
-            shown_model: None,
-            beyond_text: false,
-            finish: None,
-            usage: None,
         }
     }
 
@@ -91,23 +81,80 @@ impl Delivery {
     }
 
     /// Reads a chunk as it passes; `None` when the client does not get it.
-    fn pass(&mut self, mut chunk: Chunk) -> Option<Chunk> {
-        if self.ticket.is_some() {
-            self.keep(&chunk);
+    fn pass(&mut self, chunk: Chunk) -> Option<Chunk> {
+        let usage = self.gathered.read(&chunk);
+        if let (Some(account), Some(usage)) = (&mut self.account, usage) {
+            self.end.lock().cost_usd = account.used(usage);
+        }
+        for_client(chunk, self.include_usage)
+    }
+
+    fn finished(mut self) {
+        let Some(mut account) = self.account.take() else {
+            return;
+        };
+        account.streamed_for(Moment::now().since(self.began));
+        account.answered();
+        if let Some((ticket, answer)) = self.ticket.take().zip(self.gathered.candidate()) {
+            self.cache.insert(ticket, answer);
+        }
+    }
+
+    fn cut_off(mut self, failure: Failure) -> Error {
+        let error = broken_off(&self.gathered.model, failure);
+        if let Some(mut account) = self.account.take() {
+            account.streamed_for(Moment::now().since(self.began));
+            account.failed(&error);
+        }
+        error
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        // a reader that leaves after the end has been told is no cancellation
+        let told = self.gathered.finish.is_some();
+        if let Some(account) = self.account.take().filter(|_| told) {
+            account.answered();
+        }
+    }
+}
+
+/// What is read off a stream as it passes.
+pub(super) struct Gathered {
+    model: ModelName,
+    /// The text is wanted, and not too long so far.
+    keeps: bool,
+    text: String,
+    shown_model: Option<String>,
+    beyond_text: bool,
+    finish: Option<Finish>,
+    usage: Option<Usage>,
+}
+
+impl Gathered {
+    /// Nothing yet of this model's answer; `keeps` when its text is wanted.
+    pub(super) fn new(model: ModelName, keeps: bool) -> Self {
+        Gathered {
+            model,
+            keeps,
+            text: String::new(),
+            shown_model: None,
+            beyond_text: false,
+            finish: None,
+            usage: None,
+        }
+    }
+
+    /// Reads a chunk. Returns the token counts known, with the chunk that may have changed them.
+    pub(super) fn read(&mut self, chunk: &Chunk) -> Option<Usage> {
+        if self.keeps {
+            self.keep(chunk);
         }
         self.finish = chunk.tap.finish.or(self.finish);
         self.usage = chunk.tap.usage.or(self.usage);
-        if chunk.tap.usage.is_some() || chunk.usage_only {
-            self.tell_cost();
-        }
-        if self.include_usage {
-            return Some(chunk);
-        }
-        if chunk.usage_only {
-            return None;
-        }
-        chunk.raw = tap::without_usage(chunk.raw);
-        Some(chunk)
+        self.usage
+            .filter(|_| chunk.tap.usage.is_some() || chunk.usage_only)
     }
 
     fn keep(&mut self, chunk: &Chunk) {
@@ -125,58 +172,43 @@ impl Delivery {
         self.beyond_text |= chunk.tap.beyond_text;
         self.text.push_str(&chunk.tap.text);
         if self.text.len() > MAX_KEPT {
-            self.ticket = None;
+            self.keeps = false;
             self.text = String::new();
         }
     }
 
-    fn tell_cost(&mut self) {
-        if let (Some(account), Some(usage)) = (&mut self.account, self.usage) {
-            self.end.lock().cost_usd = account.used(usage);
-        }
-    }
-
-    fn finished(mut self) {
-        let Some(mut account) = self.account.take() else {
-            return;
-        };
-        account.streamed_for(Moment::now().since(self.began));
-        account.answered();
-        if let Some(ticket) = self.ticket.take() {
-            let answer = Candidate {
-                text: std::mem::take(&mut self.text),
-                finish: self.finish,
-                usage: self.usage.unwrap_or_default(),
-                model: self.model.clone(),
-                shown_model: self.shown_model.take().unwrap_or_default(),
-                beyond_text: self.beyond_text,
-                complete: true,
-            };
-            self.cache.insert(ticket, answer);
-        }
-    }
-
-    fn cut_off(mut self, failure: Failure) -> Error {
-        let kind = if failure.timed_out {
-            Kind::DeadlineExceeded
-        } else {
-            Kind::UpstreamFailed
-        };
-        let message = format!("the answer broke off ({}: {failure})", self.model);
-        let error = Error::new(kind, message).with_source(failure);
-        if let Some(mut account) = self.account.take() {
-            account.streamed_for(Moment::now().since(self.began));
-            account.failed(&error);
-        }
-        error
+    /// The whole answer; `None` when it was too long to keep.
+    pub(super) fn candidate(&mut self) -> Option<Candidate> {
+        self.keeps.then(|| Candidate {
+            text: std::mem::take(&mut self.text),
+            finish: self.finish,
+            usage: self.usage.unwrap_or_default(),
+            model: self.model.clone(),
+            shown_model: self.shown_model.take().unwrap_or_default(),
+            beyond_text: self.beyond_text,
+            complete: true,
+        })
     }
 }
 
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        // a reader that leaves after the end has been told is no cancellation
-        if let Some(account) = self.account.take().filter(|_| self.finish.is_some()) {
-            account.answered();
-        }
+/// The chunk as a client gets it, if it does.
+pub(super) fn for_client(mut chunk: Chunk, include_usage: bool) -> Option<Chunk> {
+    if include_usage {
+        return Some(chunk);
     }
+    if chunk.usage_only {
+        return None;
+    }
+    chunk.raw = tap::without_usage(chunk.raw);
+    Some(chunk)
+}
+
+/// What a client is told when the model's stream breaks off.
+pub(super) fn broken_off(model: &ModelName, failure: Failure) -> Error {
+    let kind = if failure.timed_out {
+        Kind::DeadlineExceeded
+    } else {
+        Kind::UpstreamFailed
+    };
+    Error::new(kind, format!("the answer broke off ({model}: {failure})")).with_source(failure)
 }

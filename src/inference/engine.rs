@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::leading::Runs;
 use super::reply::Reply;
 use super::retry::RetryBudget;
 use super::shadow::Shadows;
@@ -77,6 +78,7 @@ pub(super) struct Inner {
     pub(super) recorder: Recorder,
     pub(super) budget: Mutex<RetryBudget>,
     pub(super) shadows: Shadows,
+    pub(super) runs: Runs,
     fleet: Fleet,
     bridge: Bridge,
     applying: tokio::sync::Mutex<()>,
@@ -116,6 +118,7 @@ impl Engine {
             recorder,
             budget: Mutex::new(RetryBudget::new(Moment::now())),
             shadows: Shadows::default(),
+            runs: Runs::default(),
             fleet,
             bridge: parts.bridge,
             applying: tokio::sync::Mutex::default(),
@@ -164,6 +167,9 @@ impl Engine {
             cluster.set_policy(bridge::policy(&config));
         }
         self.inner.cache.reconfigure(config.cache);
+        self.inner
+            .cache
+            .weigh_nodes(config.placement.weights.clone());
         let state = State {
             revision,
             config: Arc::new(config),
@@ -187,7 +193,8 @@ impl Engine {
         self.chat_from(source, request).await
     }
 
-    /// Answers a request. Dropping the future, or the stream in the reply, aborts the upstream.
+    /// Answers a request. Dropping the future, or the stream in the reply, aborts the upstream unless
+    /// identical requests read the same answer.
     ///
     /// # Errors
     /// Only when every candidate is exhausted, the time is over, or the request is at fault.
@@ -301,6 +308,7 @@ impl Engine {
     /// Stops the actors and writes what the cache still holds in memory.
     pub async fn stop(&self) {
         self.inner.shadows.stop().await;
+        self.inner.runs.stop().await;
         self.inner.fleet.stop().await;
         self.inner.cache.close().await;
     }

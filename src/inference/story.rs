@@ -11,10 +11,12 @@ use super::account::Account;
 use super::candidates::Walk;
 use super::delivery::Delivery;
 use super::engine::{Inner, facts, unroutable};
+use super::leading::Leading;
+use super::reading::{Books, Reading, Seat};
 use super::reply::{CacheStatus, Reply, ReplyBody, ReplyStream, StreamEnd};
 use super::shadow::Rules;
 use super::state::State;
-use crate::cache::{Candidate, Explained, Hit, Lookup, Ticket, TierState};
+use crate::cache::{Attached, Candidate, Explained, Hit, Lookup, Ticket, TierState};
 use crate::config::routing::CacheConfig;
 use crate::error::Error;
 use crate::model::Attempted;
@@ -44,6 +46,8 @@ impl Inner {
                 self.check_later(&request, &hit, rules);
                 Ok(reply)
             }
+            Ok(Told::Attached(attached)) => Ok(relay(&request, attached, account)),
+            Ok(Told::Leads(leading)) => self.lead(request, *leading, account).await,
             Ok(Told::Answer(answer)) => Ok(self.deliver(&request, *answer, account)),
             Err(error) => {
                 account.failed(&error);
@@ -68,13 +72,23 @@ impl Inner {
             cache: settings,
         };
         let looked_up = self.look_up(request, (&settings, plan.route.as_ref()), account);
-        let ticket = match looked_up.await {
+        let mut ticket = match looked_up.await {
             Lookup::Hit(hit) => return Ok(Told::Hit(Box::new((hit, rules())))),
+            Lookup::Attached(attached) => return Ok(Told::Attached(attached)),
             Lookup::Miss(ticket) => Some(ticket),
             Lookup::Bypass(_) => None,
         };
         if Moment::now().since(asked) > PLAN_STAYS_FRESH {
             plan = self.plan(&state, request)?;
+        }
+        let lead = ticket.as_mut().and_then(Ticket::take_lead);
+        if let Some((ticket, lead)) = ticket.take_if(|_| lead.is_some()).zip(lead) {
+            return Ok(Told::Leads(Box::new(Leading {
+                state,
+                plan,
+                ticket,
+                lead,
+            })));
         }
         let mut walk = Walk::default();
         let walked = self.walk((&state, &plan), request, &mut walk).await;
@@ -105,6 +119,7 @@ impl Inner {
             .await;
         match &lookup {
             Lookup::Hit(hit) => account.hit(hit),
+            Lookup::Attached(attached) => account.attached(attached),
             Lookup::Miss(ticket) => account.looked_up(CacheStatus::Miss, *ticket.explained()),
             Lookup::Bypass(reason) => {
                 let explained = Explained::plain(TierState::Normal, reason);
@@ -175,6 +190,8 @@ impl Inner {
 /// What the story came to.
 enum Told {
     Hit(Box<(Hit, Rules)>),
+    Attached(Attached),
+    Leads(Box<Leading>),
     Answer(Box<Answered>),
 }
 
@@ -184,7 +201,7 @@ struct Answered {
     ticket: Option<Ticket>,
 }
 
-fn candidate(whole: &Completion, model: ModelName) -> Candidate {
+pub(super) fn candidate(whole: &Completion, model: ModelName) -> Candidate {
     #[derive(serde::Deserialize)]
     struct Shown {
         #[serde(default)]
@@ -199,6 +216,20 @@ fn candidate(whole: &Completion, model: ModelName) -> Candidate {
         shown_model: shown.unwrap_or_default(),
         beyond_text: whole.tap.beyond_text,
         complete: true,
+    }
+}
+
+/// A running answer, as the stream the client asked for.
+fn relay(request: &ChatRequest, attached: Attached, mut account: Account) -> Reply {
+    let meta = account.meta();
+    let end = Arc::new(Mutex::new(StreamEnd {
+        cost_usd: meta.cost_usd,
+    }));
+    let seat = Seat::new(Books::new(account), attached.follower);
+    let reading = Reading::attached(seat, request.include_usage, request.deadline);
+    Reply {
+        meta,
+        body: ReplyBody::Stream(ReplyStream::new(reading.run(), end)),
     }
 }
 

@@ -312,9 +312,12 @@ impl AdminService for AdminDoor {
         call: Request<v1::PurgeCacheRequest>,
     ) -> Answer<v1::PurgeCacheResponse> {
         let call = open("PurgeCache", call);
-        let removed = cache::purge(self.node.engine.cache(), call.message).await;
-        let removed = removed.map(|removed| v1::PurgeCacheResponse { removed });
-        answer(&call.id, removed)
+        let purged = cache::purge(self.node.engine.cache(), call.message).await;
+        let purged = purged.map(|purged| v1::PurgeCacheResponse {
+            removed: purged.removed,
+            unreached: purged.unreached,
+        });
+        answer(&call.id, purged)
     }
 
     async fn veto_cache(

@@ -86,7 +86,10 @@ struct Asking<'a> {
 impl Asking<'_> {
     async fn around(&self, first: Vec<MemberId>, spare: Vec<MemberId>) -> Vec<(MemberId, Seen)> {
         let began = Moment::now();
-        let (hedge, over) = (began + self.budget.mul_f64(HEDGE_AFTER), began + self.budget);
+        let (hedge, over) = (
+            began + self.budget.mul_f64(HEDGE_AFTER),
+            began + self.budget,
+        );
         let mut spare = spare.into_iter();
         let mut under_way: FuturesUnordered<_> =
             first.into_iter().map(|node| self.one(node, over)).collect();
@@ -141,14 +144,20 @@ impl Gathered {
             (seen.everyone, true, &mut self.everyone),
         ];
         for (parcels, everyone, into) in sides {
-            let partition = if everyone { ask.everyone } else { Some(ask.partition) };
+            let partition = if everyone {
+                ask.everyone
+            } else {
+                Some(ask.partition)
+            };
             for (similarity, parcel) in parcels {
                 let Some(entry) = opened(peers, ask, everyone, &parcel) else {
                     Counters::add(&peers.counters.foreign);
                     tracing::warn!(%node, "a node answered with an entry that is not the caller's");
                     continue;
                 };
-                let Some(meaning) = entry.meaning.clone() else { continue };
+                let Some(meaning) = entry.meaning.clone() else {
+                    continue;
+                };
                 let usable = Some(meaning.partition) == partition
                     && entry.is_fresh(now, ask.ttl_millis)
                     && !inner.epochs.is_off(&entry)

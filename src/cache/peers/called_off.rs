@@ -98,9 +98,7 @@ pub(crate) async fn call_off(inner: &Arc<Inner>, what: &Purge) -> Result<Purged,
     for (member, stand) in futures::future::join_all(asked).await {
         match stand {
             Some(stand) => purged.removed += stand.forgotten,
-            None => purged
-                .unreached
-                .extend(members.names.get(&member).cloned()),
+            None => purged.unreached.extend(members.names.get(&member).cloned()),
         }
     }
     Ok(purged)

@@ -14,6 +14,7 @@
 //! was broken off is simply begun again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub(crate) struct Held {
 }
 
 type List = Arc<Vec<Held>>;
+/// A sweep under way.
+type Sweep = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// What the keeper keeps.
 #[derive(Default)]
@@ -137,12 +140,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
             sweeping = Some(Box::pin(async move { sweep(&worker, &target).await }) as Sweep);
         }
         course.switch(&inner, peers).await;
-        course.train(&inner, peers).await;
+        course.train(&inner, peers);
     }
 }
-
-use std::pin::Pin;
-type Sweep = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl Course {
     /// Works out the placement anew when members or cells have changed; true when they have.
@@ -154,7 +154,10 @@ impl Course {
         }
         let before = std::mem::replace(&mut self.grounds, grounds);
         let now = Moment::now();
-        let lost = before.alive.keys().any(|m| !self.grounds.alive.contains_key(m));
+        let lost = before
+            .alive
+            .keys()
+            .any(|m| !self.grounds.alive.contains_key(m));
         self.due = if lost { now + GRACE } else { now };
         self.since = now;
         let known = peers.views();
@@ -175,7 +178,10 @@ impl Course {
             Views { reading, target }
         });
         if let Ok(views) = made.await {
-            tracing::debug!(members = self.grounds.alive.len(), "cache placement changes");
+            tracing::debug!(
+                members = self.grounds.alive.len(),
+                "cache placement changes"
+            );
             peers.views.store(Arc::new(views));
         }
         true
@@ -185,7 +191,9 @@ impl Course {
         let weights = peers.weights.load();
         let weight = |member: &MemberId| {
             let name = members.names.get(member);
-            name.and_then(|name| weights.get(name)).copied().unwrap_or(1)
+            name.and_then(|name| weights.get(name))
+                .copied()
+                .unwrap_or(1)
         };
         let alive = members.alive.iter().map(|member| (*member, weight(member)));
         let space_epoch = peers.agreed_cells_epoch();
@@ -234,9 +242,11 @@ impl Course {
     }
 
     /// The leader draws the cells anew when they have become uneven.
-    async fn train(&mut self, inner: &Arc<Inner>, peers: &Arc<Peers>) {
+    fn train(&mut self, inner: &Arc<Inner>, peers: &Arc<Peers>) {
         let now = Moment::now();
-        let due = self.trained.is_none_or(|at| now.since(at) >= train::LOOK_EVERY);
+        let due = self
+            .trained
+            .is_none_or(|at| now.since(at) >= train::LOOK_EVERY);
         if !due || !peers.link.leads() || peers.views().is_moving() {
             return;
         }
@@ -283,14 +293,20 @@ impl Bringing<'_> {
     /// Brings a node what it lacks. Entries it may still lack afterwards are noted.
     async fn all(&self, held: &[Held], unsure: &mut HashSet<u64>) -> bool {
         let me = self.peers.me();
-        let its = held.iter().filter(|one| one.placed.owners.contains(&self.member));
+        let its = held
+            .iter()
+            .filter(|one| one.placed.owners.contains(&self.member));
         let (shared, mut offered): (Vec<&Held>, Vec<&Held>) =
             its.partition(|one| one.placed.owners.contains(&me));
         let mut complete = true;
         let groups = groups(shared.iter().copied());
         if !groups.is_empty() {
             let list: Vec<Group> = groups.values().copied().collect();
-            let compared = self.peers.link.compare(self.member, self.target, list).await;
+            let compared = self
+                .peers
+                .link
+                .compare(self.member, self.target, list)
+                .await;
             match compared {
                 Ok(Compared::Other(places)) => {
                     let places: BTreeSet<u32> = places.into_iter().collect();
@@ -299,7 +315,11 @@ impl Bringing<'_> {
                         .filter(|(place, _)| places.contains(place))
                         .map(|(_, key)| *key)
                         .collect();
-                    offered.extend(shared.into_iter().filter(|one| other.contains(&one.group())));
+                    offered.extend(
+                        shared
+                            .into_iter()
+                            .filter(|one| other.contains(&one.group())),
+                    );
                 }
                 Ok(Compared::Elsewhere) | Err(_) => complete = false,
             }
@@ -346,7 +366,11 @@ impl Bringing<'_> {
 
     async fn send(&self, batch: Vec<super::words::Parcel>, bytes: usize) -> bool {
         let count = batch.len();
-        let put = self.peers.link.put(self.member, batch, Vec::new(), true).await;
+        let put = self
+            .peers
+            .link
+            .put(self.member, batch, Vec::new(), true)
+            .await;
         let Ok(kept) = put else { return false };
         let counters = &self.peers.counters;
         Counters::add_many(&counters.moved, usize::try_from(kept.kept).unwrap_or(count));
@@ -384,9 +408,14 @@ fn groups<'a>(held: impl Iterator<Item = &'a Held>) -> BTreeMap<(u16, u32), Grou
 
 fn digest(entry: &Entry) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&entry.id.0).update(&entry.created.to_le_bytes());
+    hasher
+        .update(&entry.id.0)
+        .update(&entry.created.to_le_bytes());
     let hash = hasher.finalize();
-    let (first, _) = hash.as_bytes().split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    let (first, _) = hash
+        .as_bytes()
+        .split_first_chunk::<8>()
+        .unwrap_or((&[0; 8], &[]));
     u64::from_le_bytes(*first)
 }
 
@@ -400,9 +429,9 @@ pub(crate) async fn groups_with(
     };
     let me = peers.me();
     let held = list(inner, false).await;
-    let both = held.iter().filter(|one| {
-        one.placed.owners.contains(&me) && one.placed.owners.contains(&member)
-    });
+    let both = held
+        .iter()
+        .filter(|one| one.placed.owners.contains(&me) && one.placed.owners.contains(&member));
     groups(both)
 }
 
@@ -421,9 +450,9 @@ fn list_now(inner: &Inner, fresh: bool) -> List {
     let (target, copies) = (Arc::clone(&peers.views().target), peers.copies());
     let mark = target.fingerprint().wrapping_add(copies as u64);
     let mut listed = keeper.listed.lock();
-    let recent = listed.as_ref().filter(|(at, of, _)| {
-        !fresh && *of == mark && Moment::now().since(*at) < LISTED_FOR
-    });
+    let recent = listed
+        .as_ref()
+        .filter(|(at, of, _)| !fresh && *of == mark && Moment::now().since(*at) < LISTED_FOR);
     if let Some((_, _, list)) = recent {
         return Arc::clone(list);
     }
@@ -469,7 +498,10 @@ async fn drop_strays(inner: &Arc<Inner>, peers: &Peers, but: &HashSet<u64>) {
     if strays.is_empty() {
         return;
     }
-    tracing::debug!(entries = strays.len(), "entries that others keep are let go");
+    tracing::debug!(
+        entries = strays.len(),
+        "entries that others keep are let go"
+    );
     let worker = Arc::clone(inner);
     let dropped = tokio::task::spawn_blocking(move || {
         for some in strays.chunks(256) {

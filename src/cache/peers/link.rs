@@ -95,12 +95,7 @@ pub(crate) trait Link: fmt::Debug + Send + Sync + 'static {
         groups: Vec<Group>,
     ) -> Result<Compared, Unanswered>;
     /// Asks how far a node is, at the latest once it has forgotten what was called off up to `epoch`.
-    async fn stand(
-        &self,
-        to: MemberId,
-        epoch: u64,
-        within: Duration,
-    ) -> Result<Stand, Unanswered>;
+    async fn stand(&self, to: MemberId, epoch: u64, within: Duration) -> Result<Stand, Unanswered>;
     /// Asks for some of a node's vectors.
     async fn sample(&self, to: MemberId, space: &str, most: u32) -> Result<Sampled, Unanswered>;
 }

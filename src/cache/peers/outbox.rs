@@ -145,7 +145,10 @@ async fn bring(
         .filter_map(|(entry, vector)| peers.pack(inner, entry, vector.as_ref()))
         .collect();
     for wait in TRIES.into_iter().map(Some).chain([None]) {
-        let put = peers.link.put(to, parcels.clone(), used.clone(), false).await;
+        let put = peers
+            .link
+            .put(to, parcels.clone(), used.clone(), false)
+            .await;
         let Err(unanswered) = put else {
             return Counters::add_many(&peers.counters.sent, parcels.len());
         };

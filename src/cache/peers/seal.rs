@@ -182,6 +182,9 @@ mod tests {
         assert!(relabelled(|p| p.entry = EntryId([9; 16])).is_none());
         assert!(relabelled(|p| p.partition = Some(PartitionId([0; 16]))).is_none());
         assert!(relabelled(|p| p.sealed = p.sealed.slice(1..)).is_none());
-        assert!(Seals::new(&[8; 32]).unpack(&parcel).is_none(), "another cluster's");
+        assert!(
+            Seals::new(&[8; 32]).unpack(&parcel).is_none(),
+            "another cluster's"
+        );
     }
 }

@@ -39,7 +39,14 @@ pub(crate) async fn look(inner: &Arc<Inner>, ask: &Ask) -> Seen {
     }
     let vector = ask.vector.widen();
     let mut room = SEEN_BYTES;
-    let own = near(inner, peers, (ask, ask.partition, false), &vector, &mut room).await;
+    let own = near(
+        inner,
+        peers,
+        (ask, ask.partition, false),
+        &vector,
+        &mut room,
+    )
+    .await;
     let everyone = match ask.everyone {
         Some(partition) => near(inner, peers, (ask, partition, true), &vector, &mut room).await,
         None => Vec::new(),
@@ -76,8 +83,12 @@ async fn near(
             tracing::warn!(entry = %entry.id, "an entry is in a partition that is not its tenant's");
             continue;
         }
-        let Some(parcel) = peers.pack(inner, &entry, None) else { continue };
-        let Some(left) = room.checked_sub(parcel.sealed.len()) else { break };
+        let Some(parcel) = peers.pack(inner, &entry, None) else {
+            continue;
+        };
+        let Some(left) = room.checked_sub(parcel.sealed.len()) else {
+            break;
+        };
         *room = left;
         seen.push((similarity, parcel));
     }
@@ -110,7 +121,9 @@ pub(crate) async fn put(
     };
     let worker = Arc::clone(inner);
     let keeping = inner.tasks.spawn_blocking(move || {
-        let kept = parcels.iter().filter(|parcel| keep(&worker, parcel, repair));
+        let kept = parcels
+            .iter()
+            .filter(|parcel| keep(&worker, parcel, repair));
         let kept = u32::try_from(kept.count()).unwrap_or(u32::MAX);
         drop(permit);
         kept

@@ -18,16 +18,22 @@ pub(crate) async fn spread(inner: &Arc<Inner>, peers: &Peers, pending: Pending) 
     let owners = peers.owners(&entry, vector.as_ref());
     let here = owners.contains(&peers.me());
     for owner in owners.into_iter().filter(|owner| *owner != peers.me()) {
-        send(inner, peers, owner, Out::Keep(Arc::clone(&entry), vector.clone()));
+        send(
+            inner,
+            peers,
+            owner,
+            Out::Keep(Arc::clone(&entry), vector.clone()),
+        );
     }
     if here {
         keep_pending(inner, pending).await;
     } else {
-        inner.settle_off_thread(Pending {
-            vector: None,
-            ..pending
-        })
-        .await;
+        inner
+            .settle_off_thread(Pending {
+                vector: None,
+                ..pending
+            })
+            .await;
     }
 }
 

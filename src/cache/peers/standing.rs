@@ -29,7 +29,11 @@ pub(crate) async fn stand(inner: &Inner, epoch: u64, within: Duration) -> Stand 
         epoch: forgotten.epoch,
         placement: peers.views().target.fingerprint(),
         settled: standing.settled.load(Ordering::Relaxed),
-        forgotten: if forgotten.epoch == epoch { forgotten.entries } else { 0 },
+        forgotten: if forgotten.epoch == epoch {
+            forgotten.entries
+        } else {
+            0
+        },
         entries: inner.shelf.lock().len() as u64,
     }
 }

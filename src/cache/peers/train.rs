@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llm_router_cluster::placement::{Bucket, Cells, kmeans};
 use llm_router_cluster::MemberId;
+use llm_router_cluster::placement::{Bucket, Cells, kmeans};
 
 use super::Peers;
-use super::view::View;
 use super::serve;
+use super::view::View;
 use crate::cache::Inner;
 
 /// How often it looks.
@@ -90,7 +90,13 @@ fn unevenness(view: &View, sample: &[f32], copies: usize) -> f64 {
 
 fn train(view: &View, sample: &[f32]) -> Option<Cells> {
     let old = view.cells();
-    let trained = kmeans::train(sample, old.dimensions(), old.count(), old.epoch() + 1, ROUNDS);
+    let trained = kmeans::train(
+        sample,
+        old.dimensions(),
+        old.count(),
+        old.epoch() + 1,
+        ROUNDS,
+    );
     let cells = Cells::new(
         old.space(),
         old.epoch() + 1,

@@ -77,12 +77,7 @@ impl View {
     /// Everyone who keeps an entry, and the cell it is counted in. The owner of its key keeps one
     /// copy; the nodes of its nearest cells keep `copies`. An entry without a vector has no cells,
     /// so as many nodes keep it by its key.
-    pub(crate) fn placed(
-        &self,
-        entry: &Entry,
-        vector: Option<&[f32]>,
-        copies: usize,
-    ) -> Placed {
+    pub(crate) fn placed(&self, entry: &Entry, vector: Option<&[f32]>, copies: usize) -> Placed {
         let near = vector.map(|vector| self.near(vector)).unwrap_or_default();
         let meaning = entry.meaning.as_ref().filter(|_| !near.is_empty());
         let by_key = if meaning.is_some() { 1 } else { copies };

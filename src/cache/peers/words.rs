@@ -68,6 +68,12 @@ pub(crate) enum Told {
     Piece(Bytes),
     /// It is whole, and to be kept.
     Landed(Parcel),
+    /// It is whole, but not to be used again.
+    Ended,
+    /// It broke off, and why; sealed.
+    Broken(Bytes),
+    /// Nothing came.
+    Abandoned,
 }
 
 /// From the owner of an exact key.
@@ -83,8 +89,6 @@ pub(crate) enum FlyWord {
     Alone,
     /// What whoever makes it tells.
     Told(Told),
-    /// Whoever made it has given up; pieces had been told, or not.
-    Abandoned { broken_off: bool },
     /// To the one who makes it: how many wait on the owner.
     Readers(u32),
 }

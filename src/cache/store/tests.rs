@@ -169,8 +169,7 @@ fn a_database_from_before_the_keys_opens_and_its_rows_go() {
     let mut options = Options::default();
     options.create_if_missing(true);
     let old = DB::open(&options, dir.path()).unwrap();
-    old.put(1u64.to_be_bytes(), [1, 1, 2, 3])
-        .unwrap();
+    old.put(1u64.to_be_bytes(), [1, 1, 2, 3]).unwrap();
     drop(old);
     let (mut disk, found) = opened(dir.path());
     assert!(found.records.is_empty());

@@ -154,6 +154,7 @@ async fn ask(cache: &AnswerCache, case: &Case, rng: &mut StdRng, seen: &mut Seen
                 cache.insert(ticket, answer(&case.answer));
             }
         }
+        Lookup::Attached(_) => panic!("nobody asked for a stream"),
         Lookup::Bypass(reason) => panic!("bypassed: {reason}"),
     }
 }

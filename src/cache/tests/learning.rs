@@ -217,7 +217,7 @@ async fn an_entry_deleted_while_its_request_is_under_way_does_not_come_back() {
     let unrelated = miss(&cache, &asking("How do plants make sugar?")).await;
     assert_eq!(
         cache.purge(Purge::Entry(under_way.entry())).await.unwrap(),
-        0
+        Purged::default()
     );
     // whoever asks now asks anew instead of waiting for the deleted answer
     let anew = miss(&cache, &asking(QUESTION)).await;

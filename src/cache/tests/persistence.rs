@@ -57,7 +57,7 @@ async fn purged_replaced_and_evicted_entries_stay_gone() {
     let purged = hit(&cache, &asking("How do plants make sugar?"))
         .await
         .entry;
-    assert_eq!(cache.purge(Purge::Entry(purged)).await.unwrap(), 1);
+    assert_eq!(cache.purge(Purge::Entry(purged)).await.unwrap().removed, 1);
     let mut refresh = asking(QUESTION);
     refresh.cache = CacheMode::Refresh;
     store(&cache, &refresh, "new").await;
@@ -164,7 +164,14 @@ async fn after_a_tenants_purge_rows_from_a_backup_do_not_open() {
     let backup = disk.rows();
     drop(disk);
     let cache = open(dir.path(), "words");
-    assert_eq!(cache.purge(Purge::Tenant("gone".into())).await.unwrap(), 1);
+    assert_eq!(
+        cache
+            .purge(Purge::Tenant("gone".into()))
+            .await
+            .unwrap()
+            .removed,
+        1
+    );
     // the tenant goes on under a key of its own
     let mut other = of("gone");
     other.cache = CacheMode::Refresh;

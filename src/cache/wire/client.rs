@@ -82,10 +82,11 @@ async fn within<T>(
 }
 
 fn unanswered(status: &Status) -> Unanswered {
-    match status.code() {
-        Code::DeadlineExceeded | Code::ResourceExhausted => Unanswered::Late,
-        code => Unanswered::Unreached(format!("{code:?}: {}", status.message())),
+    let code = status.code();
+    if matches!(code, Code::DeadlineExceeded | Code::ResourceExhausted) {
+        return Unanswered::Late;
     }
+    Unanswered::Unreached(format!("{code:?}: {}", status.message()))
 }
 
 fn nonsense(bad: impl fmt::Display) -> Unanswered {
@@ -122,7 +123,11 @@ impl Link for ClusterLink {
 
     fn epochs(&self) -> Table {
         let state = self.handle.state();
-        Table::agreed(state.cache_epoch(), state.cache_floor(), state.cache_scopes())
+        Table::agreed(
+            state.cache_epoch(),
+            state.cache_floor(),
+            state.cache_scopes(),
+        )
     }
 
     fn epoch(&self) -> u64 {
@@ -162,11 +167,12 @@ impl Link for ClusterLink {
             scope: purge.scope(),
         };
         let author = Author::new("cache purge");
-        match self.handle.propose(change, author, AGREED_WITHIN).await? {
-            Done::Epoch { epoch } => Ok(epoch),
-            // whatever was answered, the scope is called off; what is applied here covers it
-            _ => Ok(self.handle.state().cache_epoch()),
-        }
+        let done = self.handle.propose(change, author, AGREED_WITHIN).await?;
+        let Done::Epoch { epoch } = done else {
+            // the scope is called off, and what is applied here covers it
+            return Ok(self.handle.state().cache_epoch());
+        };
+        Ok(epoch)
     }
 
     async fn recell(&self, expected: Option<u64>, cells: &Cells) -> Result<(), Error> {

@@ -26,7 +26,7 @@ const MAX_DIMENSIONS: usize = 8192;
 /// A message that makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{field} {problem}")]
-pub(super) struct Bad {
+pub(crate) struct Bad {
     field: &'static str,
     problem: &'static str,
 }
@@ -235,6 +235,9 @@ impl From<Told> for v1::FlyRequest {
             Told::Begun(sealed) => RequestWord::Begun(v1::FlyBegun { sealed }),
             Told::Piece(sealed) => RequestWord::Piece(v1::FlyPiece { sealed }),
             Told::Landed(parcel) => RequestWord::Landed(parcel.into()),
+            Told::Ended => RequestWord::Ended(v1::FlyEnded {}),
+            Told::Broken(sealed) => RequestWord::Broken(v1::FlyBroken { sealed }),
+            Told::Abandoned => RequestWord::Abandoned(v1::FlyAbandoned {}),
         };
         v1::FlyRequest { word: Some(word) }
     }
@@ -260,6 +263,9 @@ pub(super) fn told_in(request: v1::FlyRequest) -> Result<Told, Bad> {
         Some(RequestWord::Begun(begun)) => Ok(Told::Begun(begun.sealed)),
         Some(RequestWord::Piece(piece)) => Ok(Told::Piece(piece.sealed)),
         Some(RequestWord::Landed(parcel)) => Ok(Told::Landed(parcel.try_into()?)),
+        Some(RequestWord::Ended(v1::FlyEnded {})) => Ok(Told::Ended),
+        Some(RequestWord::Broken(broken)) => Ok(Told::Broken(broken.sealed)),
+        Some(RequestWord::Abandoned(v1::FlyAbandoned {})) => Ok(Told::Abandoned),
         Some(RequestWord::Ask(_)) | None => Err(bad("word", "is none of an answer")),
     }
 }
@@ -274,9 +280,9 @@ impl From<FlyWord> for v1::FlyReply {
             FlyWord::Told(Told::Begun(sealed)) => ReplyWord::Begun(v1::FlyBegun { sealed }),
             FlyWord::Told(Told::Piece(sealed)) => ReplyWord::Piece(v1::FlyPiece { sealed }),
             FlyWord::Told(Told::Landed(parcel)) => ReplyWord::Landed(parcel.into()),
-            FlyWord::Abandoned { broken_off } => {
-                ReplyWord::Abandoned(v1::FlyAbandoned { broken_off })
-            }
+            FlyWord::Told(Told::Ended) => ReplyWord::Ended(v1::FlyEnded {}),
+            FlyWord::Told(Told::Broken(sealed)) => ReplyWord::Broken(v1::FlyBroken { sealed }),
+            FlyWord::Told(Told::Abandoned) => ReplyWord::Abandoned(v1::FlyAbandoned {}),
             FlyWord::Readers(count) => ReplyWord::Readers(v1::FlyReaders { count }),
         };
         v1::FlyReply { word: Some(word) }
@@ -295,9 +301,9 @@ impl TryFrom<v1::FlyReply> for FlyWord {
             ReplyWord::Begun(begun) => FlyWord::Told(Told::Begun(begun.sealed)),
             ReplyWord::Piece(piece) => FlyWord::Told(Told::Piece(piece.sealed)),
             ReplyWord::Landed(parcel) => FlyWord::Told(Told::Landed(parcel.try_into()?)),
-            ReplyWord::Abandoned(gone) => FlyWord::Abandoned {
-                broken_off: gone.broken_off,
-            },
+            ReplyWord::Ended(v1::FlyEnded {}) => FlyWord::Told(Told::Ended),
+            ReplyWord::Broken(broken) => FlyWord::Told(Told::Broken(broken.sealed)),
+            ReplyWord::Abandoned(v1::FlyAbandoned {}) => FlyWord::Told(Told::Abandoned),
             ReplyWord::Readers(readers) => FlyWord::Readers(readers.count),
         })
     }

@@ -153,8 +153,9 @@ impl CacheService for Server {
         let v1::SampleRequest { space, most } = request.into_inner();
         let inner = Arc::clone(&self.inner);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let sampled =
-            self.there(async move { tokio::task::spawn_blocking(move || serve::sample(&inner, &space, most)).await });
+        let sampled = self.there(async move {
+            tokio::task::spawn_blocking(move || serve::sample(&inner, &space, most)).await
+        });
         let sampled = sampled.await?;
         let sampled = sampled.map_err(|_| Status::unavailable("the cache is shutting down"))?;
         Ok(Response::new(sampled.into()))

@@ -35,7 +35,7 @@ async fn say(cache: &AnswerCache, request: &ChatRequest, text: &str) {
 async fn served(cache: &AnswerCache, request: &ChatRequest) -> Option<(Tier, String)> {
     match look(cache, request).await {
         Lookup::Hit(hit) => Some((hit.tier, hit.answer.text.clone())),
-        Lookup::Miss(_) | Lookup::Bypass(_) => None,
+        Lookup::Attached(_) | Lookup::Miss(_) | Lookup::Bypass(_) => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Limits of one value, for `#[garde(custom(…))]`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use garde::Error;
@@ -45,6 +46,14 @@ pub(crate) fn size(value: &ByteSize, (): &()) -> garde::Result {
         return Ok(());
     }
     Err(Error::new("must be at least 1B and at most 64MiB"))
+}
+
+/// Each at most 100.
+pub(crate) fn weights(value: &BTreeMap<String, u32>, (): &()) -> garde::Result {
+    if value.values().all(|weight| *weight <= 100) {
+        return Ok(());
+    }
+    Err(Error::new("every weight must be at most 100"))
 }
 
 /// The library's wording turned into advice.

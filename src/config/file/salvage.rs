@@ -35,6 +35,7 @@ impl Salvaged {
             circuit_breaker: section(fitting, "circuit_breaker"),
             cache: section(fitting, "cache"),
             retry: section(fitting, "retry"),
+            placement: section(fitting, "placement"),
         };
         Salvaged { file, standing_in }
     }

@@ -6,6 +6,7 @@ mod chat;
 mod connections;
 mod disconnect;
 mod failover;
+mod flights;
 mod grpc;
 mod priority;
 mod reload;

@@ -4,11 +4,14 @@ use llm_router_proto::llm_router::v1;
 use v1::purge_cache_request::What;
 
 use super::convert::bad;
-use crate::cache::{AnswerCache, EntryId, Purge};
+use crate::cache::{AnswerCache, EntryId, Purge, Purged};
 use crate::error::{Error, Kind};
 use crate::types::report::{CacheRoute, CacheStats};
 
-pub(super) async fn purge(cache: &AnswerCache, asked: v1::PurgeCacheRequest) -> Result<u64, Error> {
+pub(super) async fn purge(
+    cache: &AnswerCache,
+    asked: v1::PurgeCacheRequest,
+) -> Result<Purged, Error> {
     let what = match asked.what {
         Some(What::All(true)) => Purge::All,
         Some(What::Tenant(tenant)) => Purge::Tenant(tenant.into()),
@@ -16,12 +19,15 @@ pub(super) async fn purge(cache: &AnswerCache, asked: v1::PurgeCacheRequest) -> 
             Purge::tagged(&tag).ok_or_else(|| bad("tag", "must look like name=value"))?
         }
         Some(What::Entry(entry)) => Purge::Entry(entry_id(&entry)?),
+        Some(What::Model(model)) => Purge::Model(model.into()),
         Some(What::All(false)) | None => {
-            return Err(bad("what", "give exactly one of all, tenant, tag or entry"));
+            return Err(bad(
+                "what",
+                "give exactly one of all, tenant, tag, model or entry",
+            ));
         }
     };
-    let purged = cache.purge(what).await;
-    purged.map_err(|source| Error::new(Kind::Internal, "purge failed").with_source(source))
+    Ok(cache.purge(what).await?)
 }
 
 /// Returns how many vetoes there are now.

@@ -13,7 +13,7 @@ use super::{read, respond};
 use crate::app::Node;
 use crate::cache::{EntryId, Purge};
 use crate::error::{Error, Kind};
-use crate::types::TenantId;
+use crate::types::{ModelName, TenantId};
 
 /// The cache's counters.
 pub(in crate::api::http) async fn stats(State(node): State<Arc<Node>>) -> Response {
@@ -56,25 +56,38 @@ struct PurgeOrder {
     #[serde(default)]
     tenant: Option<TenantId>,
     #[serde(default)]
+    model: Option<ModelName>,
+    #[serde(default)]
     entry: Option<String>,
 }
 
 impl PurgeOrder {
     fn what(self) -> Result<Purge, Error> {
         let wrong = |problem: &str| Error::new(Kind::InvalidRequest, problem);
-        match (self.all, self.tag, self.tenant, self.entry) {
-            (true, None, None, None) => Ok(Purge::All),
-            (false, Some(tag), None, None) => {
+        let PurgeOrder {
+            all,
+            tag,
+            tenant,
+            model,
+            entry,
+        } = self;
+        match (all, tag, tenant, model, entry) {
+            (true, None, None, None, None) => Ok(Purge::All),
+            (false, Some(tag), None, None, None) => {
                 Purge::tagged(&tag).ok_or_else(|| wrong("tag must look like name=value"))
             }
-            (false, None, Some(tenant), None) => Ok(Purge::Tenant(tenant)),
-            (false, None, None, Some(entry)) => entry_id(&entry).map(Purge::Entry),
-            _ => Err(wrong("give exactly one of all, tag, tenant or entry")),
+            (false, None, Some(tenant), None, None) => Ok(Purge::Tenant(tenant)),
+            (false, None, None, Some(model), None) => Ok(Purge::Model(model)),
+            (false, None, None, None, Some(entry)) => entry_id(&entry).map(Purge::Entry),
+            _ => Err(wrong(
+                "give exactly one of all, tag, tenant, model or entry",
+            )),
         }
     }
 }
 
-/// Drops answers; a 200 means none of them will be served again.
+/// Drops answers; a 200 means that no node that could be reached serves any of them again, and names
+/// those that could not.
 pub(in crate::api::http) async fn purge(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
@@ -96,10 +109,8 @@ pub(in crate::api::http) async fn remove(
 }
 
 async fn forget(node: &Node, what: Purge) -> Result<serde_json::Value, Error> {
-    let purged = node.engine.cache().purge(what).await;
-    let removed =
-        purged.map_err(|source| Error::new(Kind::Internal, "purge failed").with_source(source))?;
-    Ok(json!({"removed": removed}))
+    let purged = node.engine.cache().purge(what).await?;
+    Ok(json!({"removed": purged.removed, "unreached": purged.unreached}))
 }
 
 fn entry_id(text: &str) -> Result<EntryId, Error> {

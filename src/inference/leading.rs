@@ -1,0 +1,213 @@
+//! A request that leads a flight: a task of its own reads the upstream, so that the answer goes on
+//! while anybody reads it, whoever asked first, and no slow client holds up the others.
+//!
+//! When the last reader has left, the upstream is aborted. The leader's deadline stays the flight's:
+//! it was admitted to its queue and its model under that.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::account::Account;
+use super::candidates::Walk;
+use super::delivery::{Gathered, broken_off};
+use super::engine::Inner;
+use super::reading::{Books, Reading, Seat};
+use super::reply::{Reply, ReplyBody, ReplyStream, StreamEnd};
+use super::state::State;
+use super::story::candidate;
+use crate::cache::{Break, Lead, Ticket};
+use crate::error::{Error, Kind};
+use crate::model::Attempted;
+use crate::provider::ChunkStream;
+use crate::routing::Plan;
+use crate::types::{ChatRequest, Completion, ModelName, Moment};
+
+/// Upstreams being read for those who follow them; as many as requests lead.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Runs {
+    /// Gives up what is under way. The doors have ended by now, so nobody reads.
+    pub(super) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// What a leader goes upstream with.
+pub(super) struct Leading {
+    pub(super) state: Arc<State>,
+    pub(super) plan: Plan,
+    pub(super) ticket: Ticket,
+    pub(super) lead: Lead,
+}
+
+/// What the leader's client hears first.
+enum Start {
+    Whole(Completion),
+    Stream,
+}
+
+impl Inner {
+    /// Asks upstream in a task of its own and answers the leader's client.
+    pub(super) async fn lead(
+        self: &Arc<Self>,
+        request: ChatRequest,
+        leading: Leading,
+        account: Account,
+    ) -> Result<Reply, Error> {
+        let (include_usage, span) = (request.include_usage, account.span().clone());
+        let books = Books::new(account);
+        let seat = Seat::new(books.clone(), leading.lead.own_reader());
+        let end = Arc::new(Mutex::new(StreamEnd::default()));
+        let (tells, told) = oneshot::channel();
+        let run = Run {
+            inner: Arc::clone(self),
+            request,
+            leading,
+            books,
+            end: Arc::clone(&end),
+        };
+        let stop = self.runs.stop.clone();
+        let running = async move {
+            tokio::select! {
+                () = Box::pin(run.go(tells)) => {}
+                () = stop.cancelled() => {}
+            }
+        };
+        self.runs.tasks.spawn(running.instrument(span));
+        let start = told.await.unwrap_or_else(|_| Err(stopping()));
+        match start {
+            Ok(Start::Whole(whole)) => {
+                let mut account = seat.books();
+                let meta = account.meta();
+                account.settle(Ok(()));
+                Ok(Reply {
+                    meta,
+                    body: ReplyBody::Complete(whole),
+                })
+            }
+            Ok(Start::Stream) => {
+                let meta = seat.books().meta();
+                let chunks = Reading::leading(seat, include_usage).run();
+                Ok(Reply {
+                    meta,
+                    body: ReplyBody::Stream(ReplyStream::new(chunks, end)),
+                })
+            }
+            Err(error) => {
+                seat.books().settle(Err(&error));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// One upstream being read. Whatever it knows is in the books before anybody hears of an end.
+struct Run {
+    inner: Arc<Inner>,
+    request: ChatRequest,
+    leading: Leading,
+    books: Books,
+    end: Arc<Mutex<StreamEnd>>,
+}
+
+impl Run {
+    async fn go(self, tells: oneshot::Sender<Result<Start, Error>>) {
+        let Leading {
+            state, plan, lead, ..
+        } = &self.leading;
+        let mut walk = Walk::default();
+        let walked = tokio::select! {
+            biased;
+            () = lead.deserted() => return,
+            walked = self.inner.walk((state, plan), &self.request, &mut walk) => walked,
+        };
+        self.books.lock().walked(&walk);
+        let (model, attempted) = match walked {
+            Ok(answering) => answering,
+            Err(error) => {
+                drop(self); // books and flight are closed when the client hears of it
+                _ = tells.send(Err(error));
+                return;
+            }
+        };
+        let price = state.table.model(&model).and_then(|facts| facts.price);
+        self.books.lock().answering(&model, price);
+        // a client that has left hears nothing, and the others are told by the flight
+        match attempted {
+            Attempted::Whole(whole, _) => {
+                self.whole(&whole, model);
+                _ = tells.send(Ok(Start::Whole(whole)));
+            }
+            Attempted::Stream(chunks, _) => {
+                lead.begin(&model);
+                _ = tells.send(Ok(Start::Stream));
+                self.relay(chunks, model).await;
+            }
+        }
+    }
+
+    fn whole(self, whole: &Completion, model: ModelName) {
+        if let Some(usage) = whole.tap.usage {
+            self.books.lock().used(usage);
+        }
+        drop(self.books);
+        let Leading { ticket, lead, .. } = self.leading;
+        let answer = candidate(whole, model);
+        self.inner.cache.insert(ticket.leading(lead), answer);
+    }
+
+    async fn relay(self, mut chunks: ChunkStream, model: ModelName) {
+        let lead = &self.leading.lead;
+        let began = Moment::now();
+        let mut gathered = Gathered::new(model.clone(), true);
+        let ended = loop {
+            let next = tokio::select! {
+                biased;
+                () = lead.deserted() => return,
+                next = chunks.next() => next,
+            };
+            match next {
+                Some(Ok(chunk)) => {
+                    if let Some(usage) = gathered.read(&chunk) {
+                        self.end.lock().cost_usd = self.books.lock().used(usage);
+                    }
+                    lead.piece(chunk).await;
+                }
+                Some(Err(failure)) => break Err(broken_off(&model, failure)),
+                None => break Ok(()),
+            }
+        };
+        self.books.lock().streamed_for(Moment::now().since(began));
+        drop(self.books);
+        let Leading { ticket, lead, .. } = self.leading;
+        match (ended, gathered.candidate()) {
+            (Ok(()), Some(answer)) => {
+                self.inner.cache.insert(ticket.leading(lead), answer);
+            }
+            (Ok(()), None) => lead.end(),
+            (Err(error), _) => lead.broke(Break {
+                kind: error.kind,
+                message: error.message,
+            }),
+        }
+    }
+}
+
+fn stopping() -> Error {
+    Error::new(Kind::Unavailable, "the node is stopping")
+}
+
+#[cfg(test)]
+mod tests;
