@@ -140,6 +140,8 @@ struct Inner {
     tasks: TaskTracker,
     background: Arc<Semaphore>,
     peers: OnceLock<Arc<Peers>>,
+    /// Where it is noted how far was forgotten what the cluster called off.
+    forgotten: Option<PathBuf>,
 }
 
 impl fmt::Debug for AnswerCache {
@@ -182,6 +184,7 @@ impl AnswerCache {
         let dead = cache.inner.load(found, agreed.is_some());
         let inner = Arc::get_mut(&mut cache.inner).ok_or(Error::Stopped)?;
         inner.learner = Arc::new(Learner::open(dir.join("cache.learnt")));
+        inner.forgotten = Some(dir.join("cache.forgotten"));
         let writer = Writer::start(disk, Arc::clone(&inner.counters), inner.sweeper())?;
         writer.delete(dead)?;
         inner.writer = Some(writer);
@@ -218,6 +221,7 @@ impl AnswerCache {
                 tasks: TaskTracker::new(),
                 background: Arc::new(Semaphore::new(MAX_BACKGROUND)),
                 peers: OnceLock::new(),
+                forgotten: None,
             }),
         }
     }

@@ -17,6 +17,7 @@ pub(crate) mod flight;
 mod hot;
 mod keeper;
 pub(crate) mod link;
+mod mark;
 mod outbox;
 mod piece;
 mod seal;
@@ -246,3 +247,6 @@ fn cells(link: &dyn Link, space: &str, dimensions: usize) -> Arc<Cells> {
     let fitting = agreed.filter(|cells| cells.dimensions() == dimensions);
     fitting.unwrap_or_else(|| Arc::new(Cells::starting(space, dimensions)))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

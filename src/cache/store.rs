@@ -53,6 +53,9 @@ pub enum StoreError {
     /// What was learnt cannot be written.
     #[error("what the cache has learnt cannot be written")]
     Learning(#[source] std::io::Error),
+    /// How far the cache has forgotten cannot be written.
+    #[error("what the cache has forgotten cannot be noted")]
+    Forgotten(#[source] std::io::Error),
     /// The writer thread cannot be started.
     #[error("cache writer cannot be started")]
     Thread(#[source] std::io::Error),

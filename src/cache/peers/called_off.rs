@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use llm_router_cluster::MemberId;
 use tokio::sync::watch;
 
-use super::Peers;
+use super::{Peers, mark};
 use crate::cache::answer::{Purge, Purged};
 use crate::cache::{Error, Inner};
 
@@ -33,6 +33,11 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut changes = peers.link.changes();
     let stopping = peers.keeper.stopping();
     tokio::pin!(stopping);
+    let known = inner.forgotten.as_ref().map_or(0, mark::read);
+    peers
+        .standing
+        .forgotten
+        .send_modify(|forgotten| forgotten.epoch = known);
     loop {
         tokio::select! {
             change = changes.next() => if change.is_none() { return },
@@ -45,16 +50,23 @@ pub(super) async fn run(inner: Arc<Inner>) {
 /// Takes over what is agreed now.
 async fn follow(inner: &Arc<Inner>, peers: &Peers) {
     let done = *peers.standing.forgotten.borrow();
-    if peers.link.epoch() <= done.epoch && done != Forgotten::default() {
+    if peers.link.epoch() <= done.epoch {
         return;
     }
     inner.epochs.adopt(peers.link.epochs());
     let table = inner.epochs.now();
     let purges = table.since(done.epoch);
+    let epoch = table.epoch();
     let entries = loop {
         let (worker, purges) = (Arc::clone(inner), purges.clone());
-        let forgotten = tokio::task::spawn_blocking(move || worker.forget(&purges)).await;
-        match forgotten {
+        let forgotten = tokio::task::spawn_blocking(move || {
+            let entries = worker.forget(&purges)?;
+            if let Some(file) = &worker.forgotten {
+                mark::write(file, epoch)?;
+            }
+            Ok::<_, Error>(entries)
+        });
+        match forgotten.await {
             Ok(Ok(entries)) => break entries,
             Ok(Err(error)) => {
                 // nothing of it is served; that it is gone from the disk is not said before it is
@@ -67,10 +79,7 @@ async fn follow(inner: &Arc<Inner>, peers: &Peers) {
             Err(_) => return,
         }
     };
-    let forgotten = Forgotten {
-        epoch: table.epoch(),
-        entries,
-    };
+    let forgotten = Forgotten { epoch, entries };
     peers.standing.forgotten.send_replace(forgotten);
 }
 
