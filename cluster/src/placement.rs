@@ -37,3 +37,6 @@ pub use cells::{BadCells, Cells, MAX_CELLS, Near};
 pub use ownership::{BUCKETS, Bucket, MARGIN, Ownership};
 pub use starting::{COUNT as STARTING_CELLS, code};
 pub use vector::dot;
+
+#[cfg(test)]
+mod tests;
