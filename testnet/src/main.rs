@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
 use llm_router_testnet::chaos::{self, Options};
+use llm_router_testnet::placement::shipped;
 use llm_router_testnet::table;
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
@@ -54,6 +55,25 @@ enum Command {
         out: PathBuf,
         /// What everything random follows from.
         #[arg(long, default_value_t = 2)]
+        seed: u64,
+    },
+    /// Train the cells that all-MiniLM-L6-v2 begins with, from questions made by rules and a thousand
+    /// texts of each file. The data's licences must allow it.
+    TrainCells {
+        /// The embedder's files.
+        #[arg(long)]
+        models: PathBuf,
+        /// Tab-separated, with a header naming `text`, `text_a`, `text_b` or `english`.
+        #[arg(long)]
+        texts: Vec<PathBuf>,
+        /// Where to write.
+        #[arg(
+            long,
+            default_value = "cluster/src/placement/starting/all-MiniLM-L6-v2.cells"
+        )]
+        out: PathBuf,
+        /// What everything random follows from.
+        #[arg(long, default_value_t = 1)]
         seed: u64,
     },
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
@@ -112,6 +132,18 @@ async fn main() -> anyhow::Result<ExitCode> {
                     bin.from, bin.pairs, bin.wrong
                 );
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::TrainCells {
+            models,
+            texts,
+            out,
+            seed,
+        } => {
+            let embedder = Embedder::load(&models, 0)?;
+            let (file, report) = shipped::make(&embedder, &texts, seed).await?;
+            std::fs::write(&out, file)?;
+            println!("{report}");
             Ok(ExitCode::SUCCESS)
         }
         Command::MeasurePairs { pairs, models } => {
