@@ -3,5 +3,6 @@
 pub mod load;
 pub mod recall;
 pub mod shipped;
+pub mod simulate;
 pub mod texts;
 pub mod topics;

@@ -225,7 +225,7 @@ mod tests {
             let middle = &middles.centroids()[at % groups * dimensions..][..dimensions];
             let mut row: Vec<f32> = middle
                 .iter()
-                .map(|component| component + (draws.part() as f32 - 0.5) * 0.1)
+                .map(|component| component + f32::from(draws.next().to_le_bytes()[0]) / 2550.0)
                 .collect();
             assert!(unit(&mut row));
             numbers.extend(row);

@@ -11,11 +11,13 @@ const COPIES: usize = 2;
 /// What part of all entries each bucket has; the parts sum to 1.
 pub type Parts = [f64; 16];
 
-/// One partition holds everything.
-pub fn one_partition() -> Parts {
-    let mut parts = [0.0; 16];
-    parts[0] = 1.0;
-    parts
+/// One partition that holds everything, in each bucket in turn.
+pub fn each_bucket() -> [Parts; 16] {
+    std::array::from_fn(|bucket| {
+        let mut parts = [0.0; 16];
+        parts[bucket] = 1.0;
+        parts
+    })
 }
 
 /// So many partitions whose sizes fall as 1/rank (Zipf's law), in buckets by turns.
@@ -60,25 +62,19 @@ pub fn spread(mut load: Vec<f64>) -> (f64, f64) {
     (at(nodes - 1), at((nodes * 99).div_ceil(100) - 1))
 }
 
-/// Copies that have to be sent when `before` becomes `after`: those a node needs and had not.
-pub fn moved(
-    before: &Ownership,
-    after: &Ownership,
-    sample: &[Vec<Near>],
-    parts: &Parts,
-    entries: f64,
-) -> f64 {
+/// The part of all copies that has to be sent when `before` becomes `after`, 0 to 1: those a node
+/// needs and had not.
+pub fn moved(before: &Ownership, after: &Ownership, sample: &[Vec<Near>], parts: &Parts) -> f64 {
     let mut sent = 0.0;
-    for_each(sample, parts, entries, |near, bucket, weight| {
+    for_each(sample, parts, 1.0, |near, bucket, weight| {
         let had = before.walk(near, bucket, COPIES);
-        let needs = after.walk(near, bucket, COPIES);
-        for member in needs {
+        for member in after.walk(near, bucket, COPIES) {
             if !had.contains(&member) {
                 sent += weight;
             }
         }
     });
-    sent
+    sent / copies(1.0)
 }
 
 /// Copies of all entries together.
