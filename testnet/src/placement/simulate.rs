@@ -89,8 +89,9 @@ impl Material {
     }
 
     /// Made-up unit vectors around topics of unequal popularity; each question is near an entry, at
-    /// a cosine of 0.8 and up.
+    /// a cosine of 0.8 and up. There is at least one entry.
     pub fn made_up(counts: (usize, usize), dimensions: usize, seed: u64) -> Self {
+        let counts = (counts.0.max(1), counts.1);
         let mut rng = SmallRng::seed_from_u64(seed);
         let topics: Vec<Vec<f32>> = (0..TOPICS)
             .map(|_| direction(&mut rng, dimensions))
