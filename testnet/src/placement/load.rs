@@ -53,6 +53,41 @@ pub fn of_nodes(
     load.into_values().collect()
 }
 
+/// The same for one partition in this bucket, if cells went to their highest scorer whatever it has
+/// already: what bounding the load is measured against.
+pub fn unbounded(
+    ownership: &Ownership,
+    cells: u16,
+    sample: &[Vec<Near>],
+    bucket: Bucket,
+) -> Vec<f64> {
+    let owner = |cell: u16| {
+        let mut key = [0; 16];
+        key[0] = bucket.number();
+        key[1..3].copy_from_slice(&cell.to_le_bytes());
+        ownership.of_key(&key).next()
+    };
+    let owners: Vec<Option<MemberId>> = (0..cells).map(owner).collect();
+    let mut load: BTreeMap<MemberId, f64> = ownership
+        .members()
+        .iter()
+        .map(|(member, _)| (*member, 0.0))
+        .collect();
+    for near in sample {
+        let mut copies: Vec<MemberId> = Vec::with_capacity(COPIES);
+        let owners = near
+            .iter()
+            .filter_map(|one| owners.get(usize::from(one.cell)).copied().flatten());
+        for owner in owners {
+            if copies.len() < COPIES && !copies.contains(&owner) {
+                copies.push(owner);
+                *load.entry(owner).or_default() += 1.0;
+            }
+        }
+    }
+    load.into_values().collect()
+}
+
 /// The largest, and the 99th hundredth, each over the mean; there is at least one node.
 pub fn spread(mut load: Vec<f64>) -> (f64, f64) {
     load.sort_unstable_by(f64::total_cmp);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Result, ensure};
 use llm_router_cluster::MemberId;
-use llm_router_cluster::placement::{Cells, Near, Ownership, kmeans};
+use llm_router_cluster::placement::{Bucket, Cells, Near, Ownership, kmeans};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -21,8 +21,6 @@ const FLEETS: [u64; 8] = [3, 5, 8, 16, 50, 100, 200, 500];
 const SMALL_FLEETS: [u64; 4] = [3, 5, 8, 16];
 /// Cells of a trained set that is shown.
 const CELLS: [usize; 3] = [64, 128, 256];
-/// Cells of the set whose load and movement are shown.
-const CHOSEN_CELLS: usize = 256;
 const ROUNDS: usize = 10;
 const RULES: [Rule; 7] = [
     Rule::Fixed(1, 1),
@@ -198,14 +196,12 @@ pub fn run(material: &Material, scale: Scale) -> Result<String> {
     for (name, cells) in &sets {
         let shown = recalls(material, cells, &nearest);
         write!(report, "\nrecall@1, {name}\n{shown}")?;
-        if cells.count() == CHOSEN_CELLS {
-            let sample = recall::cells_of(cells, &material.entries);
-            let questions = recall::cells_of(cells, &material.questions);
-            let shown = loads(cells, &sample, &questions);
-            write!(report, "\nload and fan-out, {name}\n{shown}")?;
-            let shown = moves(cells, &sample, scale);
-            write!(report, "\nmovement, {name}\n{shown}")?;
-        }
+        let sample = recall::cells_of(cells, &material.entries);
+        let questions = recall::cells_of(cells, &material.questions);
+        let shown = loads(cells, &sample, &questions);
+        write!(report, "\nload and fan-out, {name}\n{shown}")?;
+        let shown = moves(cells, &sample, scale);
+        write!(report, "\nmovement, {name}\n{shown}")?;
     }
     Ok(report)
 }
@@ -257,7 +253,10 @@ fn loads(cells: &Cells, sample: &[Vec<Near>], questions: &[Vec<Near>]) -> Table 
         "p99 / mean",
         "asked, 1 to 2",
         "asked, 1 to 3",
+        "unbounded: max / mean",
+        "worst",
     ]);
+    let count = u16::try_from(cells.count()).unwrap_or(u16::MAX);
     let alone: Vec<Pair<'_>> = questions
         .iter()
         .map(|near| (&near[..], &near[..]))
@@ -273,6 +272,10 @@ fn loads(cells: &Cells, sample: &[Vec<Near>], questions: &[Vec<Near>]) -> Table 
         let mut row = vec![nodes.to_string()];
         row.extend([mean, worst, tail, many.0, many.1].map(|number| format!("{number:.2}")));
         row.extend([2, 3].map(|probes| format!("{:.2}", fan(probes).mean_nodes())));
+        let unbounded = Bucket::all()
+            .map(|bucket| load::spread(load::unbounded(&ownership, count, sample, bucket)).0);
+        let (mean, worst) = mean_and_most(unbounded);
+        row.extend([mean, worst].map(|number| format!("{number:.2}")));
         table.row(row);
     }
     table
@@ -329,7 +332,7 @@ mod tests {
     #[test]
     fn eight_nodes_share_evenly_find_what_is_near_and_move_little() {
         let material = Material::made_up((4000, 400), 48, 7);
-        let cells = material.train(CHOSEN_CELLS, 7).unwrap();
+        let cells = material.train(256, 7).unwrap();
         let sample = recall::cells_of(&cells, &material.entries);
         let eight = Ownership::new(&cells, &members(8));
         let nine = Ownership::new(&cells, &members(9));
@@ -370,7 +373,8 @@ mod tests {
         assert!(report.contains("made-up"));
         for nodes in FLEETS {
             let row = format!("\n{nodes:<5}");
-            assert_eq!(report.matches(&row).count(), 2, "{nodes} nodes\n{report}");
+            let tables = report.matches(&row).count();
+            assert_eq!(tables, 2 * CELLS.len(), "{nodes} nodes\n{report}");
         }
     }
 }
