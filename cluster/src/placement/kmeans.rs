@@ -28,7 +28,7 @@ pub struct Trained {
 ///
 /// First centroids are drawn with chances in proportion to the squared distance from those drawn
 /// before (Arthur and Vassilvitskii 2007). Ends after `rounds`, or when no vector changes its cell.
-/// Takes about `sample × k × dimensions × rounds` multiplications on the caller's thread: two
+/// Takes about `sample × k × dimensions × rounds` multiplications on the caller's thread: four
 /// seconds for 20,000 × 256 × 384 in ten rounds.
 #[must_use]
 pub fn train(sample: &[f32], dimensions: usize, k: usize, seed: u64, rounds: usize) -> Trained {
