@@ -5,6 +5,7 @@
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
 //! - [`reuse`]: when an answer is reused, and how to measure it on your own questions.
 //! - [`cache_safety`]: who shares an answer with whom, what is never kept, what is on disk.
+//! - [`placement`]: which nodes keep an entry, and which are asked for one.
 //! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
 //! - [`decisions`]: choices that could have gone another way.
 
@@ -22,6 +23,9 @@ pub mod reuse {}
 
 #[doc = include_str!("guide/cache-safety.md")]
 pub mod cache_safety {}
+
+#[doc = include_str!("guide/placement.md")]
+pub mod placement {}
 
 #[doc = include_str!("guide/learning.md")]
 pub mod learning {}

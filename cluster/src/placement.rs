@@ -35,5 +35,8 @@ mod vector;
 
 pub use cells::{BadCells, Cells, MAX_CELLS, Near};
 pub use ownership::{BUCKETS, Bucket, MARGIN, Ownership};
-pub use starting::{COUNT as STARTING_CELLS, code};
+pub use starting::{STARTING_CELLS, encode};
 pub use vector::dot;
+
+#[cfg(test)]
+mod tests;

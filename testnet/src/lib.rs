@@ -20,6 +20,7 @@ pub mod eventually;
 pub mod load;
 pub mod nemesis;
 pub mod node;
+pub mod placement;
 pub mod proxy;
 pub mod raw;
 pub mod signal;

@@ -9,11 +9,16 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
 use llm_router_testnet::chaos::{self, Options};
+use llm_router_testnet::placement::simulate::{self, Material, Scale};
+use llm_router_testnet::placement::{shipped, texts};
 use llm_router_testnet::table;
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
+
+/// Numbers of a made-up vector.
+const MADE_UP_DIMENSIONS: usize = 384;
 
 /// Runs what takes longer than a test may.
 #[derive(Debug, Parser)]
@@ -56,6 +61,11 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         seed: u64,
     },
+    /// Train the cells that all-MiniLM-L6-v2 begins with, from questions made by rules and a thousand
+    /// texts of each file. The data's licences must allow it.
+    TrainCells(TrainCells),
+    /// Simulate where entries lie, who is asked for them and what moves, for 3 to 500 nodes.
+    Place(Place),
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
     MeasurePairs {
         /// Tab-separated, with a header naming `text_a` and `text_b`.
@@ -74,6 +84,51 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct TrainCells {
+    /// The embedder's files.
+    #[arg(long)]
+    models: PathBuf,
+    /// Tab-separated, with a header naming `text`, `text_a`, `text_b` or `english`.
+    #[arg(long)]
+    texts: Vec<PathBuf>,
+    /// Where to write.
+    #[arg(
+        long,
+        default_value = "cluster/src/placement/starting/all-MiniLM-L6-v2.cells"
+    )]
+    out: PathBuf,
+    /// What everything random follows from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Texts whose vectors are placed: tab-separated, with a header naming `text`, `text_a`, `text_b` or
+    /// `english`. Without any, made-up vectors are.
+    #[arg(long, requires = "models")]
+    texts: Vec<PathBuf>,
+    /// The embedder's files.
+    #[arg(long)]
+    models: Option<PathBuf>,
+    /// Of the texts, so many are entries.
+    #[arg(long, default_value_t = 20_000)]
+    sample: usize,
+    /// And so many questions.
+    #[arg(long, default_value_t = 8000)]
+    questions: usize,
+    /// Entries in the cluster; the sample stands for them.
+    #[arg(long, default_value_t = 1e9)]
+    entries: f64,
+    /// Bytes of an entry.
+    #[arg(long, default_value_t = 4096.0)]
+    entry_bytes: f64,
+    /// What everything random follows from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[tokio::main]
@@ -114,6 +169,8 @@ async fn main() -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::TrainCells(arguments) => train_cells(arguments).await,
+        Command::Place(arguments) => place(arguments).await,
         Command::MeasurePairs { pairs, models } => {
             let embedder = Embedder::load(&models, 0)?;
             let measured = measured::measure(&embedder, measured::read(&pairs)?).await?;
@@ -141,6 +198,41 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn train_cells(arguments: TrainCells) -> anyhow::Result<ExitCode> {
+    let embedder = Embedder::load(&arguments.models, 0)?;
+    let (file, report) = shipped::make(&embedder, &arguments.texts, arguments.seed).await?;
+    std::fs::write(&arguments.out, file)?;
+    println!("{report}");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn place(arguments: Place) -> anyhow::Result<ExitCode> {
+    let material = material(&arguments).await?;
+    let scale = Scale {
+        entries: arguments.entries,
+        entry_bytes: arguments.entry_bytes,
+        seed: arguments.seed,
+    };
+    println!("{}", simulate::run(&material, scale)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn material(arguments: &Place) -> anyhow::Result<Material> {
+    let counts = (arguments.sample, arguments.questions);
+    let models = arguments.models.as_ref();
+    let Some(models) = models.filter(|_| !arguments.texts.is_empty()) else {
+        return Ok(Material::made_up(
+            counts,
+            MADE_UP_DIMENSIONS,
+            arguments.seed,
+        ));
+    };
+    let embedder = Embedder::load(models, 0)?;
+    let read = texts::read(arguments.texts.iter().map(PathBuf::as_path))?;
+    let vectors = texts::embed(&embedder, &read).await?;
+    Material::from_texts(&vectors, embedder.space(), counts, arguments.seed)
 }
 
 async fn chaos(options: Options) -> anyhow::Result<ExitCode> {

@@ -10,10 +10,14 @@ use crate::identity::MemberId;
 /// How many buckets partitions fall into: each has its own owner per cell, so that many partitions
 /// can use more nodes than there are cells.
 pub const BUCKETS: u8 = 16;
-/// How much more than its part of the expected copies a member may be given per bucket.
-const SLACK: f64 = 0.15;
+/// How much more than its part of the expected copies a member may be given per bucket: this much,
+/// or [`COARSE`] times the root of members per cell where that is more. A bound that is tight beside
+/// the size of a cell makes cells change owners in chains when a member comes or goes.
+const SLACK: f64 = 0.2;
+/// See [`SLACK`].
+const COARSE: f64 = 1.2;
 /// Probing stops before a node whose nearest cell is this much farther (in cosine) than the nearest.
-pub const MARGIN: f32 = 0.15;
+pub const MARGIN: f32 = 0.07;
 /// Tells keys of the exact tier from slots.
 const KEYS: u64 = 0x6b65_7973;
 
@@ -204,6 +208,7 @@ fn share_out(
     bucket: Bucket,
 ) -> Vec<u16> {
     let total: f64 = members.iter().map(|(_, weight)| f64::from(*weight)).sum();
+    let most = 1.0 + slack(members.len(), shares.len());
     let mut load = vec![0.0_f64; members.len()];
     let mut owners = vec![0_u16; shares.len()];
     for &cell in order {
@@ -214,7 +219,7 @@ fn share_out(
         for (index, (member, weight)) in members.iter().enumerate() {
             let part = f64::from(*weight) / total;
             let filled = (load[index] + share) / part;
-            let room = filled <= 1.0 + SLACK;
+            let room = filled <= most;
             let emptiness = if room { 0.0 } else { -filled };
             let candidate = (room, emptiness, score(member.0, place, *weight), index);
             if best.is_none_or(|best| beats(candidate, best)) {
@@ -226,6 +231,11 @@ fn share_out(
         owners[cell] = u16::try_from(index).unwrap_or(u16::MAX);
     }
     owners
+}
+
+#[expect(clippy::cast_precision_loss, reason = "both are below 65,536")]
+fn slack(members: usize, cells: usize) -> f64 {
+    SLACK.max(COARSE * (members as f64 / cells as f64).sqrt())
 }
 
 fn beats(a: (bool, f64, f64, usize), b: (bool, f64, f64, usize)) -> bool {
