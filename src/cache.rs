@@ -35,6 +35,7 @@ mod error;
 pub mod evaluate;
 pub mod explain;
 mod flight;
+mod forget;
 pub mod guard;
 pub mod index;
 mod insert;
@@ -67,7 +68,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::routing::CacheConfig;
 use crate::types::report::CacheStats;
-use crate::types::{ChatRequest, Moment, RouteName, unix_millis};
+use crate::types::{ChatRequest, Moment, RouteName};
 
 pub use answer::{
     Attached, Candidate, Hit, Insertion, Lookup, Pair, Purge, Purged, StoredAnswer, Ticket, Tier,
@@ -90,9 +91,10 @@ use key::Keys;
 use learn::Learner;
 use peers::Peers;
 use peers::link::Link;
-use shelf::{Limits, Removed, Shelf};
+use peers::train;
+use shelf::{Limits, Shelf};
 use stats::Counters;
-use store::{Doomed, Found, Record, Writer};
+use store::Writer;
 use wire::ClusterLink;
 use witness::Statements;
 
@@ -247,6 +249,16 @@ impl AnswerCache {
         }
     }
 
+    /// Draws the cells of the embedding space anew from what the nodes hold, without waiting until
+    /// they have become uneven. `false` when there is nothing to go by, or others were agreed on
+    /// meanwhile, or this cache stands alone.
+    pub async fn draw_cells(&self) -> bool {
+        match self.inner.peers() {
+            Some(peers) => train::look(&self.inner, peers, train::When::Ordered).await,
+            None => false,
+        }
+    }
+
     /// What other nodes may weigh in the placement of entries, by name; 1 where nothing is said.
     pub(crate) fn weigh_nodes(&self, weights: BTreeMap<String, u32>) {
         if let Some(peers) = self.inner.peers() {
@@ -328,6 +340,7 @@ impl AnswerCache {
             not_persisted: Counters::get(&counters.not_persisted),
             corrupt: Counters::get(&counters.corrupt),
             learning: self.learning(),
+            peers: inner.peers().map(|peers| peers.shown()),
         }
     }
 
@@ -430,111 +443,6 @@ impl Inner {
             Some(embedder) => budget.within(embedder.calibration()),
             None => budget,
         }
-    }
-
-    /// Puts what was on disk on the shelf; returns the keys that may go. Epochs that were not agreed
-    /// begin anew: whatever is there is older than any purge to come.
-    fn load(&self, found: Found, epochs_are_agreed: bool) -> Vec<u64> {
-        let now = unix_millis();
-        let space = self.embedder.as_ref().map(|embedder| embedder.space());
-        Counters::add_many(&self.counters.corrupt, found.corrupt.len());
-        let mut dead = found.corrupt;
-        let mut shelf = self.shelf.lock();
-        for Record { mut entry, vector } in found.records {
-            let serial = entry.serial;
-            if !epochs_are_agreed {
-                entry.epoch = 0;
-            }
-            shelf.seen(serial);
-            if entry.expires <= now {
-                dead.push(serial);
-                continue;
-            }
-            let removed = shelf.insert(Arc::new(entry));
-            let Some(removed) = removed else { continue };
-            dead.extend(Inner::drop_rows(removed));
-            let Some((made_in, vector)) = vector else {
-                continue;
-            };
-            if Some(made_in.as_str()) == space
-                && let Some(index) = shelf.attach(serial, &vector)
-            {
-                index.insert(serial, &vector.widen());
-            }
-        }
-        dead
-    }
-
-    fn sweeper(&self) -> store::Sweep {
-        let (shelf, counters) = (Arc::downgrade(&self.shelf), Arc::clone(&self.counters));
-        Box::new(move || {
-            let Some(shelf) = shelf.upgrade() else {
-                return Vec::new();
-            };
-            let removed = shelf.lock().sweep(unix_millis(), SWEEP_BATCH);
-            Counters::add_many(&counters.evictions, removed.len());
-            Inner::drop_rows(removed)
-        })
-    }
-
-    /// Takes rows out of their indexes; returns their serials.
-    fn drop_rows(removed: Vec<Removed>) -> Vec<u64> {
-        let mut serials = Vec::with_capacity(removed.len());
-        for Removed { serial, index } in removed {
-            if let Some(index) = index {
-                index.remove(serial);
-            }
-            serials.push(serial);
-        }
-        serials
-    }
-
-    /// Takes what left the shelf out of the indexes and off the disk. Blocks.
-    fn take_out(&self, removed: Vec<Removed>) {
-        let serials = Inner::drop_rows(removed);
-        if let Some(Err(error)) = self.writer.as_ref().map(|writer| writer.delete(serials)) {
-            tracing::debug!(%error, "evicted entries stay on disk until they expire");
-        }
-    }
-
-    /// Calls off on a cache that stands alone.
-    fn purge(&self, what: Purge) -> Result<u64, Error> {
-        self.epochs.grow(&what);
-        self.forget(&[what])
-    }
-
-    /// Takes what was called off out of memory and off the disk. Returns how many entries.
-    fn forget(&self, purges: &[Purge]) -> Result<u64, Error> {
-        let removed = {
-            // both at once, or an answer could become everyone's in between
-            let mut shelf = self.shelf.lock();
-            let mut statements = self.statements.lock();
-            purges.iter().for_each(|purge| statements.purge(purge));
-            shelf.forget()
-        };
-        for purge in purges {
-            match purge {
-                Purge::Entry(id) => self.flights.detach(*id),
-                Purge::All | Purge::Tenant(_) | Purge::Tag(..) | Purge::Model(_) => {
-                    self.flights.detach_all();
-                }
-            }
-        }
-        let serials = Inner::drop_rows(removed);
-        let count = serials.len() as u64;
-        let Some(writer) = &self.writer else {
-            return Ok(count);
-        };
-        writer.delete(serials)?;
-        for purge in purges {
-            match purge {
-                Purge::All => writer.destroy(Doomed::All)?,
-                Purge::Tenant(tenant) => writer.destroy(Doomed::Tenant(tenant.clone()))?,
-                Purge::Tag(..) | Purge::Model(_) | Purge::Entry(_) => {}
-            }
-        }
-        writer.flush()?;
-        Ok(count)
     }
 }
 

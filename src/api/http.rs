@@ -67,6 +67,7 @@ pub fn routes(node: Arc<Node>) -> Router {
         .route("/cache", get(admin::cache::stats))
         .route("/cache/lookup", post(admin::cache::lookup))
         .route("/cache/purge", post(admin::cache::purge))
+        .route("/cache/cells", post(admin::cache::cells))
         .route("/cache/veto", post(admin::cache::veto))
         .route("/cache/entries/{id}", delete(admin::cache::remove));
     Router::new()

@@ -14,6 +14,7 @@
 pub(crate) mod ask;
 pub(crate) mod called_off;
 pub(crate) mod flight;
+mod held;
 mod hot;
 mod keeper;
 pub(crate) mod link;
@@ -24,7 +25,7 @@ mod seal;
 pub(crate) mod serve;
 pub(crate) mod spread;
 mod standing;
-mod train;
+pub(crate) mod train;
 mod view;
 pub(crate) mod words;
 
@@ -44,6 +45,7 @@ use super::entry::Entry;
 use super::stats::Counters;
 use crate::config::routing::{CacheConfig, PartitionMode};
 use crate::types::Moment;
+use crate::types::report::CachePeers;
 
 use ask::Suspects;
 use hot::Hot;
@@ -220,6 +222,28 @@ impl Peers {
             spread::keep(&worker, Arc::new(copy), None).await;
             drop(permit);
         });
+    }
+
+    /// What an operator is shown.
+    pub(crate) fn shown(&self) -> CachePeers {
+        let (views, counters) = (self.views(), &self.counters);
+        CachePeers {
+            nodes: views.target.members().len() as u64,
+            cells: views.target.cells().epoch(),
+            moving: views.is_moving(),
+            looks: Counters::get(&counters.looks),
+            asked: Counters::get(&counters.asked),
+            remote_hits: Counters::get(&counters.remote_hits),
+            unanswered: Counters::get(&counters.unanswered),
+            behind: Counters::get(&counters.behind),
+            foreign: Counters::get(&counters.foreign),
+            sent: Counters::get(&counters.sent),
+            received: Counters::get(&counters.received),
+            dropped: Counters::get(&counters.dropped),
+            hinted: Counters::get(&counters.hinted),
+            moved: Counters::get(&counters.moved),
+            moved_bytes: Counters::get(&counters.moved_bytes),
+        }
     }
 
     /// Takes no more work; what waits is delivered.

@@ -19,6 +19,8 @@ pub enum Cache {
     Purge(Purge),
     /// This entry's answer was wrong for this question: never give it for it again by meaning.
     Veto(Veto),
+    /// Divide the embedding space among the nodes anew, by what they hold now.
+    Cells,
     /// Measure the semantic tier on questions you have labelled; needs no node.
     Eval(Evaluate),
 }
@@ -88,6 +90,12 @@ pub async fn run(verb: Cache, context: &Context) -> anyhow::Result<Code> {
     let answer = match verb {
         Cache::Eval(verb) => return evaluate::run(verb, context).await,
         Cache::Stats => context.client()?.get("/admin/v1/cache").await?,
+        Cache::Cells => {
+            context
+                .client()?
+                .post("/admin/v1/cache/cells", &json!({}))
+                .await?
+        }
         Cache::Lookup(Lookup { a, b }) => {
             let body = match b {
                 Some(b) => json!({"a": a, "b": b}),

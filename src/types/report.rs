@@ -165,6 +165,44 @@ pub struct CacheStats {
     pub corrupt: u64,
     /// What was learnt of its mistakes.
     pub learning: CacheLearning,
+    /// What goes between this cache and those of other nodes; `None` where it stands alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers: Option<CachePeers>,
+}
+
+/// What goes between a node's cache and the others. Counters since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CachePeers {
+    /// Nodes among which entries are divided.
+    pub nodes: u64,
+    /// Epoch of the cells; 0 for the set a space begins with.
+    pub cells: u64,
+    /// Entries are on the move: nodes or cells have changed.
+    pub moving: bool,
+    /// Questions by meaning.
+    pub looks: u64,
+    /// Nodes asked for them, this one counted where it owns a near cell.
+    pub asked: u64,
+    /// Hits by an entry of another node.
+    pub remote_hits: u64,
+    /// Calls without an answer in time.
+    pub unanswered: u64,
+    /// Answers not asked for because the other node knew less of what was called off.
+    pub behind: u64,
+    /// Entries that were not the caller's and were thrown away.
+    pub foreign: u64,
+    /// New entries sent to those who keep them.
+    pub sent: u64,
+    /// Entries of other nodes that were sent here and kept.
+    pub received: u64,
+    /// Entries for which there was no room on the way.
+    pub dropped: u64,
+    /// Entries kept here because their owner could not be reached.
+    pub hinted: u64,
+    /// Entries brought elsewhere because nodes or cells have changed, or a copy was lost.
+    pub moved: u64,
+    /// Their bytes.
+    pub moved_bytes: u64,
 }
 
 /// What the cache has learnt of its own mistakes. Counters are those since start; routes and vetoes

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use llm_router_cluster::MemberId;
 
 use super::words::{Ask, Compared, Group, Kept, Offered, Parcel, Sampled, Seen};
-use super::{Peers, keeper};
+use super::{Peers, held};
 use crate::cache::Inner;
 use crate::cache::compact::Compact;
 use crate::cache::entry::Entry;
@@ -218,7 +218,7 @@ pub(crate) async fn compare(
     if peers.views().target.fingerprint() != placement {
         return Compared::Elsewhere;
     }
-    let mine = keeper::groups_with(inner, from).await;
+    let mine = held::groups_with(inner, from).await;
     let places = groups.iter().enumerate();
     let other = places.filter(|(_, group)| mine.get(&(group.cell, group.hour)) != Some(group));
     Compared::Other(

@@ -24,17 +24,27 @@ const UNEVEN: f64 = 1.25;
 /// Rounds of training; the shape hardly moves after.
 const ROUNDS: usize = 12;
 
+/// When cells are drawn anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// When they have become uneven, and there is enough to tell.
+    Uneven,
+    /// Now.
+    Ordered,
+}
+
 /// Looks once, and trains where that is called for. `true` when other cells were agreed on.
-pub(super) async fn look(inner: &Arc<Inner>, peers: &Peers) -> bool {
+pub(crate) async fn look(inner: &Arc<Inner>, peers: &Peers, when: When) -> bool {
     let view = Arc::clone(&peers.views().target);
     let sample = gather(inner, peers, &view).await;
     let dimensions = view.cells().dimensions();
-    if sample.len() < PER_CELL * view.cells().count() * dimensions {
+    let enough = PER_CELL * view.cells().count() * dimensions;
+    if sample.is_empty() || when == When::Uneven && sample.len() < enough {
         return false;
     }
     let (old, copies) = (Arc::clone(&view), peers.copies());
     let trained = tokio::task::spawn_blocking(move || {
-        let uneven = unevenness(&old, &sample, copies) > UNEVEN;
+        let uneven = when == When::Ordered || unevenness(&old, &sample, copies) > UNEVEN;
         uneven.then(|| train(&old, &sample)).flatten()
     });
     let Some(cells) = trained.await.ok().flatten() else {

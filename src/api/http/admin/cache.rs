@@ -99,6 +99,12 @@ pub(in crate::api::http) async fn purge(
     respond(purged.await)
 }
 
+/// Draws the cells of the embedding space anew from what the nodes hold.
+pub(in crate::api::http) async fn cells(State(node): State<Arc<Node>>) -> Response {
+    let drawn = node.engine.cache().draw_cells().await;
+    respond(Ok(json!({"drawn": drawn})))
+}
+
 /// Drops one answer; as [`purge`], idempotent: `removed` is 0 where there is none.
 pub(in crate::api::http) async fn remove(
     State(node): State<Arc<Node>>,
