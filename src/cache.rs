@@ -245,7 +245,7 @@ impl AnswerCache {
         let config = inner.config.load();
         let peers = Peers::new(link, secret, (inner.space(), dimensions), &config);
         if inner.peers.set(Arc::new(peers)).is_ok() {
-            Peers::start(inner);
+            Peers::start(inner).await;
         }
     }
 

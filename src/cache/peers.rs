@@ -147,9 +147,10 @@ impl Peers {
     }
 
     /// Starts what runs as long as the node does.
-    pub(crate) fn start(inner: &Arc<Inner>) {
+    pub(crate) async fn start(inner: &Arc<Inner>) {
+        let course = keeper::begin(inner).await;
         inner.tasks.spawn(called_off::run(Arc::clone(inner)));
-        inner.tasks.spawn(keeper::run(Arc::clone(inner)));
+        inner.tasks.spawn(keeper::run(Arc::clone(inner), course));
     }
 
     /// This node.

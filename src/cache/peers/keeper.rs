@@ -86,8 +86,9 @@ struct Grounds {
     copies: usize,
 }
 
+/// Where the keeper is with its work.
 #[derive(Default)]
-struct Course {
+pub(super) struct Course {
     grounds: Grounds,
     /// When the next sweep is due.
     due: Moment,
@@ -96,9 +97,17 @@ struct Course {
     trained: Option<Moment>,
 }
 
-pub(super) async fn run(inner: Arc<Inner>) {
-    let Some(peers) = inner.peers() else { return };
+/// Looks around for the first time; what it came to is handed to [`run`].
+pub(super) async fn begin(inner: &Arc<Inner>) -> Course {
     let mut course = Course::default();
+    if let Some(peers) = inner.peers() {
+        course.look_around(inner, peers).await;
+    }
+    course
+}
+
+pub(super) async fn run(inner: Arc<Inner>, mut course: Course) {
+    let Some(peers) = inner.peers() else { return };
     let stopping = peers.keeper.stopping();
     tokio::pin!(stopping);
     let mut ticks = tokio::time::interval(TICK);

@@ -11,8 +11,8 @@ use crate::cache::{AnswerCache, Purged};
 use crate::types::{CacheMode, ChatRequest};
 use net::Net;
 
-const QUESTION: &str = "What is the capital of France?";
-const PARAPHRASE: &str = "what is the capital city of France";
+const QUESTION: &str = crate::cache::tests::QUESTION;
+const PARAPHRASE: &str = crate::cache::tests::REWORDED;
 
 async fn store(net: &Net, number: u64, request: &ChatRequest, text: &str) {
     let cache = net.cache(number);
