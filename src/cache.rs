@@ -74,7 +74,7 @@ pub use learn::{TierState, Verdict};
 pub use store::StoreError;
 
 use decide::Budget;
-pub(crate) use flight::{Break, Event, Follower, Lead};
+pub(crate) use flight::{Break, Event, Follower, Lead, Wants};
 
 use flight::Flights;
 use key::Keys;

@@ -189,10 +189,7 @@ async fn join(
     reads: bool,
     request: &ChatRequest,
 ) -> Joined {
-    let wants = match request.stream {
-        true => Wants::Pieces,
-        false => Wants::Whole,
-    };
+    let wants = Wants::of(request);
     for _ in 0..MAX_LETDOWNS {
         let follower = match inner.flights.join(prepared.id, request.priority, wants) {
             Part::Alone => return Joined::Asks(None),
@@ -207,7 +204,7 @@ async fn join(
             Part::Follower(follower) => follower,
         };
         match follow(inner, prepared.id, follower, request).await {
-            Followed::Served(found) => return Joined::Found(found),
+            Followed::Served(found) => return Joined::Found(*found),
             Followed::AsksAlone => return Joined::Asks(None),
             Followed::LetDown => {}
         }
@@ -217,7 +214,7 @@ async fn join(
 
 /// What became of a follower before its client was told anything.
 enum Followed {
-    Served(Lookup),
+    Served(Box<Lookup>),
     /// Waiting longer, or for another, would not help it.
     AsksAlone,
     /// The leader failed.
@@ -236,18 +233,20 @@ async fn follow(
             Some(Event::Begun(model)) if request.stream => {
                 Counters::add(&inner.counters.exact_hits);
                 Counters::add(&inner.counters.shared);
-                return Followed::Served(Lookup::Attached(Attached {
+                let attached = Lookup::Attached(Attached {
                     entry,
                     model,
                     follower,
                     explained: in_flight(),
-                }));
+                });
+                return Followed::Served(Box::new(attached));
             }
             // it can only come to an end now
             Some(Event::Begun(_)) => until = request.deadline,
             Some(Event::Landed(answer)) => {
                 Counters::add(&inner.counters.exact_hits);
-                return Followed::Served(Lookup::Hit(shared(inner, entry, answer, None)));
+                let hit = Lookup::Hit(shared(inner, entry, answer, None));
+                return Followed::Served(Box::new(hit));
             }
             Some(Event::Ended) | None => return Followed::AsksAlone,
             Some(Event::Broken(_) | Event::Abandoned) => return Followed::LetDown,
