@@ -84,7 +84,7 @@ pub use store::StoreError;
 
 use decide::Budget;
 use epochs::Epochs;
-pub(crate) use flight::{Break, Event, Follower, Lead};
+pub(crate) use flight::{Break, Event, Follower, Lead, Wants};
 
 use flight::Flights;
 use key::Keys;

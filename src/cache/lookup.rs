@@ -205,10 +205,7 @@ async fn join(
     reads: bool,
     request: &ChatRequest,
 ) -> Joined {
-    let wants = match request.stream {
-        true => Wants::Pieces,
-        false => Wants::Whole,
-    };
+    let wants = Wants::of(request);
     for _ in 0..MAX_LETDOWNS {
         let follower = match inner.flights.join(prepared.id, request.priority, wants) {
             Part::Alone => return Joined::Asks(None, None),
@@ -283,19 +280,20 @@ async fn follow(
             Some(Event::Begun(model)) if request.stream => {
                 Counters::add(&inner.counters.exact_hits);
                 Counters::add(&inner.counters.shared);
-                return Followed::Served(Box::new(Lookup::Attached(Attached {
+                let attached = Lookup::Attached(Attached {
                     entry,
                     model,
                     follower,
                     explained: in_flight(),
-                })));
+                });
+                return Followed::Served(Box::new(attached));
             }
             // it can only come to an end now
             Some(Event::Begun(_)) => until = request.deadline,
             Some(Event::Landed(answer)) => {
                 Counters::add(&inner.counters.exact_hits);
-                let hit = shared(inner, entry, answer, None);
-                return Followed::Served(Box::new(Lookup::Hit(hit)));
+                let hit = Lookup::Hit(shared(inner, entry, answer, None));
+                return Followed::Served(Box::new(hit));
             }
             Some(Event::Ended) | None => return Followed::AsksAlone,
             Some(Event::Broken(_) | Event::Abandoned) => return Followed::LetDown,

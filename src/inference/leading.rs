@@ -21,7 +21,7 @@ use super::reading::{Books, Reading, Seat};
 use super::reply::{Reply, ReplyBody, ReplyStream, StreamEnd};
 use super::state::State;
 use super::story::candidate;
-use crate::cache::{Break, Lead, Ticket};
+use crate::cache::{Break, Lead, Ticket, Wants};
 use crate::error::{Error, Kind};
 use crate::model::Attempted;
 use crate::provider::ChunkStream;
@@ -68,7 +68,8 @@ impl Inner {
     ) -> Result<Reply, Error> {
         let (include_usage, span) = (request.include_usage, account.span().clone());
         let books = Books::new(account);
-        let seat = Seat::new(books.clone(), leading.lead.own_reader());
+        let wants = Wants::of(&request);
+        let seat = Seat::new(books.clone(), leading.lead.own_reader(wants));
         let end = Arc::new(Mutex::new(StreamEnd::default()));
         let (tells, told) = oneshot::channel();
         let run = Run {

@@ -109,8 +109,8 @@ pub(crate) struct Lead {
 impl Lead {
     /// A place among the readers for the leader's own client. From now on the flight is deserted
     /// when its last reader leaves.
-    pub(crate) fn own_reader(&self) -> Follower {
-        let reader = self.flown.pieces.lock().attach_leader();
+    pub(crate) fn own_reader(&self, wants: Wants) -> Follower {
+        let reader = self.flown.pieces.lock().attach_leader(wants);
         Follower {
             flown: Arc::clone(&self.flown),
             reader,
@@ -143,7 +143,7 @@ impl Lead {
     }
 
     /// The next piece. Waits only beyond the limit on what is kept, for the reader that sets the
-    /// pace.
+    /// pace; dropped while it waits, the piece is lost and the answer must not be called whole.
     pub(crate) async fn piece(&self, piece: Chunk) {
         let mut piece = Some(piece);
         poll_fn(
@@ -219,6 +219,10 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// What comes next; after an end, that end again. Cancel-safe.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "two at once would take each other's pieces and waker"
+    )]
     pub(crate) async fn next(&mut self) -> Event {
         poll_fn(|context| {
             let mut pieces = self.flown.pieces.lock();

@@ -18,7 +18,7 @@ use std::task::Waker;
 
 use super::super::answer::StoredAnswer;
 use crate::error::Kind;
-use crate::types::{Chunk, ModelName};
+use crate::types::{ChatRequest, Chunk, ModelName};
 
 /// Most bytes one flight keeps, as much as the longest answer that is stored.
 pub(super) const MAX_KEPT: usize = 4 << 20;
@@ -61,6 +61,16 @@ pub(crate) enum Wants {
     Pieces,
     /// Only a whole answer.
     Whole,
+}
+
+impl Wants {
+    /// What this request's client can use.
+    pub(crate) fn of(request: &ChatRequest) -> Self {
+        match request.stream {
+            true => Wants::Pieces,
+            false => Wants::Whole,
+        }
+    }
 }
 
 /// How a flight ended.
@@ -125,13 +135,18 @@ impl Pieces {
         if over || full || self.deserted || self.gone > 0 {
             return None;
         }
-        Some(self.enter(wants, false))
+        Some(self.enter(wants))
     }
 
-    /// The leader's own client.
-    pub(super) fn attach_leader(&mut self) -> u64 {
+    /// The leader's own client. It sets the pace, whoever came before it.
+    pub(super) fn attach_leader(&mut self, wants: Wants) -> u64 {
         self.read_by_leader = true;
-        self.enter(Wants::Pieces, true)
+        if wants == Wants::Pieces {
+            self.readers
+                .values_mut()
+                .for_each(|other| other.paces = false);
+        }
+        self.enter(wants)
     }
 
     /// The first reader of an answer that is made elsewhere.
@@ -151,7 +166,8 @@ impl Pieces {
         self.read_by_leader && self.readers.len() == 1
     }
 
-    fn enter(&mut self, wants: Wants, paces: bool) -> u64 {
+    fn enter(&mut self, wants: Wants) -> u64 {
+        let paces = wants == Wants::Pieces && !self.readers.values().any(|other| other.paces);
         let id = self.next_reader;
         self.next_reader += 1;
         let reader = Reader {

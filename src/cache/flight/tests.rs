@@ -135,7 +135,7 @@ async fn an_answer_that_breaks_off_is_never_whole() {
 async fn a_flight_that_its_last_reader_leaves_is_deserted_and_replaced() {
     let flights = Arc::new(Flights::default());
     let lead = leader(&flights);
-    let own = lead.own_reader();
+    let own = lead.own_reader(Wants::Pieces);
     let other = follower(&flights, Wants::Whole);
     drop(own);
     let soon = Duration::from_millis(20);
@@ -153,9 +153,9 @@ async fn a_flight_that_its_last_reader_leaves_is_deserted_and_replaced() {
 async fn beyond_the_limit_the_leaders_client_sets_the_pace_and_a_laggard_is_cut_off() {
     let flights = Arc::new(Flights::default());
     let lead = leader(&flights);
-    let mut own = lead.own_reader();
-    let mut quick = follower(&flights, Wants::Pieces);
     let mut slow = follower(&flights, Wants::Pieces);
+    let mut own = lead.own_reader(Wants::Pieces);
+    let mut quick = follower(&flights, Wants::Pieces);
     lead.begin(&"m".into());
     for reader in [&mut own, &mut quick] {
         assert!(matches!(next(reader).await, Event::Begun(_)));
@@ -199,7 +199,7 @@ async fn when_all_flights_together_keep_too_much_each_still_keeps_a_little() {
         .kept
         .store(pieces::MAX_KEPT_TOGETHER, Ordering::Relaxed);
     let lead = leader(&flights);
-    let mut own = lead.own_reader();
+    let mut own = lead.own_reader(Wants::Pieces);
     lead.begin(&"m".into());
     lead.piece(piece("a")).await;
     lead.piece(piece("b")).await;
@@ -261,7 +261,7 @@ mod pure {
         fn every_reader_reads_every_piece_in_order(steps in steps()) {
             let bytes = bytes::Bytes::from(vec![0; MAX_KEPT]);
             let mut pieces = Pieces::default();
-            let mut readers = vec![(pieces.attach_leader(), 0u64)];
+            let mut readers = vec![(pieces.attach_leader(Wants::Pieces), 0u64)];
             let mut pushed = 0u64;
             let _ = pieces.begin("m".into());
             for step in steps {

@@ -10,6 +10,7 @@ mod compare;
 mod connections;
 mod consensus;
 mod embedding;
+mod flights;
 mod index;
 mod lookups;
 mod nginx;
@@ -99,6 +100,7 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Part::Lookups) {
         lookups::run().await?;
+        flights::run().await?;
     }
     if wanted(Part::Index) {
         index::run(arguments.graphs, arguments.million).await?;
