@@ -133,6 +133,11 @@ impl Shelf {
             .collect()
     }
 
+    /// Whatever else comes pushes something out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.len() as u64 >= self.limits.max_entries || self.bytes >= MAX_BYTES
+    }
+
     /// One more fits without pushing anything out.
     pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
         let quota = self.limits.per_tenant;
