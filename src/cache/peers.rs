@@ -216,6 +216,7 @@ impl Peers {
         let copy = Entry {
             serial: inner.shelf.lock().next_serial(),
             expires: until,
+            borrowed: true,
             ..Entry::clone(entry)
         };
         let worker = Arc::clone(inner);

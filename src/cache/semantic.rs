@@ -167,9 +167,11 @@ async fn candidates(
     request: &ChatRequest,
 ) -> [Vec<Candidate>; 2] {
     let (own, everyone) = (asking.question.partition, prepared.everyone());
-    let mut found = [here(inner, prepared, asking, own, vector).await, Vec::new()];
+    let fresh = (asking.now, millis(prepared.config.ttl.get()));
+    let mine = candidates_here(inner, own, vector, fresh).await;
+    let mut found = [mine, Vec::new()];
     if let (Some(partition), [_, shared]) = (everyone, &mut found) {
-        *shared = here(inner, prepared, asking, partition, vector).await;
+        *shared = candidates_here(inner, partition, vector, fresh).await;
     }
     if let Some(peers) = inner.peers() {
         let ask = Ask {
@@ -179,7 +181,7 @@ async fn candidates(
             vector: Compact::of(vector),
             space: inner.space().to_owned(),
             least: asking.budget.least_interesting(),
-            ttl_millis: millis(prepared.config.ttl.get()),
+            ttl_millis: fresh.1,
             epoch: prepared.epoch,
         };
         let left = Moment::now().until(request.deadline);
@@ -198,7 +200,7 @@ async fn candidates(
 }
 
 /// Nearest first, each entry once, in its latest version.
-fn in_order(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+pub(super) fn in_order(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     let latest_first = |a: &Candidate, b: &Candidate| b.entry.created.cmp(&a.entry.created);
     candidates.sort_by(|a, b| a.entry.id.cmp(&b.entry.id).then(latest_first(a, b)));
     candidates.dedup_by(|b, a| a.entry.id == b.entry.id);
@@ -207,17 +209,15 @@ fn in_order(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates
 }
 
-/// What is held here near a vector, in one partition.
-async fn here(
+/// What is held here near a vector, in one partition, and no older than `ttl` milliseconds.
+pub(super) async fn candidates_here(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
-    asking: Asking<'_>,
     partition: PartitionId,
     vector: &Arc<[f32]>,
+    (now, ttl): (u64, u64),
 ) -> Vec<Candidate> {
-    let ttl = millis(prepared.config.ttl.get());
     let found = near_here(inner, partition, vector).await.into_iter();
-    let fresh = found.filter(|(_, entry)| entry.is_fresh(asking.now, ttl));
+    let fresh = found.filter(|(_, entry)| entry.is_fresh(now, ttl));
     let candidates = fresh.filter_map(|(similarity, entry)| {
         Some(Candidate {
             meaning: entry.meaning.clone()?,
@@ -378,11 +378,7 @@ async fn embed(inner: &Inner, question: &Question, request: &ChatRequest) -> Opt
 }
 
 /// The nearest vectors of one index, scanned here when it is small.
-pub(super) async fn nearest(
-    inner: &Arc<Inner>,
-    index: SharedIndex,
-    vector: &Arc<[f32]>,
-) -> Vec<Neighbour> {
+async fn nearest(inner: &Arc<Inner>, index: SharedIndex, vector: &Arc<[f32]>) -> Vec<Neighbour> {
     if index.len() <= INLINE_ROWS {
         return index.search(vector, CANDIDATES, |_label| true);
     }

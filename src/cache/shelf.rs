@@ -133,6 +133,11 @@ impl Shelf {
             .collect()
     }
 
+    /// Whatever else comes pushes something out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.len() as u64 >= self.limits.max_entries || self.bytes >= MAX_BYTES
+    }
+
     /// One more fits without pushing anything out.
     pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
         let quota = self.limits.per_tenant;
@@ -166,12 +171,20 @@ impl Shelf {
             .map(|segment| Arc::clone(&segment.index))
     }
 
-    /// Every index.
-    pub(crate) fn indexes(&self) -> Vec<SharedIndex> {
-        self.segments
-            .values()
-            .map(|segment| Arc::clone(&segment.index))
-            .collect()
+    /// Rows of all indexes.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> usize {
+        let segments = self.segments.values();
+        segments.map(|segment| segment.index.len()).sum()
+    }
+
+    /// Some of a tenant's partitions.
+    pub(crate) fn partitions_of(&self, tenant: &TenantId, most: usize) -> Vec<PartitionId> {
+        let slots = self.slots.values();
+        let its = slots.filter(|slot| slot.entry.tenant == *tenant && slot.vector.is_some());
+        let partitions = its.filter_map(|slot| Some(slot.entry.meaning.as_ref()?.partition));
+        let distinct: BTreeSet<PartitionId> = partitions.collect();
+        distinct.into_iter().take(most).collect()
     }
 
     /// Changes what it may hold; what is too much goes.

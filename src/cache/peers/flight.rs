@@ -377,6 +377,7 @@ fn of_answer(mark: &Mark, answer: &Arc<StoredAnswer>, epoch: u64) -> Entry {
         epoch,
         created: answer.created.saturating_mul(1000),
         expires: 0,
+        borrowed: false,
         answer: Arc::clone(answer),
     }
 }

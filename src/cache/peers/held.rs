@@ -116,7 +116,9 @@ fn list_now(inner: &Inner, fresh: bool) -> List {
         false => HashMap::new(),
     };
     let mut after = HashMap::with_capacity(all.len());
-    let live = all.into_iter().filter(|(entry, _)| now < entry.expires);
+    let live = all
+        .into_iter()
+        .filter(|(entry, _)| now < entry.expires && !entry.borrowed);
     let list = live.map(|(entry, vector)| {
         // an entry gets its vector a moment after it comes
         let kept = before.get(&entry.serial);

@@ -158,7 +158,7 @@ pub(crate) fn keep(inner: &Inner, parcel: &Parcel, repair: bool) -> bool {
             .map(|(held, indexed)| (Arc::clone(held), indexed));
         match held {
             Some((held, _)) if held.created > entry.created => return true,
-            Some((held, indexed)) if held.created == entry.created => {
+            Some((held, indexed)) if held.created == entry.created && !held.borrowed => {
                 if indexed || vector.is_none() {
                     return true;
                 }
@@ -194,9 +194,10 @@ pub(crate) fn keep(inner: &Inner, parcel: &Parcel, repair: bool) -> bool {
 /// room.
 pub(crate) fn offer(inner: &Inner, entries: &[Offered]) -> Vec<u32> {
     let shelf = inner.shelf.lock();
-    let lacks = |offered: &Offered| {
-        let held = shelf.held(offered.entry);
-        held.is_none_or(|(held, _)| held.created < offered.created)
+    let full = shelf.is_full();
+    let lacks = |offered: &Offered| match shelf.held(offered.entry) {
+        Some((held, _)) => held.borrowed || held.created < offered.created,
+        None => !full,
     };
     let places = entries.iter().enumerate();
     places

@@ -25,6 +25,7 @@ fn entry(shelf: &mut Shelf, id: u8, tenant: &str, expires: u64) -> Arc<Entry> {
         epoch: 0,
         created: 0,
         expires,
+        borrowed: false,
         answer: Arc::new(StoredAnswer {
             text: "a".to_owned(),
             usage: Usage::default(),
