@@ -34,9 +34,9 @@ use crate::types::{Moment, TenantId, unix_millis};
 
 /// Words on their way to a node that reads slowly.
 const WORDS: usize = 64;
-/// How often the one who makes an answer is told how many read it on the owner, and looks whether
-/// anybody still reads it.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// One who has just come to the owner is not known here yet: so long nobody reads before an answer is
+/// given up.
+const GRACE: Duration = Duration::from_millis(100);
 /// For a stream's far end to take a word.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -66,11 +66,16 @@ pub(crate) fn fly(inner: &Arc<Inner>, ask: FlyAsk, told: BoxStream<'static, Told
     {
         return one(FlyWord::Held(parcel));
     }
+    // an answer made by one who knows less of what was called off is not for those who know more
+    if ask.epoch < inner.epochs.epoch() {
+        return one(FlyWord::Alone);
+    }
     let mark = Mark {
         tenant: ask.tenant.clone(),
         entry: ask.entry,
     };
-    match inner.flights.join(ask.entry, ask.priority, Wants::Pieces) {
+    let whose = (&ask.tenant, ask.entry);
+    match inner.flights.join(whose, ask.priority, Wants::Pieces) {
         Part::Alone => one(FlyWord::Alone),
         Part::Follower(_) if ask.refresh => one(FlyWord::Alone),
         Part::Follower(follower) => {
@@ -138,9 +143,9 @@ async fn hear(
     (mut told, words): (BoxStream<'static, Told>, mpsc::Sender<FlyWord>),
 ) {
     let mut readers = 0;
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
     let lead = loop {
         tokio::select! {
+            biased; // what was told before the stream ended counts
             word = told.next() => {
                 let Some(word) = word else { return };
                 match feed(&inner, &mark, Some(word), &lead).await {
@@ -148,10 +153,10 @@ async fn hear(
                     Fed::Over(end) => break (lead, end),
                 }
             }
-            _ = ticks.tick() => {
-                let now = lead.readers();
-                if now != readers && words.try_send(FlyWord::Readers(now)).is_ok() {
-                    readers = now;
+            now = lead.readers_beside(readers) => {
+                readers = now;
+                if words.send_timeout(FlyWord::Readers(now), TAKEN_WITHIN).await.is_err() {
+                    return;
                 }
             }
             // the one who makes it is gone
@@ -241,11 +246,11 @@ pub(crate) async fn take_off(
         },
         FlyWord::Lead => {
             let (landing, landed) = oneshot::channel();
-            if let Some(follower) = lead.listener() {
+            if let Some(listener) = lead.listener() {
                 let relay = Relay {
                     inner: Arc::clone(inner),
                     mark,
-                    follower,
+                    listener,
                     landed,
                 };
                 inner.tasks.spawn(relay.run(words, told));
@@ -298,11 +303,12 @@ async fn relay_in(inner: Arc<Inner>, mark: Mark, lead: Lead, mut words: Words) {
     finish(lead);
 }
 
-/// Tells the owner what this node's flight brings.
+/// Tells the owner what this node's flight brings: how it ends, and as soon as somebody reads there,
+/// all its pieces.
 struct Relay {
     inner: Arc<Inner>,
     mark: Mark,
-    follower: Follower,
+    listener: Follower,
     landed: oneshot::Receiver<Arc<Entry>>,
 }
 
@@ -310,39 +316,63 @@ impl Relay {
     async fn run(mut self, mut words: Words, told: mpsc::Sender<Told>) {
         let inner = Arc::clone(&self.inner);
         let Some(peers) = inner.peers() else { return };
-        let mut readers = 0;
-        let mut owner_listens = true;
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        let crowd = self.listener.crowd();
+        let (mut readers, mut owner_listens) = (0, true);
+        let mut pieces: Option<Follower> = None;
         loop {
+            let mine = 1 + usize::from(pieces.is_some());
+            let left = async {
+                crowd.left(mine).await;
+                tokio::time::sleep(GRACE).await;
+            };
             let event = tokio::select! {
-                event = self.follower.next() => event,
+                event = async { match &mut pieces {
+                    Some(pieces) => pieces.next().await,
+                    None => self.listener.next().await,
+                } } => event,
                 word = words.next(), if owner_listens => {
                     match word {
                         Some(FlyWord::Readers(count)) => readers = count,
                         Some(_) => {}
-                        None => { readers = 0; owner_listens = false; }
+                        None => (readers, owner_listens) = (0, false),
+                    }
+                    if readers > 0 && pieces.is_none() {
+                        pieces = self.listener.beside(Wants::Pieces);
+                        if pieces.is_none() {
+                            return; // too late to tell it from the beginning
+                        }
                     }
                     continue;
                 }
                 // nobody reads any more, neither here nor there
-                _ = ticks.tick() => match readers == 0 && self.follower.is_last() {
-                    true => return,
-                    false => continue,
-                },
+                () = left, if readers == 0 => return,
             };
             let ends = !matches!(event, Event::Begun(_) | Event::Piece(_));
-            let entry = matches!(event, Event::Landed(_))
-                .then(|| self.landed.try_recv().ok())
-                .flatten();
-            let out = match entry.and_then(|entry| peers.pack(&inner, &entry, None)) {
-                Some(parcel) => Some(Told::Landed(parcel)),
-                None => outward(&inner, peers, &self.mark, event),
+            if !ends && pieces.is_none() {
+                continue;
+            }
+            let Some(out) = self.outward(peers, event) else {
+                return;
             };
-            let Some(out) = out else { return };
             let sent = told.send_timeout(out, TAKEN_WITHIN).await;
+            if ends && sent.is_ok() {
+                // a stream that is dropped takes along what is still on its way to the owner
+                let heard = async { while words.next().await.is_some() {} };
+                _ = tokio::time::timeout(TAKEN_WITHIN, heard).await;
+            }
             if ends || sent.is_err() {
                 return;
             }
+        }
+    }
+
+    fn outward(&mut self, peers: &Peers, event: Event) -> Option<Told> {
+        let entry = matches!(event, Event::Landed(_))
+            .then(|| self.landed.try_recv().ok())
+            .flatten();
+        match entry.and_then(|entry| peers.pack(&self.inner, &entry, None)) {
+            Some(parcel) => Some(Told::Landed(parcel)),
+            None => outward(&self.inner, peers, &self.mark, event),
         }
     }
 }
@@ -427,6 +457,8 @@ async fn feed(inner: &Arc<Inner>, mark: &Mark, told: Option<Told>, lead: &Lead) 
         Some(Told::Landed(parcel)) => {
             let landed = peers.seals.unpack_for(&mark.tenant, false, &parcel);
             match landed.filter(|record| record.entry.id == mark.entry) {
+                // whoever read it as it came has all of it; nobody else is given it
+                Some(record) if inner.epochs.is_off(&record.entry) => Fed::Over(End::Ended),
                 Some(record) => {
                     keep(inner, parcel).await;
                     Fed::Over(End::Landed(record.entry.answer))
