@@ -67,8 +67,6 @@ impl Cluster {
     /// # Errors
     /// When the node does not answer.
     pub async fn try_purge(&self, through: usize, what: &Value) -> anyhow::Result<Reply> {
-        self.http(through)
-            .post("/admin/v1/cache/purge", what)
-            .await
+        self.http(through).post("/admin/v1/cache/purge", what).await
     }
 }

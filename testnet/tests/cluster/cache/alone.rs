@@ -27,7 +27,10 @@ async fn a_node_that_is_cut_off_goes_on_serving_unless_it_is_told_to_stop() -> a
             held.push(question.clone());
         }
     }
-    assert!(held.len() >= 3, "two of three nodes hold each answer: {held:?}");
+    assert!(
+        held.len() >= 3,
+        "two of three nodes hold each answer: {held:?}"
+    );
     cluster.heal();
     cluster.in_step().await?;
 

@@ -19,7 +19,11 @@ async fn a_node_that_stands_still_is_named_and_forgets_when_it_goes_on() -> anyh
     let through = cluster.leader().await?;
     cluster.pause(paused).await?;
     let purged = cluster.purge(through, &json!({ "all": true })).await?;
-    assert_eq!(purged["unreached"], json!([format!("n{paused}")]), "{purged}");
+    assert_eq!(
+        purged["unreached"],
+        json!([format!("n{paused}")]),
+        "{purged}"
+    );
     for question in &asked[..6] {
         assert_eq!(ask(cluster.http(through), question).await?, "miss");
     }
@@ -61,6 +65,10 @@ async fn without_a_quorum_nothing_is_called_off() -> anyhow::Result<()> {
     let now = cluster.cache(stays).await.unwrap_or_default()["entries"].clone();
     assert_eq!(now, held);
     let still = found(cluster.http(stays), &asked).await?;
-    assert!(still as u64 * 3 >= asked.len() as u64, "{still} of {} found", asked.len());
+    assert!(
+        still as u64 * 3 >= asked.len() as u64,
+        "{still} of {} found",
+        asked.len()
+    );
     cluster.end().await
 }

@@ -31,9 +31,18 @@ async fn the_same_question_in_other_words_hits_through_every_node() -> anyhow::R
         return Ok(());
     };
     let pairs = [
-        ("How do I reset my account password?", "How can I reset my account password?"),
-        ("What is the capital city of France?", "What's the capital city of France?"),
-        ("How do I learn to play the guitar?", "How can I learn to play the guitar?"),
+        (
+            "How do I reset my account password?",
+            "How can I reset my account password?",
+        ),
+        (
+            "What is the capital city of France?",
+            "What's the capital city of France?",
+        ),
+        (
+            "How do I learn to play the guitar?",
+            "How can I learn to play the guitar?",
+        ),
     ];
     for (first, (stored, _)) in (1..).zip(pairs) {
         assert_eq!(ask(cluster.http(first), stored).await?, "miss");

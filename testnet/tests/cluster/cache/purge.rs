@@ -69,7 +69,10 @@ async fn what_is_called_off_through_one_node_is_gone_on_all_and_nothing_else_is(
 
     // a model
     for id in cluster.ids() {
-        let reply = cluster.http(id).chat(&chat("other", &format!("from n{id}"))).await?;
+        let reply = cluster
+            .http(id)
+            .chat(&chat("other", &format!("from n{id}")))
+            .await?;
         assert_eq!(reply.header("x-llm-router-cache"), "miss");
     }
     complete(&cluster.purge(2, &json!({ "model": "other" })).await?);
@@ -99,7 +102,8 @@ async fn entry_of(client: &Client, question: &str) -> anyhow::Result<String> {
 }
 
 #[tokio::test]
-async fn what_was_being_answered_when_it_was_called_off_is_not_served_later() -> anyhow::Result<()> {
+async fn what_was_being_answered_when_it_was_called_off_is_not_served_later() -> anyhow::Result<()>
+{
     let upstream = Upstream::start().await?;
     let cluster = three(&upstream).await?;
     upstream.wait_before_answering(Duration::from_millis(800))?;
@@ -178,8 +182,14 @@ async fn calling_off_one_tenants_answers_leaves_the_others() -> anyhow::Result<(
     complete(&purged.json());
     for (question, id) in asked.iter().zip([2, 3, 1].into_iter().cycle()) {
         let node = cluster.http(id);
-        assert_eq!(ask_as(node, &keys[0], question).await.as_deref(), Some("miss"));
-        assert_eq!(ask_as(node, &keys[1], question).await.as_deref(), Some("exact"));
+        assert_eq!(
+            ask_as(node, &keys[0], question).await.as_deref(),
+            Some("miss")
+        );
+        assert_eq!(
+            ask_as(node, &keys[1], question).await.as_deref(),
+            Some("exact")
+        );
     }
     cluster.end().await
 }
