@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// A node that has gone may come back: its entries are not copied before.
 const GRACE: Duration = Duration::from_secs(10);
-/// After a sweep that could not be finished.
+/// After a sweep that could not be finished; twice as long after the next, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A node that does not settle is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +95,8 @@ pub(super) struct Course {
     /// Since when the target is what it is.
     since: Moment,
     trained: Option<Moment>,
+    /// Sweeps in a row that could not be finished.
+    unfinished: u32,
 }
 
 /// Looks around for the first time; what it came to is handed to [`run`].
@@ -131,7 +133,9 @@ pub(super) async fn run(inner: Arc<Inner>, mut course: Course) {
         }
         if sweeping.is_none() && Moment::now() >= course.due {
             let (worker, target) = (Arc::clone(&inner), Arc::clone(&peers.views().target));
-            sweeping = Some(Box::pin(async move { sweep(&worker, &target).await }) as Sweep);
+            let patient = course.is_patient();
+            let sweep = async move { sweep(&worker, &target, patient).await };
+            sweeping = Some(Box::pin(sweep) as Sweep);
         }
         course.switch(&inner, peers).await;
         course.train(&inner, peers);
@@ -154,6 +158,7 @@ impl Course {
             .any(|m| !self.grounds.alive.contains_key(m));
         self.due = if lost { now + GRACE } else { now };
         self.since = now;
+        self.unfinished = 0;
         let known = peers.views();
         let dimensions = known.target.cells().dimensions();
         let cells = cells(&*peers.link, inner.space(), dimensions);
@@ -204,7 +209,19 @@ impl Course {
         if complete {
             peers.standing.settled.store(target, Ordering::Relaxed);
         }
-        self.due = now + if complete { SWEEP_EVERY } else { AGAIN };
+        self.unfinished = if complete { 0 } else { self.unfinished + 1 };
+        let again = AGAIN.saturating_mul(1 << self.unfinished.saturating_sub(1).min(6));
+        self.due = now
+            + if complete {
+                SWEEP_EVERY
+            } else {
+                again.min(SWEEP_EVERY)
+            };
+    }
+
+    /// Nodes that do not keep up are still waited for.
+    fn is_patient(&self) -> bool {
+        Moment::now().since(self.since) < PATIENCE
     }
 
     /// Reads from the target once everybody has brought everything there.
@@ -215,7 +232,7 @@ impl Course {
         if !views.is_moving() || !settled {
             return;
         }
-        let patient = Moment::now().since(self.since) < PATIENCE;
+        let patient = self.is_patient();
         let others = views.target.members();
         let others = others.into_iter().filter(|member| *member != peers.me());
         let asked = others.map(|member| peers.link.stand(member, 0, TICK));
@@ -252,8 +269,9 @@ impl Course {
     }
 }
 
-/// Offers every node what it should have; true when all of it was dealt with.
-async fn sweep(inner: &Arc<Inner>, target: &Arc<View>) -> bool {
+/// Offers every node what it should have; true when all of it was dealt with. A node that cannot be
+/// dealt with is done without once nobody is patient any more.
+async fn sweep(inner: &Arc<Inner>, target: &Arc<View>, patient: bool) -> bool {
     let Some(peers) = inner.peers() else {
         return false;
     };
@@ -268,7 +286,7 @@ async fn sweep(inner: &Arc<Inner>, target: &Arc<View>) -> bool {
             member,
             target: target.fingerprint(),
         };
-        complete &= bringing.all(&held, &mut unsure).await;
+        complete &= bringing.all(&held, &mut unsure).await || !patient;
     }
     if complete && !peers.views().is_moving() {
         drop_strays(inner, peers, &unsure).await;
