@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use llm_router_testnet::cluster::{Cluster, Setup};
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -47,16 +47,19 @@ impl Fleet {
         Ok(Fleet { cluster, upstream })
     }
 
-    /// Stores an answer to each, through random nodes, and waits until they have arrived. After
-    /// that nothing is stored any more.
+    /// Stores an answer to each, through random nodes, and waits until they have arrived; gives
+    /// those that were not answered from the cache themselves. After that nothing is stored any
+    /// more.
     ///
     /// # Errors
     /// When a request fails.
-    pub(super) async fn fill(&self, texts: &[String]) -> anyhow::Result<()> {
+    pub(super) async fn fill(&self, texts: &[String]) -> anyhow::Result<Vec<String>> {
         self.upstream.keep(true);
-        self.ask_all(texts).await?;
+        let told = self.ask_all(texts).await?;
         self.upstream.keep(false);
-        self.arrived().await
+        self.arrived().await?;
+        let stored = told.into_iter().filter(|(_, told)| !told.part.is_hit());
+        Ok(stored.map(|(place, _)| texts[place].clone()).collect())
     }
 
     /// Asks all, each through a random node; gives what was told, by place.

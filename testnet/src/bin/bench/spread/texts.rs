@@ -1,9 +1,10 @@
 //! Questions in classes: those of a class ask the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use llm_router::cache::policy;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -30,11 +31,12 @@ impl Texts {
         let content =
             std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
         let mut classes: Vec<(String, Vec<String>)> = Vec::new();
-        let mut seen = HashMap::new();
+        let mut seen = HashSet::new();
         for line in content.lines().skip(1) {
             let row: Vec<&str> = line.split('\t').collect();
             ensure!(row.len() == 3, "not class_id, class_size, text: {line}");
-            if seen.insert(row[2].to_owned(), ()).is_some() {
+            // what only an identical request may share says nothing of meaning
+            if policy::keeps_out(row[2]).is_some() || !seen.insert(row[2].to_owned()) {
                 continue;
             }
             match classes.last_mut().filter(|(class, _)| class == row[0]) {
