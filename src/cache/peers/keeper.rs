@@ -162,17 +162,14 @@ impl Course {
         let known = peers.views();
         let dimensions = known.target.cells().dimensions();
         let cells = cells(&*peers.link, inner.space(), dimensions);
-        let (alive, me) = (self.grounds.alive.clone(), peers.me());
+        let alive = self.grounds.alive.clone();
         let first = before == Grounds::default();
         let made = tokio::task::spawn_blocking(move || {
             let target = Arc::new(View::new(Arc::clone(&cells), &alive));
-            // a node that has just started is asked for nothing before it has its part
-            let mut others = alive;
-            others.remove(&me);
-            let reading = match first {
-                true if others.is_empty() => Arc::clone(&target),
-                true => Arc::new(View::new(cells, &others)),
-                false => Arc::clone(&known.reading),
+            let reading = match other_side(&alive, &known.reading.members(), first) {
+                Some(others) => Arc::new(View::new(cells, &others)),
+                None if first => Arc::clone(&target),
+                None => Arc::clone(&known.reading),
             };
             Views { reading, target }
         });
@@ -267,6 +264,21 @@ impl Course {
             train::look(&worker, &link, train::When::Uneven).await;
         });
     }
+}
+
+/// Those who are new to this node, where entries are to be looked for among them until all have
+/// settled: when this node has just started, and when it was cut off with fewer than they are. It is
+/// then asked for nothing before it has its part, and asks the others.
+fn other_side(
+    alive: &BTreeMap<MemberId, u32>,
+    before: &BTreeSet<MemberId>,
+    first: bool,
+) -> Option<BTreeMap<MemberId, u32>> {
+    let mut others = alive.clone();
+    others.retain(|member, _| !before.contains(member));
+    let kept = before.iter().filter(|member| alive.contains_key(member));
+    let is_other = !others.is_empty() && (first || others.len() > kept.count());
+    is_other.then_some(others)
 }
 
 /// Offers every node what it should have; true when all of it was dealt with. A node that cannot be
@@ -423,5 +435,38 @@ async fn drop_strays(inner: &Arc<Inner>, peers: &Peers, but: &HashSet<u64>) {
     });
     if dropped.await.is_err() {
         tracing::debug!("entries that others keep stay, shutting down");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_started_or_was_cut_off_looks_among_the_others_first() {
+        let alive = |members: &[u64]| members.iter().map(|m| (MemberId(*m), 1)).collect();
+        let side = |all: &[u64], before: &[u64], first| {
+            let before = before.iter().copied().map(MemberId).collect();
+            let others = other_side(&alive(all), &before, first);
+            others.map(|others| others.keys().map(|member| member.0).collect::<Vec<_>>())
+        };
+        assert_eq!(side(&[1], &[1], true), None, "alone");
+        assert_eq!(
+            side(&[1, 2], &[2], true),
+            Some(vec![1]),
+            "joins a cluster of one"
+        );
+        assert_eq!(side(&[1, 2], &[1], false), None, "that cluster of one");
+        assert_eq!(
+            side(&[1, 2, 3], &[1], false),
+            Some(vec![2, 3]),
+            "was cut off"
+        );
+        assert_eq!(
+            side(&[1, 2, 3], &[2, 3], false),
+            None,
+            "those it was cut off from"
+        );
+        assert_eq!(side(&[1, 2, 3], &[1, 2, 3], false), None);
     }
 }
