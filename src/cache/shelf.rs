@@ -133,6 +133,12 @@ impl Shelf {
             .collect()
     }
 
+    /// So many more entries fit without pushing anything out, if they are small.
+    pub(crate) fn room(&self) -> u64 {
+        let most = self.limits.max_entries;
+        most.saturating_sub(self.slots.len() as u64)
+    }
+
     /// One more fits without pushing anything out.
     pub(crate) fn has_room_for(&self, entry: &Entry) -> bool {
         let quota = self.limits.per_tenant;

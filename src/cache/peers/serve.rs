@@ -194,15 +194,18 @@ pub(crate) fn keep(inner: &Inner, parcel: &Parcel, repair: bool) -> bool {
 /// room.
 pub(crate) fn offer(inner: &Inner, entries: &[Offered]) -> Vec<u32> {
     let shelf = inner.shelf.lock();
-    let lacks = |offered: &Offered| {
-        let held = shelf.held(offered.entry);
-        held.is_none_or(|(held, _)| held.created < offered.created)
-    };
-    let places = entries.iter().enumerate();
-    places
-        .filter(|(_, offered)| lacks(offered))
-        .filter_map(|(place, _)| u32::try_from(place).ok())
-        .collect()
+    let mut room = shelf.room();
+    let mut wanted = Vec::new();
+    for (place, offered) in (0..).zip(entries) {
+        match shelf.held(offered.entry) {
+            Some((held, _)) if held.created >= offered.created => continue,
+            Some(_) => {}
+            None if room == 0 => continue,
+            None => room -= 1,
+        }
+        wanted.push(place);
+    }
+    wanted
 }
 
 /// The places of the groups that are other ones here.
