@@ -22,7 +22,7 @@ use super::answer::Question;
 use super::guard::Features;
 use super::index::dot;
 use super::key::{EntryId, PartitionId};
-use crate::types::{Moment, Priority};
+use crate::types::{Moment, Priority, TenantId};
 use feed::Flown;
 pub(crate) use feed::{Follower, Lead};
 pub(crate) use pieces::{Break, Event, Wants};
@@ -44,6 +44,8 @@ pub(crate) const MAX_LETDOWNS: usize = 3;
 #[derive(Debug)]
 struct Flight {
     number: u64,
+    /// Whose answer it brings.
+    tenant: TenantId,
     priority: Priority,
     flown: Arc<Flown>,
 }
@@ -100,10 +102,17 @@ pub(crate) enum Part {
 
 impl Flights {
     /// Joins the flight of `id`, or starts it. A flight that cannot be read from the beginning any
-    /// more, or that everyone has left, is replaced.
-    pub(crate) fn join(self: &Arc<Self>, id: EntryId, priority: Priority, wants: Wants) -> Part {
+    /// more, or that everyone has left, is replaced. Nobody joins another tenant's, whatever id they
+    /// come with.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        (tenant, id): (&TenantId, EntryId),
+        priority: Priority,
+        wants: Wants,
+    ) -> Part {
         let mut flights = self.flights.lock();
         match flights.get(&id) {
+            Some(flight) if flight.tenant != *tenant => return Part::Alone,
             // it must not wait in a less urgent request's place
             Some(flight) if priority < flight.priority => return Part::Alone,
             Some(flight) => {
@@ -118,6 +127,7 @@ impl Flights {
         let flown = Flown::new(&self.kept);
         let flight = Flight {
             number,
+            tenant: tenant.clone(),
             priority,
             flown: Arc::clone(&flown),
         };
@@ -174,15 +184,11 @@ impl Flights {
         None
     }
 
-    /// Lets nobody join the flights that are under way.
+    /// Lets nobody join the flights that are under way. All of them, whatever was called off: a
+    /// flight may land with the answer of another one of the same meaning.
     pub(crate) fn detach_all(&self) {
         self.flights.lock().clear();
         self.questions.lock().clear();
-    }
-
-    /// Lets nobody join the flight of `id`.
-    pub(crate) fn detach(&self, id: EntryId) {
-        self.flights.lock().remove(&id);
     }
 
     fn end(&self, id: EntryId, number: u64, announced: Option<PartitionId>) {

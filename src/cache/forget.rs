@@ -90,13 +90,8 @@ impl Inner {
             purges.iter().for_each(|purge| statements.purge(purge));
             shelf.forget()
         };
-        for purge in purges {
-            match purge {
-                Purge::Entry(id) => self.flights.detach(*id),
-                Purge::All | Purge::Tenant(_) | Purge::Tag(..) | Purge::Model(_) => {
-                    self.flights.detach_all();
-                }
-            }
+        if !purges.is_empty() {
+            self.flights.detach_all();
         }
         let serials = Inner::drop_rows(removed);
         let count = serials.len() as u64;

@@ -207,7 +207,8 @@ async fn join(
 ) -> Joined {
     let wants = Wants::of(request);
     for _ in 0..MAX_LETDOWNS {
-        let follower = match inner.flights.join(prepared.id, request.priority, wants) {
+        let whose = (&request.tenant, prepared.id);
+        let follower = match inner.flights.join(whose, request.priority, wants) {
             Part::Alone => return Joined::Asks(None, None),
             // the flight before may have landed between the first look and the take-off
             Part::Leader(lead) => {

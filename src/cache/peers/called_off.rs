@@ -33,7 +33,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut changes = peers.link.changes();
     let stopping = peers.keeper.stopping();
     tokio::pin!(stopping);
+    // a mark from another cluster's time says nothing about this one's
     let known = inner.forgotten.as_ref().map_or(0, mark::read);
+    let known = known.min(peers.link.epoch());
     peers
         .standing
         .forgotten

@@ -37,6 +37,8 @@ const WORDS: usize = 64;
 /// How often the one who makes an answer is told how many read it on the owner, and looks whether
 /// anybody still reads it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Looks in a row that found nobody: one who has just come to the owner is not known here yet.
+const LOOKS: u32 = 3;
 /// For a stream's far end to take a word.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -66,11 +68,16 @@ pub(crate) fn fly(inner: &Arc<Inner>, ask: FlyAsk, told: BoxStream<'static, Told
     {
         return one(FlyWord::Held(parcel));
     }
+    // an answer made by one who knows less of what was called off is not for those who know more
+    if ask.epoch < inner.epochs.epoch() {
+        return one(FlyWord::Alone);
+    }
     let mark = Mark {
         tenant: ask.tenant.clone(),
         entry: ask.entry,
     };
-    match inner.flights.join(ask.entry, ask.priority, Wants::Pieces) {
+    let whose = (&ask.tenant, ask.entry);
+    match inner.flights.join(whose, ask.priority, Wants::Pieces) {
         Part::Alone => one(FlyWord::Alone),
         Part::Follower(_) if ask.refresh => one(FlyWord::Alone),
         Part::Follower(follower) => {
@@ -141,6 +148,7 @@ async fn hear(
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     let lead = loop {
         tokio::select! {
+            biased; // what was told before the stream ended counts
             word = told.next() => {
                 let Some(word) = word else { return };
                 match feed(&inner, &mark, Some(word), &lead).await {
@@ -311,6 +319,7 @@ impl Relay {
         let inner = Arc::clone(&self.inner);
         let Some(peers) = inner.peers() else { return };
         let mut readers = 0;
+        let mut unread = 0;
         let mut owner_listens = true;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         loop {
@@ -325,10 +334,14 @@ impl Relay {
                     continue;
                 }
                 // nobody reads any more, neither here nor there
-                _ = ticks.tick() => match readers == 0 && self.follower.is_last() {
-                    true => return,
-                    false => continue,
-                },
+                _ = ticks.tick() => {
+                    let nobody = readers == 0 && self.follower.is_last();
+                    unread = if nobody { unread + 1 } else { 0 };
+                    if unread >= LOOKS {
+                        return;
+                    }
+                    continue;
+                }
             };
             let ends = !matches!(event, Event::Begun(_) | Event::Piece(_));
             let entry = matches!(event, Event::Landed(_))
@@ -340,6 +353,11 @@ impl Relay {
             };
             let Some(out) = out else { return };
             let sent = told.send_timeout(out, TAKEN_WITHIN).await;
+            if ends && sent.is_ok() {
+                // a stream that is dropped takes along what is still on its way to the owner
+                let heard = async { while words.next().await.is_some() {} };
+                _ = tokio::time::timeout(TAKEN_WITHIN, heard).await;
+            }
             if ends || sent.is_err() {
                 return;
             }
@@ -427,6 +445,8 @@ async fn feed(inner: &Arc<Inner>, mark: &Mark, told: Option<Told>, lead: &Lead) 
         Some(Told::Landed(parcel)) => {
             let landed = peers.seals.unpack_for(&mark.tenant, false, &parcel);
             match landed.filter(|record| record.entry.id == mark.entry) {
+                // whoever read it as it came has all of it; nobody else is given it
+                Some(record) if inner.epochs.is_off(&record.entry) => Fed::Over(End::Ended),
                 Some(record) => {
                     keep(inner, parcel).await;
                     Fed::Over(End::Landed(record.entry.answer))
