@@ -1,6 +1,11 @@
 //! Promises of one cache over many nodes, with several caches in one process: refusals first.
 
+mod adversary;
+mod flights;
+mod keeper;
+pub(crate) mod liar;
 pub(crate) mod net;
+mod pure;
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@ use llm_router_cluster::placement::Cells;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::cache::answer::Purge;
 use crate::cache::epochs::Table;
@@ -24,6 +25,8 @@ use crate::cache::peers::words::{
 };
 use crate::cache::peers::{flight, serve};
 use crate::cache::{AnswerCache, Settings};
+
+use super::liar::Lies;
 
 pub(crate) const SECRET: [u8; 32] = [42; 32];
 
@@ -40,6 +43,8 @@ struct State {
 pub(crate) struct Net {
     nodes: RwLock<BTreeMap<MemberId, Node>>,
     agreed: Mutex<State>,
+    /// What liars have heard and tell others.
+    pub(crate) lies: Lies,
 }
 
 #[derive(Debug)]
@@ -50,8 +55,14 @@ struct Node {
     /// It hears nothing new.
     deaf: bool,
     alive: bool,
+    /// It is gone: streams to it and from it have ended.
+    gone: CancellationToken,
     /// How long it takes to answer.
     slow: Duration,
+    /// It answers something else than it should.
+    lies: bool,
+    /// It refuses every call.
+    shut: bool,
 }
 
 impl Net {
@@ -78,7 +89,10 @@ impl Net {
             heard: watch::Sender::new(self.agreed.lock().clone()),
             deaf: false,
             alive: true,
+            gone: CancellationToken::new(),
             slow: Duration::ZERO,
+            lies: false,
+            shut: false,
         };
         self.nodes.write().insert(me, node);
         let link = Wire {
@@ -103,7 +117,28 @@ impl Net {
 
     /// Takes a node away: it answers nobody and nobody answers it.
     pub(crate) fn kill(&self, number: u64) {
-        self.change(number, |node| node.alive = false);
+        self.change(number, |node| {
+            node.alive = false;
+            node.gone.cancel();
+        });
+    }
+
+    /// It refuses calls from now on, or no longer, and is a member all the same.
+    pub(crate) fn shut(&self, number: u64, shut: bool) {
+        self.change(number, |node| node.shut = shut);
+    }
+
+    /// It lies to others from now on, or no longer.
+    pub(crate) fn lie(&self, number: u64, lies: bool) {
+        self.change(number, |node| node.lies = lies);
+    }
+
+    /// Waits until a node knows and has forgotten everything that is called off.
+    pub(crate) async fn caught_up(&self, number: u64) {
+        let epoch = self.agreed.lock().epoch;
+        let cache = self.cache(number);
+        let stand = serve::stand(&cache.inner, epoch, LONG).await;
+        assert!(stand.epoch >= epoch, "node {number} does not catch up");
     }
 
     /// It answers so late from now on.
@@ -183,6 +218,23 @@ struct Wire {
 }
 
 impl Wire {
+    fn lies(&self, member: MemberId) -> bool {
+        let nodes = self.net.nodes.read();
+        nodes.get(&member).is_some_and(|node| node.lies)
+    }
+
+    /// Resolves when one of the two is gone.
+    fn cut(&self, to: MemberId) -> impl Future<Output = ()> + Send + use<> {
+        let nodes = self.net.nodes.read();
+        let [here, there] = [self.me, to].map(|member| nodes[&member].gone.clone());
+        async move {
+            tokio::select! {
+                () = here.cancelled() => {}
+                () = there.cancelled() => {}
+            }
+        }
+    }
+
     async fn reach(&self, to: MemberId, within: Duration) -> Result<AnswerCache, Unanswered> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let gone = || Unanswered::Unreached("gone".to_owned());
@@ -190,7 +242,7 @@ impl Wire {
             let nodes = self.net.nodes.read();
             let alive = |member: &MemberId| nodes.get(member).filter(|node| node.alive);
             alive(&self.me).ok_or_else(gone)?;
-            let node = alive(&to).ok_or_else(gone)?;
+            let node = alive(&to).filter(|node| !node.shut).ok_or_else(gone)?;
             (node.cache.clone(), node.slow)
         };
         if slow > within {
@@ -290,7 +342,11 @@ impl Link for Wire {
 
     async fn look(&self, to: MemberId, ask: &Ask, within: Duration) -> Result<Seen, Unanswered> {
         let cache = self.reach(to, within).await?;
-        Ok(serve::look(&cache.inner, ask).await)
+        if self.lies(self.me) {
+            self.net.lies.look_as_another(&cache.inner, ask).await;
+        }
+        let seen = serve::look(&cache.inner, ask).await;
+        Ok(self.net.lies.seen(self.lies(to), ask, seen))
     }
 
     async fn fly(
@@ -301,8 +357,24 @@ impl Link for Wire {
         within: Duration,
     ) -> Result<BoxStream<'static, FlyWord>, Unanswered> {
         let cache = self.reach(to, within).await?;
-        let told = ReceiverStream::new(told).boxed();
-        Ok(flight::fly(&cache.inner, ask, told))
+        let lies = &self.net.lies;
+        if self.lies(self.me) {
+            lies.fly_as_another(&cache.inner, &ask);
+        }
+        if self.lies(to)
+            && let Some(words) = lies.fly(&ask)
+        {
+            return Ok(words);
+        }
+        let told = ReceiverStream::new(told).take_until(self.cut(to));
+        let told = match self.lies(self.me) {
+            true => lies.told(&ask, told.boxed()),
+            false => told.boxed(),
+        };
+        let (net, entry) = (Arc::clone(&self.net), ask.entry);
+        let told = told.inspect(move |told| net.lies.hear(entry, told)).boxed();
+        let words = flight::fly(&cache.inner, ask, told);
+        Ok(words.take_until(self.cut(to)).boxed())
     }
 
     async fn put(
@@ -313,6 +385,7 @@ impl Link for Wire {
         repair: bool,
     ) -> Result<Kept, Unanswered> {
         let cache = self.reach(to, LONG).await?;
+        let parcels = self.net.lies.put(self.lies(self.me), parcels);
         Ok(serve::put(&cache.inner, parcels, used, repair).await)
     }
 

@@ -13,9 +13,9 @@ use super::stream::share;
 use super::texts::Texts;
 
 /// Load before anything happens.
-const BEFORE: Duration = Duration::from_secs(8);
+const BEFORE: Duration = Duration::from_secs(14);
 /// The first of it, in which vectors are made, does not count.
-const WARM_SECONDS: usize = 4;
+const WARM_SECONDS: usize = 8;
 /// Load after a node was killed.
 const AFTER: Duration = Duration::from_secs(40);
 /// Longest time until the hit rate is back, in seconds.
@@ -25,7 +25,7 @@ const BACK: f64 = 0.95;
 /// Answers stored.
 const STORED: usize = 1500;
 /// Rewordings asked beside them.
-const REWORDED: usize = 500;
+const REWORDED: usize = 300;
 /// Bytes moved to a node that joins, over those of a fair part.
 const MOVED: f64 = 1.3;
 
