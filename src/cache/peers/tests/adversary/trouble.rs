@@ -81,11 +81,15 @@ impl Trouble {
             4..7 => {
                 let (name, value) = case.tag();
                 let what = Purge::Tag(name, value);
-                world.purge(by, what, |one| one.question == case.question).await;
+                world
+                    .purge(by, what, |one| one.question == case.question)
+                    .await;
             }
             7..9 => {
                 let what = Purge::Model(case.model().as_str().into());
-                world.purge(by, what, |one| one.model() == case.model()).await;
+                world
+                    .purge(by, what, |one| one.model() == case.model())
+                    .await;
             }
             _ => {
                 let what = Purge::Entry(world.entry_of(case));
@@ -133,7 +137,8 @@ impl Trouble {
         world.net.kill(node);
         world.net.cache(node).close().await;
         self.purges(3).await;
-        let [dir, old] = [node.to_string(), format!("{node} long ago")].map(|name| self.dirs.join(name));
+        let [dir, old] =
+            [node.to_string(), format!("{node} long ago")].map(|name| self.dirs.join(name));
         if long_ago && old.exists() {
             std::fs::remove_dir_all(&dir).unwrap();
             copy(&old, &dir);

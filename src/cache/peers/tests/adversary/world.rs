@@ -279,7 +279,11 @@ impl Asked<'_> {
         if hit.tier == Tier::Exact {
             // one that waited may have been given the answer to other words of the same question
             let canary = Canary::read(&hit.answer.text);
-            assert!(hit.shared || canary.case == self.case, "{canary:?} for {:?}", self.case);
+            assert!(
+                hit.shared || canary.case == self.case,
+                "{canary:?} for {:?}",
+                self.case
+            );
         }
     }
 
