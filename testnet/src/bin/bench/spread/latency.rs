@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::asker::{Asker, Part};
 use super::board::Board;
 use super::fleet::Fleet;
+use super::stream::share;
 use super::texts::Texts;
 
 /// Answers stored.
@@ -45,9 +46,15 @@ pub(super) async fn run(nodes: &[usize], texts: &Texts) -> anyhow::Result<Board>
             exact: Histogram::new(3)?,
             semantic: Histogram::new(3)?,
         };
+        let before = busy();
         exact(&fleet.cluster, &stored, &mut times.exact).await?;
         semantic(&fleet.cluster, &texts.asked, &mut times.semantic).await?;
         tell(&mut board, n, &times);
+        if let Some((before, after)) = before.zip(busy()) {
+            let (busy, all) = (after.0 - before.0, after.1 - before.1);
+            let part = share(busy, usize::try_from(all)?) * 100.0;
+            board.tell(n, "the machine was busy, %", format!("{part:.0}"));
+        }
         match &alone {
             None => alone = Some(times),
             Some(alone) => compare(&mut board, n, alone, &times),
@@ -107,6 +114,17 @@ async fn measure(
         into.record(u64::try_from(told.took.as_micros())?)?;
     }
     Ok(())
+}
+
+/// Ticks the machine has worked, and all there were, where the system tells.
+fn busy() -> Option<(u64, u64)> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let fields = stat.lines().next()?.split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    // user, nice, system, idle, waiting for disks, and the rest
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    let all: u64 = ticks.iter().sum();
+    Some((all - idle, all))
 }
 
 async fn remote(cluster: &Cluster, id: usize) -> u64 {
