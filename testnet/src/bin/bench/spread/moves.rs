@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::asker::Asker;
 use super::board::Board;
 use super::fleet::Fleet;
 use super::load::{Load, Seen};
@@ -23,7 +24,7 @@ const BACK_WITHIN: usize = 30;
 /// Part of the hit rate that has to be back.
 const BACK: f64 = 0.95;
 /// Answers stored.
-const STORED: usize = 1500;
+const STORED: usize = 2000;
 /// Rewordings asked beside them.
 const REWORDED: usize = 300;
 /// Bytes moved to a node that joins, over those of a fair part.
@@ -37,7 +38,7 @@ pub(super) async fn kill(nodes: &[usize], texts: &Texts) -> anyhow::Result<Board
     let mut board = Board::default();
     for &n in nodes {
         let mut fleet = Fleet::start(n, n).await?;
-        let questions = fill(&fleet, texts).await?;
+        let (questions, cold) = fill(&fleet, texts).await?;
         let gone = fleet.cluster.followers().await?[0];
         let survivors = fleet.cluster.ids().filter(|&id| id != gone);
         let doors = survivors.map(|id| fleet.cluster.http_address(id).to_owned());
@@ -49,12 +50,45 @@ pub(super) async fn kill(nodes: &[usize], texts: &Texts) -> anyhow::Result<Board
         let killed = load.second();
         fleet.cluster.kill(gone).await?;
         drop(victims);
-        sleep(AFTER).await;
+        let cold = ask_cold(&fleet.addresses(), &cold).await?;
         let seen = load.finish().await?;
         told(n, &seen, killed, &mut board);
+        told_cold(n, &cold, &mut board);
         fleet.cluster.end().await?;
     }
     Ok(board)
+}
+
+/// Asks stored questions that nobody else asks, each once, evenly over the time after a kill; gives
+/// the requests and hits of each second. One that fails is no hit.
+async fn ask_cold(doors: &[String], cold: &[String]) -> anyhow::Result<Vec<(u64, u64)>> {
+    let mut askers: Vec<Asker> = doors.iter().map(|door| Asker::of(door)).collect();
+    let began = Instant::now();
+    let nodes = askers.len();
+    let mut seconds = vec![(0, 0); usize::try_from(AFTER.as_secs())?];
+    for (number, question) in cold.iter().enumerate() {
+        let part = share(number as u64, cold.len());
+        sleep_until(began + AFTER.mul_f64(part)).await;
+        let told = askers[number % nodes].ask(question).await;
+        let at = usize::try_from(began.elapsed().as_secs())?;
+        if let Some((asked, hits)) = seconds.get_mut(at) {
+            *asked += 1;
+            *hits += u64::from(told.is_ok_and(|told| told.part.is_hit()));
+        }
+    }
+    Ok(seconds)
+}
+
+fn told_cold(n: usize, seconds: &[(u64, u64)], board: &mut Board) {
+    let sum = |part: fn(&(u64, u64)) -> u64| seconds.iter().map(part).sum::<u64>();
+    let (asked, hits) = (sum(|second| second.0), sum(|second| second.1));
+    board.tell(n, "answers nobody else asks for, asked after it", asked);
+    board.tell(n, "of which not found", asked - hits);
+    let low = seconds.iter().enumerate();
+    let low = low.filter(|(_, (asked, hits))| share(*hits, 1) < BACK * share(*asked, 1));
+    let back = low.map(|(second, _)| second + 1).last().unwrap_or(0);
+    let goal = ("seconds until 95 % of these are found", "<= 30");
+    board.hold(n, goal, back, back <= BACK_WITHIN && hits > 0);
 }
 
 fn told(n: usize, seen: &Seen, killed: usize, board: &mut Board) {
@@ -89,7 +123,7 @@ pub(super) async fn join(nodes: &[usize], texts: &Texts) -> anyhow::Result<Board
     let mut board = Board::default();
     for &n in nodes {
         let mut fleet = Fleet::start(n, n + 1).await?;
-        let questions = fill(&fleet, texts).await?;
+        let (questions, _) = fill(&fleet, texts).await?;
         let held: u64 = fleet.entries().await?.iter().sum();
         let load = Load::start(&fleet.addresses(), &questions);
         sleep(BEFORE).await;
@@ -122,15 +156,18 @@ pub(super) async fn join(nodes: &[usize], texts: &Texts) -> anyhow::Result<Board
     Ok(board)
 }
 
-/// Stores answers and draws the cells; gives the questions of the load, stored ones and rewordings.
-async fn fill(fleet: &Fleet, texts: &Texts) -> anyhow::Result<Arc<Vec<String>>> {
+/// Stores answers and draws the cells; gives the questions of the load, stored ones and rewordings,
+/// and stored ones that are not among them.
+async fn fill(fleet: &Fleet, texts: &Texts) -> anyhow::Result<(Arc<Vec<String>>, Vec<String>)> {
     let some = texts.stored.len().min(STORED);
-    let mut questions = fleet.fill(&texts.stored[..some]).await?;
+    let mut stored = fleet.fill(&texts.stored[..some]).await?;
     fleet.draw_cells().await?;
+    let cold = stored.split_off(stored.len() / 2);
+    let mut questions = stored;
     // of the same classes, found by meaning
-    let stored = &texts.stored[..some];
-    let class = |text: &&String| stored.iter().any(|one| texts.same(one, text));
+    let class = |text: &&String| questions.iter().any(|one| texts.same(one, text));
     let asked = texts.asked.iter().filter(class).take(REWORDED);
-    questions.extend(asked.cloned());
-    Ok(Arc::new(questions))
+    let asked: Vec<String> = asked.cloned().collect();
+    questions.extend(asked);
+    Ok((Arc::new(questions), cold))
 }
