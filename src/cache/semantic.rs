@@ -392,3 +392,6 @@ pub(super) async fn nearest(
         .spawn_blocking(move || index.search(&query, CANDIDATES, |_label| true));
     search.await.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,8 @@ async fn an_entry_lost_behind_a_nodes_back_comes_back_at_the_next_sweep() {
     let lossy = net.cache(2);
     let before = ids(&lossy);
     assert!(!before.is_empty());
-    for serial in lossy.inner.shelf.lock().all().iter().map(|(entry, _)| entry.serial).collect::<Vec<_>>() {
+    let held = lossy.inner.shelf.lock().all();
+    for serial in held.iter().map(|(entry, _)| entry.serial) {
         let removed = lossy.inner.shelf.lock().drop_serial(serial);
         lossy.inner.take_out(removed.into_iter().collect());
     }
