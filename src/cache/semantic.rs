@@ -388,3 +388,6 @@ async fn nearest(inner: &Arc<Inner>, index: SharedIndex, vector: &Arc<[f32]>) ->
         .spawn_blocking(move || index.search(&query, CANDIDATES, |_label| true));
     search.await.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
