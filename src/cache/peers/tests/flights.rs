@@ -38,7 +38,10 @@ fn owned_by(net: &Net, owner: u64) -> String {
             .entry(&asking(text), crate::cache::key::Scope::Tenant);
         views.reading.key_owner(id) == Some(MemberId(owner))
     };
-    questions(200).into_iter().find(its).expect("a question of its")
+    questions(200)
+        .into_iter()
+        .find(its)
+        .expect("a question of its")
 }
 
 /// A request on its way; what it comes to is the task's.
@@ -120,12 +123,16 @@ async fn of_fifty_identical_requests_on_three_nodes_one_asks_upstream() {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let (done, waiting): (Vec<_>, Vec<_>) = asked.into_iter().partition(|one| one.is_finished());
+        let (done, waiting): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(|one| one.is_finished());
         let [one] = <[_; 1]>::try_from(done).expect("one leads");
         let Lookup::Miss(ticket) = one.await.unwrap() else {
             panic!("expected a miss")
         };
-        assert_eq!(net.cache(1).insert(ticket, answer("one")), Insertion::Stored);
+        assert_eq!(
+            net.cache(1).insert(ticket, answer("one")),
+            Insertion::Stored
+        );
         assert_eq!(waiting.len(), 49);
         for follower in waiting {
             let Lookup::Hit(hit) = follower.await.unwrap() else {
@@ -147,8 +154,16 @@ async fn pieces_pass_nodes_byte_by_byte_whatever_they_carry() {
     let head = Head::new("shown");
     let calls = json!([{"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{\"a\":1e400}"}}]);
     let mut odd = head.text("é\u{0}\u{2028}");
-    odd.raw = Bytes::from_static(b"{\"choices\" :[ ],\"n\":12345678901234567890123, \"x\":\"\\u00e9\xff\"}");
-    let sent = [head.role(), head.tool_calls(&calls), odd, head.reasoning("hm"), head.finish(crate::types::Finish::ToolCalls)];
+    odd.raw = Bytes::from_static(
+        b"{\"choices\" :[ ],\"n\":12345678901234567890123, \"x\":\"\\u00e9\xff\"}",
+    );
+    let sent = [
+        head.role(),
+        head.tool_calls(&calls),
+        odd,
+        head.reasoning("hm"),
+        head.finish(crate::types::Finish::ToolCalls),
+    ];
     let mut reading = Vec::new();
     for reader in readers {
         let reader = attached(reader).await;
@@ -184,7 +199,10 @@ async fn the_whole_answer_lands_where_only_the_whole_is_wanted() {
         net.cache(1).insert(ticket, answer("whole"));
         for one in waiting {
             let found = one.await.unwrap();
-            assert!(matches!(&found, Lookup::Hit(hit) if hit.answer.text == "whole"), "{found:?}");
+            assert!(
+                matches!(&found, Lookup::Hit(hit) if hit.answer.text == "whole"),
+                "{found:?}"
+            );
         }
     }
 }
@@ -204,7 +222,7 @@ async fn an_answer_goes_on_for_readers_elsewhere_when_its_own_client_leaves() {
         let deserted = tokio::time::timeout(Duration::from_millis(50), lead.deserted()).await;
         assert!(deserted.is_err(), "owner {owner}: somebody reads");
         let sent = chunks();
-    bring(&lead, &sent).await;
+        bring(&lead, &sent).await;
         net.cache(1).insert(ticket.leading(lead), answer("one"));
         let (raw, end) = read(reader).await;
         assert_eq!(raw, texts(&sent));
@@ -314,7 +332,10 @@ async fn an_owner_that_does_not_answer_costs_the_attach_budget_and_no_more() {
     assert!(took < budget + Duration::from_millis(250), "{took:?}");
     net.cache(1).insert(ticket, answer("one"));
     for other in others {
-        assert!(matches!(other.await.unwrap(), Lookup::Hit(_)), "one node shares still");
+        assert!(
+            matches!(other.await.unwrap(), Lookup::Hit(_)),
+            "one node shares still"
+        );
     }
 }
 
@@ -374,7 +395,9 @@ async fn a_purge_leaves_readers_their_answer_and_gives_it_to_nobody_else() {
     };
     let sent = chunks();
     bring(&lead, &sent).await;
-    let refused = net.cache(1).insert(ticket.leading(lead), answer("called off"));
+    let refused = net
+        .cache(1)
+        .insert(ticket.leading(lead), answer("called off"));
     assert!(matches!(refused, Insertion::Refused(_)));
     let (raw, end) = read(reader).await;
     assert_eq!(raw, texts(&sent));
@@ -396,7 +419,10 @@ async fn an_answer_that_is_not_to_be_reused_sends_those_who_wait_on_their_way() 
         beyond_text: true,
         ..answer("")
     };
-    assert!(matches!(net.cache(1).insert(ticket, calls), Insertion::Refused(_)));
+    assert!(matches!(
+        net.cache(1).insert(ticket, calls),
+        Insertion::Refused(_)
+    ));
     for one in waiting {
         let Lookup::Miss(ticket) = one.await.unwrap() else {
             panic!("expected a miss")
