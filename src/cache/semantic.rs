@@ -1,5 +1,6 @@
 //! The semantic tier of a lookup: vector, candidates, the decision about the best of them.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,10 +48,74 @@ pub(super) struct Asking<'a> {
     pub(super) now: u64,
 }
 
+/// A question's vector, and what comes near it here and elsewhere.
+#[derive(Default)]
+pub(super) struct Found {
+    vector: Option<Arc<[f32]>>,
+    /// In the tenant's own partition, and in the one all tenants share.
+    candidates: [Vec<Candidate>; 2],
+}
+
+/// The same, worked out beside the question whether an identical request is being answered: two calls
+/// to other nodes take the time of one.
+pub(super) struct Ahead<'a> {
+    work: Pin<Box<dyn Future<Output = Found> + Send + 'a>>,
+    found: Option<Found>,
+}
+
+impl<'a> Ahead<'a> {
+    /// Nothing is done before [`Ahead::beside`] or [`Ahead::finish`] is awaited.
+    pub(super) fn of(
+        inner: &'a Arc<Inner>,
+        prepared: &'a Prepared,
+        asking: Option<Asking<'a>>,
+        request: &'a ChatRequest,
+    ) -> Self {
+        let asking = asking.filter(|asking| asking.tier != TierState::ExactOnly);
+        let work = async move {
+            let Some(asking) = asking else {
+                return Found::default();
+            };
+            let Some(vector) = embed(inner, asking.question, request).await else {
+                return Found::default();
+            };
+            let candidates = candidates(inner, prepared, asking, &vector, request).await;
+            Found {
+                vector: Some(vector),
+                candidates,
+            }
+        };
+        Ahead {
+            work: Box::pin(work),
+            found: None,
+        }
+    }
+
+    /// Goes on with it for as long as `other` takes.
+    pub(super) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => return done,
+                found = &mut self.work, if self.found.is_none() => self.found = Some(found),
+            }
+        }
+    }
+
+    /// What there is.
+    pub(super) async fn finish(self) -> Found {
+        match self.found {
+            Some(found) => found,
+            None => self.work.await,
+        }
+    }
+}
+
 /// The semantic tier's hit, or why there is none. Leaves the question's vector in `vector`.
 pub(super) async fn by_meaning(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
+    (prepared, found): (&Prepared, Found),
     asking: Asking<'_>,
     request: &ChatRequest,
     (vector, lead): (&mut Option<Arc<[f32]>>, &mut Option<Lead>),
@@ -59,12 +124,13 @@ pub(super) async fn by_meaning(
         let reason = "over the error budget, exact answers only";
         return Err(Explained::plain(asking.tier, reason));
     }
-    *vector = embed(inner, asking.question, request).await;
+    *vector = found.vector;
     let Some(vector) = vector else {
         let reason = "too long or no time to embed";
         return Err(Explained::plain(asking.tier, reason));
     };
-    let why_not = match stored(inner, prepared, asking, vector, request).await {
+    let everyone = prepared.everyone().is_some();
+    let why_not = match stored(inner, (asking, found.candidates), everyone, request).await {
         Ok(hit) => return Ok(hit),
         Err(why_not) => why_not,
     };
@@ -75,20 +141,18 @@ pub(super) async fn by_meaning(
 /// The tenant's own partition, then the one all tenants share.
 async fn stored(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
-    asking: Asking<'_>,
-    vector: &Arc<[f32]>,
+    (asking, [own, everyones]): (Asking<'_>, [Vec<Candidate>; 2]),
+    everyone: bool,
     request: &ChatRequest,
 ) -> Result<Hit, Explained> {
-    let [own, everyone] = candidates(inner, prepared, asking, vector, request).await;
     let why_not = match nearest_answer(inner, asking, own, request).await {
         Ok(hit) => return Ok(hit),
         Err(why_not) => why_not,
     };
-    if prepared.everyone().is_none() {
+    if !everyone {
         return Err(why_not);
     }
-    nearest_answer(inner, asking, everyone, request)
+    nearest_answer(inner, asking, everyones, request)
         .await
         .map_err(|other| why_not.or_nearer(other))
 }
@@ -388,3 +452,6 @@ async fn nearest(inner: &Arc<Inner>, index: SharedIndex, vector: &Arc<[f32]>) ->
         .spawn_blocking(move || index.search(&query, CANDIDATES, |_label| true));
     search.await.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,7 +109,7 @@ fn list_now(inner: &Inner, fresh: bool) -> List {
         return Arc::clone(list);
     }
     let now = unix_millis();
-    let all = inner.shelf.lock().all();
+    let all = inner.held();
     let mut known = lists.known.lock();
     let before = match known.0 == mark {
         true => std::mem::take(&mut known.1),

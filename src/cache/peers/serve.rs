@@ -235,10 +235,8 @@ pub(crate) fn sample(inner: &Inner, space: &str, most: usize) -> Sampled {
         return Sampled::default();
     }
     let all: Vec<(Arc<Entry>, Compact)> = {
-        let held = inner.shelf.lock().all();
-        let with_vectors = held.into_iter();
-        with_vectors
-            .filter_map(|(entry, vector)| Some((entry, vector?)))
+        let held = inner.held().into_iter();
+        held.filter_map(|(entry, vector)| Some((entry, vector?)))
             .collect()
     };
     let step = all.len().div_ceil(most.clamp(1, SAMPLE)).max(1);

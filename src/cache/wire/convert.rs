@@ -478,3 +478,6 @@ impl TryFrom<v1::SampleReply> for Sampled {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,10 +221,11 @@ async fn an_answer_goes_on_for_readers_elsewhere_when_its_own_client_leaves() {
         tokio::time::sleep(Duration::from_millis(400)).await;
         let deserted = tokio::time::timeout(Duration::from_millis(50), lead.deserted()).await;
         assert!(deserted.is_err(), "owner {owner}: somebody reads");
-        bring(&lead, &chunks()).await;
+        let sent = chunks();
+        bring(&lead, &sent).await;
         net.cache(1).insert(ticket.leading(lead), answer("one"));
         let (raw, end) = read(reader).await;
-        assert_eq!(raw, texts(&chunks()));
+        assert_eq!(raw, texts(&sent));
         assert!(matches!(end, Event::Landed(_)), "owner {owner}: {end:?}");
     }
 }
@@ -273,7 +274,8 @@ async fn a_stream_whose_maker_dies_after_it_has_begun_is_told_that_it_broke_off(
     let mut ticket = lead(&net, 1, streaming(&text)).await;
     let lead = ticket.take_lead().unwrap();
     lead.begin(&"m".into());
-    bring(&lead, &chunks()).await;
+    let sent = chunks();
+    bring(&lead, &sent).await;
     let readers = [2, 3].map(|number| ask(&net, number, streaming(&text)));
     let mut reading = Vec::new();
     for reader in readers {
@@ -283,7 +285,7 @@ async fn a_stream_whose_maker_dies_after_it_has_begun_is_told_that_it_broke_off(
     net.kill(1);
     for reader in reading {
         let (raw, end) = read(reader).await;
-        assert_eq!(raw, texts(&chunks()), "what came, came");
+        assert_eq!(raw, texts(&sent), "what came, came");
         assert!(matches!(end, Event::Broken(_)), "{end:?}");
     }
 }
@@ -391,13 +393,14 @@ async fn a_purge_leaves_readers_their_answer_and_gives_it_to_nobody_else() {
     let Lookup::Miss(after) = after else {
         panic!("those who come after the purge ask for themselves: {after:?}")
     };
-    bring(&lead, &chunks()).await;
+    let sent = chunks();
+    bring(&lead, &sent).await;
     let refused = net
         .cache(1)
         .insert(ticket.leading(lead), answer("called off"));
     assert!(matches!(refused, Insertion::Refused(_)));
     let (raw, end) = read(reader).await;
-    assert_eq!(raw, texts(&chunks()));
+    assert_eq!(raw, texts(&sent));
     assert!(matches!(end, Event::Landed(_) | Event::Ended), "{end:?}");
     drop(after);
     for cache in net.caches() {

@@ -103,6 +103,12 @@ impl Lies {
         self.told.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A tenant that was never there before.
+    fn stranger(&self) -> TenantId {
+        let number = self.told.fetch_add(1, Ordering::Relaxed);
+        format!("stranger {number}").into()
+    }
+
     /// What passes by on a flight.
     pub(crate) fn hear(&self, entry: EntryId, told: &Told) {
         let mut known = self.known.lock();
@@ -203,9 +209,8 @@ impl Lies {
 
     /// Looks into another tenant's partition under its own name.
     pub(crate) async fn look_as_another(&self, inner: &Arc<Inner>, ask: &Ask) {
-        self.lied();
         let stranger = Ask {
-            tenant: TenantId::from("stranger"),
+            tenant: self.stranger(),
             everyone: Some(ask.partition),
             ..ask.clone()
         };
@@ -217,9 +222,8 @@ impl Lies {
 
     /// Asks for another tenant's answer under its own name.
     pub(crate) fn fly_as_another(&self, inner: &Arc<Inner>, ask: &FlyAsk) {
-        self.lied();
         let stranger = FlyAsk {
-            tenant: TenantId::from("stranger"),
+            tenant: self.stranger(),
             everyone: Some(ask.entry),
             ..ask.clone()
         };

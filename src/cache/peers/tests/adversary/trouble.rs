@@ -33,7 +33,7 @@ impl Trouble {
     pub(super) async fn make(&mut self) -> u64 {
         let mut rounds = 0;
         while !self.world.is_over() {
-            self.purges(4).await;
+            self.breathe(4).await;
             self.with_a_slow_node().await;
             self.with_a_liar().await;
             self.with_a_deaf_node().await;
@@ -57,59 +57,28 @@ impl Trouble {
         }
     }
 
+    /// Any but the first: that one goes on purging.
     fn node(&mut self) -> u64 {
-        let there: Vec<u64> = self.world.there.lock().iter().copied().collect();
+        let there: Vec<u64> = self.world.there.lock().iter().copied().skip(1).collect();
         there[self.rng.random_range(0..there.len())]
     }
 
-    async fn purges(&mut self, count: usize) {
-        for _ in 0..count {
-            tokio::time::sleep(BREATH).await;
-            self.purge().await;
-        }
-    }
-
-    async fn purge(&mut self) {
-        let world = Arc::clone(&self.world);
-        let (by, case) = (self.node(), Case::of(self.rng.random_range(0..CASES)));
-        match self.rng.random_range(0..16) {
-            0 => world.purge(by, Purge::All, |_| true).await,
-            1..4 => {
-                let what = Purge::Tenant(case.tenant());
-                world.purge(by, what, |one| one.tenant == case.tenant).await;
-            }
-            4..7 => {
-                let (name, value) = case.tag();
-                let what = Purge::Tag(name, value);
-                world
-                    .purge(by, what, |one| one.question == case.question)
-                    .await;
-            }
-            7..9 => {
-                let what = Purge::Model(case.model().as_str().into());
-                world
-                    .purge(by, what, |one| one.model() == case.model())
-                    .await;
-            }
-            _ => {
-                let what = Purge::Entry(world.entry_of(case));
-                world.purge(by, what, |one| one == case).await;
-            }
-        }
+    async fn breathe(&self, count: u32) {
+        tokio::time::sleep(BREATH * count).await;
     }
 
     async fn with_a_slow_node(&mut self) {
         let node = self.node();
         let by = Duration::from_millis(self.rng.random_range(1..40));
         self.world.net.slow(node, by);
-        self.purges(3).await;
+        self.breathe(3).await;
         self.world.net.slow(node, Duration::ZERO);
     }
 
     async fn with_a_liar(&mut self) {
         let node = self.node();
         self.world.net.lie(node, true);
-        self.purges(6).await;
+        self.breathe(8).await;
         self.world.net.lie(node, false);
     }
 
@@ -118,12 +87,7 @@ impl Trouble {
         let node = self.node();
         self.world.unreached.lock().insert(node);
         self.world.net.deaf(node, true);
-        tokio::time::sleep(BREATH).await;
-        let by = if node == 1 { 2 } else { 1 };
-        let case = Case::of(self.rng.random_range(0..CASES));
-        let what = Purge::Tenant(case.tenant());
-        let meant = |one: Case| one.tenant == case.tenant;
-        self.world.purge(by, what, meant).await;
+        self.breathe(20).await;
         self.world.net.deaf(node, false);
         self.world.net.caught_up(node).await;
         self.world.unreached.lock().remove(&node);
@@ -136,7 +100,7 @@ impl Trouble {
         world.there.lock().remove(&node);
         world.net.kill(node);
         world.net.cache(node).close().await;
-        self.purges(3).await;
+        self.breathe(3).await;
         let [dir, old] =
             [node.to_string(), format!("{node} long ago")].map(|name| self.dirs.join(name));
         if long_ago && old.exists() {
@@ -149,6 +113,34 @@ impl Trouble {
         world.net.add(node, settings_of(node, &self.dirs)).await;
         world.unreached.lock().remove(&node);
         world.there.lock().insert(node);
+    }
+}
+
+/// Calls something off, over and over, by a node that never goes.
+pub(super) async fn purges(world: Arc<World>, mut rng: StdRng) {
+    while !world.is_over() {
+        tokio::time::sleep(BREATH).await;
+        let case = Case::of(rng.random_range(0..CASES));
+        match rng.random_range(0..16) {
+            0 => world.purge(Purge::All, |_| true).await,
+            1..4 => {
+                let what = Purge::Tenant(case.tenant());
+                world.purge(what, |one| one.tenant == case.tenant).await;
+            }
+            4..7 => {
+                let (name, value) = case.tag();
+                let what = Purge::Tag(name, value);
+                world.purge(what, |one| one.question == case.question).await;
+            }
+            7..9 => {
+                let what = Purge::Model(case.model().as_str().into());
+                world.purge(what, |one| one.model() == case.model()).await;
+            }
+            _ => {
+                let what = Purge::Entry(world.entry_of(case));
+                world.purge(what, |one| one == case).await;
+            }
+        }
     }
 }
 

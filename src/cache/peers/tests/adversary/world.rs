@@ -44,7 +44,9 @@ const QUESTIONS: [[&str; 2]; 4] = [
         "How can I bake bread without yeast?",
     ],
 ];
-const WORDINGS: usize = 2;
+/// Spaces at the end make another request of the same question.
+const SPACES: usize = 4;
+const WORDINGS: usize = 2 * SPACES;
 pub(super) const CASES: usize = TENANTS * PARTITIONS * QUESTIONS.len() * WORDINGS;
 
 /// One request of one tenant in one partition.
@@ -87,11 +89,13 @@ impl Case {
     }
 
     pub(super) fn request(self) -> ChatRequest {
+        let words = QUESTIONS[self.question][self.wording / SPACES];
+        let text = format!("{words}{}", " ".repeat(self.wording % SPACES));
         let body = serde_json::json!({
             "model": "auto",
             "messages": [
                 {"role": "system", "content": format!("you are number {}", self.partition)},
-                {"role": "user", "content": QUESTIONS[self.question][self.wording]},
+                {"role": "user", "content": text},
             ],
         });
         let mut request = raw_request(&body.to_string());
@@ -188,9 +192,9 @@ impl World {
     }
 
     /// Calls something off, and notes it once that is acknowledged.
-    pub(super) async fn purge(&self, by: u64, what: Purge, meant: impl Fn(Case) -> bool) {
+    pub(super) async fn purge(&self, what: Purge, meant: impl Fn(Case) -> bool) {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let purged = self.net.cache(by).purge(what).await.unwrap();
+        let purged = self.net.cache(1).purge(what).await.unwrap();
         let unreached = purged.unreached.iter();
         let unreached = unreached.map(|name| name[1..].parse::<u64>().unwrap());
         self.unreached.lock().extend(unreached);
@@ -249,9 +253,9 @@ impl Asked<'_> {
     async fn ask(self, rng: &mut StdRng) {
         let mut request = self.case.request();
         request.stream = rng.random_ratio(1, 3);
-        request.cache = match rng.random_range(0..20) {
+        request.cache = match rng.random_range(0..60) {
             0 => CacheMode::Refresh,
-            1..5 => CacheMode::Exact,
+            1..3 => CacheMode::Exact,
             _ => CacheMode::On,
         };
         let cache = self.world.net.cache(self.node);
