@@ -45,8 +45,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes brought elsewhere per second, about.
 const BYTES_PER_SECOND: usize = 16 << 20;
-/// Entries offered at once.
-const OFFER: usize = 2048;
+/// Entries offered at once. Few, so that nodes that bring the same ones seldom both find them lacking.
+const OFFER: usize = 256;
 /// Most entries and bytes of one call.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
@@ -289,6 +289,7 @@ async fn sweep(inner: &Arc<Inner>, target: &Arc<View>, patient: bool) -> bool {
     };
     let held = list(inner, true).await;
     let members: BTreeSet<MemberId> = target.members();
+    let begins = begins(&members, peers.me());
     let mut unsure = HashSet::new();
     let mut complete = true;
     for member in members.into_iter().filter(|member| *member != peers.me()) {
@@ -297,6 +298,7 @@ async fn sweep(inner: &Arc<Inner>, target: &Arc<View>, patient: bool) -> bool {
             peers,
             member,
             target: target.fingerprint(),
+            begins,
         };
         complete &= bringing.all(&held, &mut unsure).await || !patient;
     }
@@ -306,11 +308,30 @@ async fn sweep(inner: &Arc<Inner>, target: &Arc<View>, patient: bool) -> bool {
     complete
 }
 
+/// Where a node begins on its way round all ids. Every copy of an entry is offered to a node that
+/// lacks it; nodes that begin in different places come to most of them at different times, and the
+/// second finds it there.
+fn begins(members: &BTreeSet<MemberId>, me: MemberId) -> u8 {
+    let before = members.range(..me).count();
+    let place = before * 256 / members.len().max(1);
+    u8::try_from(place).unwrap_or(0)
+}
+
+/// In the order of their ids, from those that begin with this byte on and round to it.
+fn around(mut offered: Vec<&Held>, begins: u8) -> Vec<&Held> {
+    offered.sort_unstable_by_key(|one| one.entry.id);
+    let first = offered.partition_point(|one| one.entry.id.0[0] < begins);
+    offered.rotate_left(first);
+    offered
+}
+
 struct Bringing<'a> {
     inner: &'a Arc<Inner>,
     peers: &'a Peers,
     member: MemberId,
     target: u64,
+    /// First byte of the ids to begin with.
+    begins: u8,
 }
 
 impl Bringing<'_> {
@@ -348,7 +369,7 @@ impl Bringing<'_> {
                 Ok(Compared::Elsewhere) | Err(_) => complete = false,
             }
         }
-        for chunk in offered.chunks(OFFER) {
+        for chunk in around(offered, self.begins).chunks(OFFER) {
             if !self.bring(chunk).await {
                 complete = false;
                 unsure.extend(chunk.iter().map(|one| one.entry.serial));
