@@ -19,14 +19,18 @@ fn answer() -> Arc<StoredAnswer> {
 }
 
 fn leader(flights: &Arc<Flights>) -> Lead {
-    let Part::Leader(lead) = flights.join((&TenantId::default(), ID), Priority::Normal, Wants::Pieces) else {
+    let Part::Leader(lead) =
+        flights.join((&TenantId::default(), ID), Priority::Normal, Wants::Pieces)
+    else {
         panic!("expected to lead")
     };
     lead
 }
 
 fn follower(flights: &Arc<Flights>, wants: Wants) -> Follower {
-    let Part::Follower(follower) = flights.join((&TenantId::default(), ID), Priority::Normal, wants) else {
+    let Part::Follower(follower) =
+        flights.join((&TenantId::default(), ID), Priority::Normal, wants)
+    else {
         panic!("expected to follow")
     };
     follower
@@ -222,7 +226,11 @@ async fn when_all_flights_together_keep_too_much_each_still_keeps_a_little() {
 async fn a_more_urgent_request_does_not_wait_in_a_less_urgent_ones_flight() {
     let flights = Arc::new(Flights::default());
     let _lead = leader(&flights);
-    let urgent = flights.join((&TenantId::default(), ID), Priority::Critical, Wants::Pieces);
+    let urgent = flights.join(
+        (&TenantId::default(), ID),
+        Priority::Critical,
+        Wants::Pieces,
+    );
     assert!(matches!(urgent, Part::Alone));
     let patient = flights.join((&TenantId::default(), ID), Priority::Low, Wants::Pieces);
     assert!(matches!(patient, Part::Follower(_)));

@@ -1,11 +1,13 @@
 //! One answer for identical requests, whichever nodes they come to.
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::cache::answer::{Attached, Candidate, Ticket};
+use crate::cache::peers::words::{FlyAsk, FlyWord};
 use crate::cache::{Event, Lead, Wants};
 use crate::dialect::openai::build::Head;
 use crate::types::{Chunk, Priority};
@@ -38,7 +40,10 @@ fn owned_by(net: &Net, owner: u64) -> String {
             .entry(&asking(text), crate::cache::key::Scope::Tenant);
         views.reading.key_owner(id) == Some(MemberId(owner))
     };
-    questions(200).into_iter().find(its).expect("a question of its")
+    questions(200)
+        .into_iter()
+        .find(its)
+        .expect("a question of its")
 }
 
 /// A request on its way; what it comes to is the task's.
@@ -120,12 +125,16 @@ async fn of_fifty_identical_requests_on_three_nodes_one_asks_upstream() {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let (done, waiting): (Vec<_>, Vec<_>) = asked.into_iter().partition(|one| one.is_finished());
+        let (done, waiting): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(|one| one.is_finished());
         let [one] = <[_; 1]>::try_from(done).expect("one leads");
         let Lookup::Miss(ticket) = one.await.unwrap() else {
             panic!("expected a miss")
         };
-        assert_eq!(net.cache(1).insert(ticket, answer("one")), Insertion::Stored);
+        assert_eq!(
+            net.cache(1).insert(ticket, answer("one")),
+            Insertion::Stored
+        );
         assert_eq!(waiting.len(), 49);
         for follower in waiting {
             let Lookup::Hit(hit) = follower.await.unwrap() else {
@@ -147,8 +156,16 @@ async fn pieces_pass_nodes_byte_by_byte_whatever_they_carry() {
     let head = Head::new("shown");
     let calls = json!([{"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{\"a\":1e400}"}}]);
     let mut odd = head.text("é\u{0}\u{2028}");
-    odd.raw = Bytes::from_static(b"{\"choices\" :[ ],\"n\":12345678901234567890123, \"x\":\"\\u00e9\xff\"}");
-    let sent = [head.role(), head.tool_calls(&calls), odd, head.reasoning("hm"), head.finish(crate::types::Finish::ToolCalls)];
+    odd.raw = Bytes::from_static(
+        b"{\"choices\" :[ ],\"n\":12345678901234567890123, \"x\":\"\\u00e9\xff\"}",
+    );
+    let sent = [
+        head.role(),
+        head.tool_calls(&calls),
+        odd,
+        head.reasoning("hm"),
+        head.finish(crate::types::Finish::ToolCalls),
+    ];
     let mut reading = Vec::new();
     for reader in readers {
         let reader = attached(reader).await;
@@ -184,7 +201,10 @@ async fn the_whole_answer_lands_where_only_the_whole_is_wanted() {
         net.cache(1).insert(ticket, answer("whole"));
         for one in waiting {
             let found = one.await.unwrap();
-            assert!(matches!(&found, Lookup::Hit(hit) if hit.answer.text == "whole"), "{found:?}");
+            assert!(
+                matches!(&found, Lookup::Hit(hit) if hit.answer.text == "whole"),
+                "{found:?}"
+            );
         }
     }
 }
@@ -204,7 +224,7 @@ async fn an_answer_goes_on_for_readers_elsewhere_when_its_own_client_leaves() {
         let deserted = tokio::time::timeout(Duration::from_millis(50), lead.deserted()).await;
         assert!(deserted.is_err(), "owner {owner}: somebody reads");
         let sent = chunks();
-    bring(&lead, &sent).await;
+        bring(&lead, &sent).await;
         net.cache(1).insert(ticket.leading(lead), answer("one"));
         let (raw, end) = read(reader).await;
         assert_eq!(raw, texts(&sent));
@@ -314,7 +334,10 @@ async fn an_owner_that_does_not_answer_costs_the_attach_budget_and_no_more() {
     assert!(took < budget + Duration::from_millis(250), "{took:?}");
     net.cache(1).insert(ticket, answer("one"));
     for other in others {
-        assert!(matches!(other.await.unwrap(), Lookup::Hit(_)), "one node shares still");
+        assert!(
+            matches!(other.await.unwrap(), Lookup::Hit(_)),
+            "one node shares still"
+        );
     }
 }
 
@@ -374,7 +397,9 @@ async fn a_purge_leaves_readers_their_answer_and_gives_it_to_nobody_else() {
     };
     let sent = chunks();
     bring(&lead, &sent).await;
-    let refused = net.cache(1).insert(ticket.leading(lead), answer("called off"));
+    let refused = net
+        .cache(1)
+        .insert(ticket.leading(lead), answer("called off"));
     assert!(matches!(refused, Insertion::Refused(_)));
     let (raw, end) = read(reader).await;
     assert_eq!(raw, texts(&sent));
@@ -383,6 +408,67 @@ async fn a_purge_leaves_readers_their_answer_and_gives_it_to_nobody_else() {
     for cache in net.caches() {
         assert!(found(&cache, &asking(&text)).await.is_none());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_not_heard_of_a_purge_makes_no_answer_for_those_who_have() {
+    let net = Net::of(NODES, |_| settings()).await;
+    let text = owned_by(&net, 2);
+    net.deaf(1, true);
+    let purged = net.cache(2).purge(Purge::All).await.unwrap();
+    assert_eq!(purged.unreached, ["n1"]);
+    let behind = lead(&net, 1, asking(&text)).await;
+    // on the owner and elsewhere nobody waits for it
+    let ahead = lead(&net, 3, asking(&text)).await;
+    let waits = ask(&net, 2, asking(&text));
+    a_moment().await;
+    assert_eq!(
+        net.cache(1).insert(behind, answer("behind")),
+        Insertion::Stored
+    );
+    a_moment().await;
+    assert!(!waits.is_finished());
+    net.cache(3).insert(ahead, answer("ahead"));
+    assert!(matches!(waits.await.unwrap(), Lookup::Hit(hit) if hit.answer.text == "ahead"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_names_anothers_entry_reads_nothing_of_its_answer() {
+    let net = Net::of(NODES, |_| settings()).await;
+    let text = owned_by(&net, 2);
+    let stranger = |entry| FlyAsk {
+        tenant: "stranger".into(),
+        entry,
+        everyone: Some(entry),
+        ttl_millis: u64::MAX,
+        epoch: 0,
+        priority: Priority::Low,
+        refresh: false,
+    };
+    let owner = net.cache(2);
+    let asks = async |entry| {
+        let nothing = futures::stream::pending().boxed();
+        let mut words = flight::fly(&owner.inner, stranger(entry), nothing);
+        words.next().await
+    };
+    let ticket = lead(&net, 1, asking(&text)).await;
+    let entry = ticket.entry();
+    assert_eq!(asks(entry).await, Some(FlyWord::Alone), "while it is made");
+    net.cache(1).insert(ticket, answer("secret"));
+    net.idle().await;
+    let stored = asks(entry).await;
+    assert!(
+        !matches!(stored, Some(FlyWord::Held(_) | FlyWord::Follow)),
+        "{stored:?}"
+    );
+    assert_eq!(
+        found(&net.cache(3), &asking(&text))
+            .await
+            .expect("its own")
+            .answer
+            .text,
+        "secret"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -396,7 +482,10 @@ async fn an_answer_that_is_not_to_be_reused_sends_those_who_wait_on_their_way() 
         beyond_text: true,
         ..answer("")
     };
-    assert!(matches!(net.cache(1).insert(ticket, calls), Insertion::Refused(_)));
+    assert!(matches!(
+        net.cache(1).insert(ticket, calls),
+        Insertion::Refused(_)
+    ));
     for one in waiting {
         let Lookup::Miss(ticket) = one.await.unwrap() else {
             panic!("expected a miss")

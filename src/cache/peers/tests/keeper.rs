@@ -1,10 +1,10 @@
 //! Entries come to where they belong and stay there.
 
 use super::*;
+use crate::cache::Settings;
 use crate::cache::key::EntryId;
 use crate::cache::peers::serve;
 use crate::cache::peers::words::{Offered, Parcel};
-use crate::cache::Settings;
 use crate::config::duration::Span;
 
 /// Every keeper compares what it holds now.
@@ -39,7 +39,11 @@ fn sweeps(cache: &AnswerCache) -> u64 {
 async fn weigh(net: &Net, weights: &[(&str, u32)], members: &[u64]) {
     for cache in net.caches() {
         let weights = weights.iter();
-        cache.weigh_nodes(weights.map(|(name, weight)| ((*name).to_owned(), *weight)).collect());
+        cache.weigh_nodes(
+            weights
+                .map(|(name, weight)| ((*name).to_owned(), *weight))
+                .collect(),
+        );
     }
     eventually("everybody moved", || {
         net.caches().iter().all(|cache| {
@@ -71,7 +75,10 @@ async fn an_entry_lost_behind_a_nodes_back_comes_back_at_the_next_sweep() {
     hurry(&net);
     eventually("what was lost is back", || ids(&lossy) == before).await;
     let found = lossy.inner.shelf.lock().all();
-    assert!(found.iter().all(|(_, vector)| vector.is_some()), "with their vectors");
+    assert!(
+        found.iter().all(|(_, vector)| vector.is_some()),
+        "with their vectors"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,14 +95,24 @@ async fn a_full_node_refuses_what_it_is_brought_and_nothing_goes_to_and_fro() {
         store(&net, 1, &asking(&text), &text).await;
     }
     let (roomy, full) = (net.cache(1), net.cache(2));
-    let before = (ids(&roomy), ids(&full), sweeps(&roomy), full.stats().evictions);
+    let before = (
+        ids(&roomy),
+        ids(&full),
+        sweeps(&roomy),
+        full.stats().evictions,
+    );
     assert_eq!((before.0.len(), before.1.len()), (15, 5));
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(1100)).await;
         hurry(&net);
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let after = (ids(&roomy), ids(&full), sweeps(&roomy), full.stats().evictions);
+    let after = (
+        ids(&roomy),
+        ids(&full),
+        sweeps(&roomy),
+        full.stats().evictions,
+    );
     assert_eq!(after, before, "nothing was brought, pushed out or let go");
 }
 
@@ -127,7 +144,14 @@ async fn what_is_kept_for_another_node_lives_no_longer_than_the_entry() {
     assert_eq!(cache.insert(ticket, answer("hint")), Insertion::Stored);
     eventually("it is kept here", || cache.stats().entries == 1).await;
     assert!(cache.stats().peers.unwrap().hinted > 0);
-    assert_eq!(found(&cache, &asking(&text)).await.expect("kept").answer.text, "hint");
+    assert_eq!(
+        found(&cache, &asking(&text))
+            .await
+            .expect("kept")
+            .answer
+            .text,
+        "hint"
+    );
     tokio::time::sleep(Duration::from_millis(2500)).await;
     for number in 2..=4 {
         net.shut(number, false);
@@ -137,7 +161,12 @@ async fn what_is_kept_for_another_node_lives_no_longer_than_the_entry() {
     for cache in net.caches() {
         assert!(found(&cache, &asking(&text)).await.is_none());
     }
-    assert!(net.caches().iter().skip(1).all(|cache| cache.stats().entries == 0));
+    assert!(
+        net.caches()
+            .iter()
+            .skip(1)
+            .all(|cache| cache.stats().entries == 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +185,14 @@ async fn an_older_version_never_takes_a_newer_ones_place() {
         let shelf = inner.shelf.lock();
         shelf.held(EntryId([7; 16])).map(|(entry, _)| entry.created)
     };
-    for (sent, repair, expected) in [(20, false, 20), (10, false, 20), (10, true, 20), (30, true, 30), (30, false, 30), (29, false, 30)] {
+    for (sent, repair, expected) in [
+        (20, false, 20),
+        (10, false, 20),
+        (10, true, 20),
+        (30, true, 30),
+        (30, false, 30),
+        (29, false, 30),
+    ] {
         assert!(serve::keep(&inner, &version(sent), repair));
         assert_eq!(held(), Some(expected), "after {sent}");
     }
@@ -175,7 +211,10 @@ async fn what_was_called_off_is_not_brought_back_by_a_parcel_of_before() {
     let peers = inner.peers().unwrap();
     let parcel = peers.pack(&inner, &Entry::plain(7, "acme"), None).unwrap();
     assert!(serve::keep(&inner, &parcel, true));
-    net.cache(2).purge(Purge::Tenant("acme".into())).await.unwrap();
+    net.cache(2)
+        .purge(Purge::Tenant("acme".into()))
+        .await
+        .unwrap();
     assert!(!serve::keep(&inner, &parcel, true));
     assert!(!serve::keep(&inner, &parcel, false));
     assert_eq!(net.cache(1).stats().entries, 0);
@@ -191,7 +230,10 @@ async fn weights_move_entries_and_no_answer_is_missed() {
     let everywhere = async |when: &str| {
         for text in &texts {
             for cache in net.caches() {
-                assert!(found(&cache, &asking(text)).await.is_some(), "{when}: {text}");
+                assert!(
+                    found(&cache, &asking(text)).await.is_some(),
+                    "{when}: {text}"
+                );
             }
         }
     };
@@ -212,7 +254,10 @@ async fn cells_that_are_drawn_anew_lose_no_answer() {
     }
     assert!(net.cache(1).draw_cells().await);
     for text in &texts {
-        assert!(found(&net.cache(2), &asking(text)).await.is_some(), "{text}");
+        assert!(
+            found(&net.cache(2), &asking(text)).await.is_some(),
+            "{text}"
+        );
     }
     eventually("everybody has the new cells", || {
         net.caches().iter().all(|cache| {
@@ -239,7 +284,10 @@ async fn a_mark_of_another_cluster_lets_no_purge_pass_by() {
     let net = Net::of(2, with_disk).await;
     store(&net, 1, &asking(QUESTION), "Paris").await;
     let purged = net.cache(2).purge(Purge::All).await.unwrap();
-    assert!(purged.removed >= 2 && purged.unreached.is_empty(), "{purged:?}");
+    assert!(
+        purged.removed >= 2 && purged.unreached.is_empty(),
+        "{purged:?}"
+    );
     for cache in net.caches() {
         assert!(found(&cache, &asking(QUESTION)).await.is_none());
     }

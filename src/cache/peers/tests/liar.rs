@@ -63,7 +63,12 @@ impl Known {
     }
 
     /// Something remembered, made to look as if it were what is asked for.
-    fn forged(&mut self, tenant: &TenantId, partition: Option<PartitionId>, entry: EntryId) -> Option<Parcel> {
+    fn forged(
+        &mut self,
+        tenant: &TenantId,
+        partition: Option<PartitionId>,
+        entry: EntryId,
+    ) -> Option<Parcel> {
         if self.parcels.is_empty() {
             return None;
         }
@@ -131,10 +136,18 @@ impl Lies {
         self.lied();
         for _ in 0..known.rng.random_range(1..4) {
             let forged = known.forged(&ask.tenant, Some(ask.partition), EntryId([0; 16]));
-            let forged = forged.filter(|forged| forged.partition != Some(ask.partition) || forged.tenant != ask.tenant || known.rng.random());
+            let forged = forged.filter(|forged| {
+                forged.partition != Some(ask.partition)
+                    || forged.tenant != ask.tenant
+                    || known.rng.random()
+            });
             if let Some(forged) = forged {
                 let everyone = known.rng.random_ratio(1, 4);
-                let side = if everyone { &mut seen.everyone } else { &mut seen.own };
+                let side = if everyone {
+                    &mut seen.everyone
+                } else {
+                    &mut seen.own
+                };
                 side.insert(0, (0.9999, forged));
             }
         }
@@ -164,7 +177,11 @@ impl Lies {
     }
 
     /// What a liar tells of an answer it makes.
-    pub(crate) fn told(&self, ask: &FlyAsk, told: BoxStream<'static, Told>) -> BoxStream<'static, Told> {
+    pub(crate) fn told(
+        &self,
+        ask: &FlyAsk,
+        told: BoxStream<'static, Told>,
+    ) -> BoxStream<'static, Told> {
         let mut known = self.known.lock();
         let mut lies = Vec::new();
         match known.rng.random_range(0..4) {

@@ -180,9 +180,15 @@ fn some_parcel() -> v1::Parcel {
 #[test]
 fn a_parcel_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
     let cases: [(fn(&mut v1::Parcel), &str); 4] = [
-        (|p| p.entry = p.entry.slice(1..), "parcel.entry is not 16 bytes"),
+        (
+            |p| p.entry = p.entry.slice(1..),
+            "parcel.entry is not 16 bytes",
+        ),
         (|p| p.entry = Bytes::new(), "parcel.entry is not 16 bytes"),
-        (|p| p.partition = p.partition.slice(9..), "parcel.partition is not 16 bytes"),
+        (
+            |p| p.partition = p.partition.slice(9..),
+            "parcel.partition is not 16 bytes",
+        ),
         (|p| p.tenant = "a".repeat(257), "parcel.tenant is too long"),
     ];
     for (change, expected) in cases {

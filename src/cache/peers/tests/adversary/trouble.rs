@@ -101,7 +101,8 @@ impl Trouble {
         world.net.kill(node);
         world.net.cache(node).close().await;
         self.breathe(3).await;
-        let [dir, old] = [node.to_string(), format!("{node} long ago")].map(|name| self.dirs.join(name));
+        let [dir, old] =
+            [node.to_string(), format!("{node} long ago")].map(|name| self.dirs.join(name));
         if long_ago && old.exists() {
             std::fs::remove_dir_all(&dir).unwrap();
             copy(&old, &dir);
