@@ -5,6 +5,7 @@
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
 //! - [`reuse`]: when an answer is reused, and how to measure it on your own questions.
 //! - [`cache_safety`]: who shares an answer with whom, what is never kept, what is on disk.
+//! - [`sharing`]: how the nodes' caches are one cache: look-ups, copies, moves, purges.
 //! - [`placement`]: which nodes keep an entry, and which are asked for one.
 //! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
 //! - [`decisions`]: choices that could have gone another way.
@@ -23,6 +24,9 @@ pub mod reuse {}
 
 #[doc = include_str!("guide/cache-safety.md")]
 pub mod cache_safety {}
+
+#[doc = include_str!("guide/sharing.md")]
+pub mod sharing {}
 
 #[doc = include_str!("guide/placement.md")]
 pub mod placement {}
@@ -64,4 +68,7 @@ pub mod decisions {
 
     #[doc = include_str!("guide/decisions/0011-sketches-before-graphs.md")]
     pub mod d0011_sketches_before_graphs {}
+
+    #[doc = include_str!("guide/decisions/0012-owners-send-candidates.md")]
+    pub mod d0012_owners_send_candidates {}
 }

@@ -12,13 +12,13 @@ pub const MODES: [(&str, &str); 6] = [
     ("limits", "equal_share"),
     // taken for as long as each key says
     ("keys", "serve_for_a_time"),
-    // the node's own entries
-    ("cache", "local"),
+    // as `cache.partition_mode` says: the node's own entries, or nothing
+    ("cache", "as_configured"),
 ];
 
 /// The same as `x-llm-router-partition-mode` says it while it is so.
 pub const HEADER: &str = "routing=serve, writes=refuse, breakers=local, limits=equal_share, \
-                          keys=serve_for_a_time, cache=local";
+                          keys=serve_for_a_time, cache=as_configured";
 
 #[cfg(test)]
 mod tests {

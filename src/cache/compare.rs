@@ -4,17 +4,22 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::compact::Compact;
 use super::decide::{Decision, Grounds, Risk, decide};
 use super::entry::Entry;
 use super::guard::{Features, Guard};
 use super::index::dot;
 use super::learn::record::adjust_probability;
 use super::learn::{About, Evidence, NO_ROUTE};
-use super::semantic::{CANDIDATES, nearest};
+use super::peers::ask::gather;
+use super::peers::words::Ask;
+use super::semantic::{Candidate, candidates_here, in_order};
 use super::{Error, Inner, policy, verify};
 use crate::types::{Moment, TenantId, unix_millis};
 use std::time::Duration;
 
+/// Most partitions looked through.
+const MAX_PARTITIONS: usize = 64;
 /// Longest wait for the vectors.
 const EMBED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -279,26 +284,44 @@ impl Inner {
     }
 }
 
-/// The nearest entries of the default tenant, whatever partition they are in.
-async fn stored(inner: &Arc<Inner>, a: &Side<'_>, vector: &Arc<[f32]>) -> Comparison {
-    let indexes = inner.shelf.lock().indexes();
-    let mut found: Vec<(f32, Arc<Entry>)> = Vec::new();
+/// The nearest entries of the default tenant, in whichever of the partitions this node knows, here
+/// and on the nodes a look-up would ask.
+async fn found(inner: &Arc<Inner>, vector: &Arc<[f32]>) -> Vec<Candidate> {
     let (tenant, now) = (TenantId::default(), unix_millis());
-    for index in indexes {
-        for near in nearest(inner, index, vector).await {
-            let entry = inner.shelf.lock().by_serial(near.label);
-            let entry =
-                entry.filter(|entry| entry.tenant == tenant && entry.is_fresh(now, u64::MAX));
-            found.extend(entry.map(|entry| (near.similarity, entry)));
+    let partitions = inner.shelf.lock().partitions_of(&tenant, MAX_PARTITIONS);
+    let mut found = Vec::new();
+    for partition in partitions {
+        found.extend(candidates_here(inner, partition, vector, (now, u64::MAX)).await);
+        if let Some(peers) = inner.peers() {
+            let ask = Ask {
+                tenant: tenant.clone(),
+                partition,
+                everyone: None,
+                vector: Compact::of(vector),
+                space: inner.space().to_owned(),
+                least: -1.0,
+                ttl_millis: u64::MAX,
+                epoch: inner.epochs.epoch(),
+            };
+            let config = inner.config.load();
+            let within = (usize::from(config.probes), config.lookup_budget.get());
+            found.extend(gather(inner, peers, ask, vector, within).await.own);
         }
-        found.sort_by(|x, y| y.0.total_cmp(&x.0));
-        found.truncate(CANDIDATES);
+        found = in_order(found);
     }
+    found
+}
+
+async fn stored(inner: &Arc<Inner>, a: &Side<'_>, vector: &Arc<[f32]>) -> Comparison {
+    let now = unix_millis();
     let mut judged: Vec<(Comparison, StoredCandidate)> = Vec::new();
-    for (similarity, entry) in found {
-        let Some(meaning) = &entry.meaning else {
-            continue;
-        };
+    for candidate in found(inner, vector).await {
+        let Candidate {
+            entry,
+            meaning,
+            similarity,
+            from: _,
+        } = candidate;
         let b = Side {
             text: &meaning.text,
             features: Features::clone(&meaning.features),

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     /// Unix milliseconds.
     pub(crate) expires: u64,
     pub(crate) answer: Arc<StoredAnswer>,
+    /// A copy kept for a while beside those of its owners: it is not brought anywhere.
+    pub(crate) borrowed: bool,
 }
 
 /// What the semantic tier knows of an entry.
@@ -105,6 +107,7 @@ impl Entry {
                 shown_model: "m".to_owned(),
                 created: 0,
             }),
+            borrowed: false,
         }
     }
 }

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use super::answer::Purge;
+use super::compact::Compact;
+use super::entry::Entry;
 use super::shelf::Removed;
 use super::stats::Counters;
 use super::store::{self, Doomed, Found, Record};
 use super::{Error, Inner, SWEEP_BATCH};
 use crate::types::unix_millis;
+
+/// Entries looked at under one lock of the shelf, some 100 µs.
+const AT_ONCE: usize = 1024;
 
 impl Inner {
     /// Puts what was on disk on the shelf; returns the keys that may go. Epochs that were not agreed
@@ -75,6 +80,22 @@ impl Inner {
         }
     }
 
+    /// Everything held, with its vectors. Others get at the shelf meanwhile: what comes or goes in
+    /// between may be in it or not.
+    pub(super) fn held(&self) -> Vec<(Arc<Entry>, Option<Compact>)> {
+        let mut held: Vec<(Arc<Entry>, Option<Compact>)> = Vec::new();
+        loop {
+            let last = held.last();
+            let after = last.map_or((0, 0), |(entry, _)| (entry.expires, entry.serial));
+            let some = self.shelf.lock().some(after, AT_ONCE);
+            let is_end = some.len() < AT_ONCE;
+            held.extend(some);
+            if is_end {
+                return held;
+            }
+        }
+    }
+
     /// Calls off on a cache that stands alone.
     pub(super) fn purge(&self, what: Purge) -> Result<u64, Error> {
         self.epochs.grow(&what);
@@ -83,22 +104,26 @@ impl Inner {
 
     /// Takes what was called off out of memory and off the disk. Returns how many entries.
     pub(super) fn forget(&self, purges: &[Purge]) -> Result<u64, Error> {
-        let removed = {
-            // both at once, or an answer could become everyone's in between
-            let mut shelf = self.shelf.lock();
+        {
             let mut statements = self.statements.lock();
             purges.iter().for_each(|purge| statements.purge(purge));
-            shelf.forget()
-        };
+        }
         if !purges.is_empty() {
             self.flights.detach_all();
         }
-        let serials = Inner::drop_rows(removed);
-        let count = serials.len() as u64;
+        let (mut count, mut after) = (0, Some((0, 0)));
+        while let Some(place) = after {
+            let (removed, last) = self.shelf.lock().forget(place, AT_ONCE);
+            let serials = Inner::drop_rows(removed);
+            count += serials.len() as u64;
+            if let Some(writer) = &self.writer {
+                writer.delete(serials)?;
+            }
+            after = last;
+        }
         let Some(writer) = &self.writer else {
             return Ok(count);
         };
-        writer.delete(serials)?;
         for purge in purges {
             match purge {
                 Purge::All => writer.destroy(Doomed::All)?,

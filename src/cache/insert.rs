@@ -11,7 +11,7 @@ use super::compact::Compact;
 use super::entry::{Entry, Meaning};
 use super::lookup::millis;
 use super::peers::spread::spread;
-use super::shelf::Removed;
+use super::shelf::{Removed, Shelf};
 use super::stats::Counters;
 use super::store::Put;
 use super::witness::Statement;
@@ -67,13 +67,10 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
             epoch,
             created: now,
             expires: now.saturating_add(millis(config.ttl.get())),
+            borrowed: false,
             answer: Arc::clone(&answer),
         });
-        // what is other nodes' goes there; what is off is off everywhere
-        let placed = match inner.peers().is_none_or(|peers| peers.keeps_key(&entry)) {
-            true => shelf.insert(Arc::clone(&entry)),
-            false => (!inner.epochs.is_off(&entry)).then(Vec::new),
-        };
+        let placed = place(inner, &mut shelf, &entry);
         (entry, placed)
     };
     if let Some(landing) = landing.filter(|_| placed.is_some()) {
@@ -95,6 +92,16 @@ pub(super) fn insert(inner: &Arc<Inner>, ticket: Ticket, answer: Candidate) -> I
     };
     settle_later(inner, pending, statement);
     Insertion::Stored
+}
+
+/// Puts an entry on the shelf where it is this node's; what is others' goes to them later. `None` for
+/// one that was called off.
+fn place(inner: &Inner, shelf: &mut Shelf, entry: &Arc<Entry>) -> Option<Vec<Removed>> {
+    let is_ours = inner.peers().is_none_or(|peers| peers.keeps_key(entry));
+    match is_ours {
+        true => shelf.insert(Arc::clone(entry)),
+        false => (!inner.epochs.is_off(entry)).then(Vec::new),
+    }
 }
 
 /// The entry as everyone's it would be.
@@ -203,7 +210,7 @@ impl Inner {
             let mut shelf = self.shelf.lock();
             // over `max_entries` in the meantime counts as evicted, so nothing is written for it
             let held = shelf.by_serial(serial).is_some();
-            if held {
+            if held && !entry.borrowed {
                 // under the shelf's lock, so that a purge deletes after this put, never before
                 self.persist(&entry, vector.as_ref());
             }

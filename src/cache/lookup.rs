@@ -14,7 +14,7 @@ use super::learn::TierState;
 use super::peers::flight::{self, Landing, TakeOff};
 use super::peers::words::FlyAsk;
 use super::policy::{self, Admission};
-use super::semantic::{Asking, by_meaning};
+use super::semantic::{Ahead, Asking, by_meaning};
 use super::stats::Counters;
 use crate::config::routing::{CacheConfig, CacheScope};
 use crate::types::{CacheMode, ChatRequest, Moment, unix_millis};
@@ -78,27 +78,32 @@ async fn look(
     if reads && let Some(hit) = exact(inner, &prepared) {
         return Lookup::Hit(hit);
     }
-    let (mut lead, landing) = match join(inner, &prepared, reads, request).await {
-        Joined::Asks(lead, landing) => (lead, landing),
-        Joined::Found(found) => return found,
-    };
-    let (mut vector, mut explained) = (None, Explained::plain(tier, prepared.exact_only));
-    if let Some(question) = prepared
-        .question
-        .as_ref()
+    let question = prepared.question.as_ref();
+    let asking = question
         .filter(|_| request.cache == CacheMode::On)
-    {
-        let asking = Asking {
+        .map(|question| Asking {
             question,
             route,
             tier,
             budget: inner.budget(&prepared.config, request.min_similarity),
             now: unix_millis(),
-        };
-        match by_meaning(inner, &prepared, asking, request, (&mut vector, &mut lead)).await {
+        });
+    let mut ahead = Ahead::of(inner, &prepared, asking, request);
+    let joined = join(inner, (&prepared, reads), request, &mut ahead).await;
+    let (mut lead, landing) = match joined {
+        Joined::Asks(lead, landing) => (lead, landing),
+        Joined::Found(found) => return found,
+    };
+    let (mut vector, mut explained) = (None, Explained::plain(tier, prepared.exact_only));
+    if let Some(asking) = asking {
+        let found = ahead.finish().await;
+        let told = (&mut vector, &mut lead);
+        match by_meaning(inner, (&prepared, found), asking, request, told).await {
             Ok(hit) => return Lookup::Hit(hit),
             Err(why_not) => explained = why_not,
         }
+    } else {
+        drop(ahead);
     }
     Lookup::Miss(Ticket {
         id: prepared.id,
@@ -201,9 +206,9 @@ enum Joined {
 /// came, one of its followers leads and the others follow that one.
 async fn join(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
-    reads: bool,
+    (prepared, reads): (&Prepared, bool),
     request: &ChatRequest,
+    ahead: &mut Ahead<'_>,
 ) -> Joined {
     let wants = Wants::of(request);
     for _ in 0..MAX_LETDOWNS {
@@ -215,7 +220,8 @@ async fn join(
                 if let Some(hit) = reads.then(|| exact(inner, prepared)).flatten() {
                     return Joined::Found(Lookup::Hit(hit));
                 }
-                match take_off(inner, (prepared, reads, wants), request, lead).await {
+                let asked = take_off(inner, (prepared, reads, wants), request, lead);
+                match ahead.beside(asked).await {
                     TakeOff::Follow(follower) => follower,
                     TakeOff::Lead(lead, landing) => return Joined::Asks(Some(lead), landing),
                     TakeOff::Held(entry) => {

@@ -59,6 +59,8 @@ use words::Parcel;
 
 /// A node that has not heard of a leader for so long is on its own.
 const ISOLATED_AFTER: Duration = Duration::from_secs(2);
+/// Largest entry that is sent, in bytes; larger ones stay where they were made.
+const MAX_SENT: usize = 16 << 20;
 /// Longest time a hot entry is kept beside its owners' copies.
 const HOT_FOR_MILLIS: u64 = 5 * 60 * 1000;
 
@@ -187,8 +189,11 @@ impl Peers {
         views.reading.key_owner(entry.id) == me || views.target.key_owner(entry.id) == me
     }
 
-    /// An entry in its envelope.
+    /// An entry in its envelope; `None` for one too large to be sent.
     fn pack(&self, inner: &Inner, entry: &Entry, vector: Option<&Compact>) -> Option<Parcel> {
+        if entry.bytes() > MAX_SENT {
+            return None;
+        }
         self.seals.pack(entry, inner.space(), vector)
     }
 
@@ -216,6 +221,7 @@ impl Peers {
         let copy = Entry {
             serial: inner.shelf.lock().next_serial(),
             expires: until,
+            borrowed: true,
             ..Entry::clone(entry)
         };
         let worker = Arc::clone(inner);

@@ -1,5 +1,6 @@
 //! The semantic tier of a lookup: vector, candidates, the decision about the best of them.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,10 +48,74 @@ pub(super) struct Asking<'a> {
     pub(super) now: u64,
 }
 
+/// A question's vector, and what comes near it here and elsewhere.
+#[derive(Default)]
+pub(super) struct Found {
+    vector: Option<Arc<[f32]>>,
+    /// In the tenant's own partition, and in the one all tenants share.
+    candidates: [Vec<Candidate>; 2],
+}
+
+/// The same, worked out beside the question whether an identical request is being answered: two calls
+/// to other nodes take the time of one.
+pub(super) struct Ahead<'a> {
+    work: Pin<Box<dyn Future<Output = Found> + Send + 'a>>,
+    found: Option<Found>,
+}
+
+impl<'a> Ahead<'a> {
+    /// Nothing is done before [`Ahead::beside`] or [`Ahead::finish`] is awaited.
+    pub(super) fn of(
+        inner: &'a Arc<Inner>,
+        prepared: &'a Prepared,
+        asking: Option<Asking<'a>>,
+        request: &'a ChatRequest,
+    ) -> Self {
+        let asking = asking.filter(|asking| asking.tier != TierState::ExactOnly);
+        let work = async move {
+            let Some(asking) = asking else {
+                return Found::default();
+            };
+            let Some(vector) = embed(inner, asking.question, request).await else {
+                return Found::default();
+            };
+            let candidates = candidates(inner, prepared, asking, &vector, request).await;
+            Found {
+                vector: Some(vector),
+                candidates,
+            }
+        };
+        Ahead {
+            work: Box::pin(work),
+            found: None,
+        }
+    }
+
+    /// Goes on with it for as long as `other` takes.
+    pub(super) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => return done,
+                found = &mut self.work, if self.found.is_none() => self.found = Some(found),
+            }
+        }
+    }
+
+    /// What there is.
+    pub(super) async fn finish(self) -> Found {
+        match self.found {
+            Some(found) => found,
+            None => self.work.await,
+        }
+    }
+}
+
 /// The semantic tier's hit, or why there is none. Leaves the question's vector in `vector`.
 pub(super) async fn by_meaning(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
+    (prepared, found): (&Prepared, Found),
     asking: Asking<'_>,
     request: &ChatRequest,
     (vector, lead): (&mut Option<Arc<[f32]>>, &mut Option<Lead>),
@@ -59,12 +124,13 @@ pub(super) async fn by_meaning(
         let reason = "over the error budget, exact answers only";
         return Err(Explained::plain(asking.tier, reason));
     }
-    *vector = embed(inner, asking.question, request).await;
+    *vector = found.vector;
     let Some(vector) = vector else {
         let reason = "too long or no time to embed";
         return Err(Explained::plain(asking.tier, reason));
     };
-    let why_not = match stored(inner, prepared, asking, vector, request).await {
+    let everyone = prepared.everyone().is_some();
+    let why_not = match stored(inner, (asking, found.candidates), everyone, request).await {
         Ok(hit) => return Ok(hit),
         Err(why_not) => why_not,
     };
@@ -75,20 +141,18 @@ pub(super) async fn by_meaning(
 /// The tenant's own partition, then the one all tenants share.
 async fn stored(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
-    asking: Asking<'_>,
-    vector: &Arc<[f32]>,
+    (asking, [own, everyones]): (Asking<'_>, [Vec<Candidate>; 2]),
+    everyone: bool,
     request: &ChatRequest,
 ) -> Result<Hit, Explained> {
-    let [own, everyone] = candidates(inner, prepared, asking, vector, request).await;
     let why_not = match nearest_answer(inner, asking, own, request).await {
         Ok(hit) => return Ok(hit),
         Err(why_not) => why_not,
     };
-    if prepared.everyone().is_none() {
+    if !everyone {
         return Err(why_not);
     }
-    nearest_answer(inner, asking, everyone, request)
+    nearest_answer(inner, asking, everyones, request)
         .await
         .map_err(|other| why_not.or_nearer(other))
 }
@@ -167,9 +231,11 @@ async fn candidates(
     request: &ChatRequest,
 ) -> [Vec<Candidate>; 2] {
     let (own, everyone) = (asking.question.partition, prepared.everyone());
-    let mut found = [here(inner, prepared, asking, own, vector).await, Vec::new()];
+    let fresh = (asking.now, millis(prepared.config.ttl.get()));
+    let mine = candidates_here(inner, own, vector, fresh).await;
+    let mut found = [mine, Vec::new()];
     if let (Some(partition), [_, shared]) = (everyone, &mut found) {
-        *shared = here(inner, prepared, asking, partition, vector).await;
+        *shared = candidates_here(inner, partition, vector, fresh).await;
     }
     if let Some(peers) = inner.peers() {
         let ask = Ask {
@@ -179,7 +245,7 @@ async fn candidates(
             vector: Compact::of(vector),
             space: inner.space().to_owned(),
             least: asking.budget.least_interesting(),
-            ttl_millis: millis(prepared.config.ttl.get()),
+            ttl_millis: fresh.1,
             epoch: prepared.epoch,
         };
         let left = Moment::now().until(request.deadline);
@@ -198,7 +264,7 @@ async fn candidates(
 }
 
 /// Nearest first, each entry once, in its latest version.
-fn in_order(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+pub(super) fn in_order(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     let latest_first = |a: &Candidate, b: &Candidate| b.entry.created.cmp(&a.entry.created);
     candidates.sort_by(|a, b| a.entry.id.cmp(&b.entry.id).then(latest_first(a, b)));
     candidates.dedup_by(|b, a| a.entry.id == b.entry.id);
@@ -207,17 +273,15 @@ fn in_order(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates
 }
 
-/// What is held here near a vector, in one partition.
-async fn here(
+/// What is held here near a vector, in one partition, and no older than `ttl` milliseconds.
+pub(super) async fn candidates_here(
     inner: &Arc<Inner>,
-    prepared: &Prepared,
-    asking: Asking<'_>,
     partition: PartitionId,
     vector: &Arc<[f32]>,
+    (now, ttl): (u64, u64),
 ) -> Vec<Candidate> {
-    let ttl = millis(prepared.config.ttl.get());
     let found = near_here(inner, partition, vector).await.into_iter();
-    let fresh = found.filter(|(_, entry)| entry.is_fresh(asking.now, ttl));
+    let fresh = found.filter(|(_, entry)| entry.is_fresh(now, ttl));
     let candidates = fresh.filter_map(|(similarity, entry)| {
         Some(Candidate {
             meaning: entry.meaning.clone()?,
@@ -378,11 +442,7 @@ async fn embed(inner: &Inner, question: &Question, request: &ChatRequest) -> Opt
 }
 
 /// The nearest vectors of one index, scanned here when it is small.
-pub(super) async fn nearest(
-    inner: &Arc<Inner>,
-    index: SharedIndex,
-    vector: &Arc<[f32]>,
-) -> Vec<Neighbour> {
+async fn nearest(inner: &Arc<Inner>, index: SharedIndex, vector: &Arc<[f32]>) -> Vec<Neighbour> {
     if index.len() <= INLINE_ROWS {
         return index.search(vector, CANDIDATES, |_label| true);
     }

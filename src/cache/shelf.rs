@@ -10,6 +10,7 @@ mod order;
 mod sketch;
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::compact::Compact;
@@ -125,18 +126,24 @@ impl Shelf {
         Some((&slot.entry, slot.vector.is_some()))
     }
 
-    /// Everything held, with its vectors.
-    pub(crate) fn all(&self) -> Vec<(Arc<Entry>, Option<Compact>)> {
-        let slots = self.slots.values();
+    /// Some of what is held, with its vectors, after this place in the order of expiry. To go through
+    /// everything without holding up anybody, ask for some and let go of the lock.
+    pub(crate) fn some(
+        &self,
+        after: (u64, u64),
+        most: usize,
+    ) -> Vec<(Arc<Entry>, Option<Compact>)> {
+        let later = (Bound::Excluded(after), Bound::Unbounded);
+        let serials = self.by_expiry.range(later).take(most);
+        let slots = serials.filter_map(|(_, serial)| self.slots.get(self.by_serial.get(serial)?));
         slots
             .map(|slot| (Arc::clone(&slot.entry), slot.vector.clone()))
             .collect()
     }
 
-    /// So many more entries fit without pushing anything out, if they are small.
-    pub(crate) fn room(&self) -> u64 {
-        let most = self.limits.max_entries;
-        most.saturating_sub(self.slots.len() as u64)
+    /// Whatever else comes pushes something out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.len() as u64 >= self.limits.max_entries || self.bytes >= MAX_BYTES
     }
 
     /// One more fits without pushing anything out.
@@ -172,12 +179,20 @@ impl Shelf {
             .map(|segment| Arc::clone(&segment.index))
     }
 
-    /// Every index.
-    pub(crate) fn indexes(&self) -> Vec<SharedIndex> {
-        self.segments
-            .values()
-            .map(|segment| Arc::clone(&segment.index))
-            .collect()
+    /// Rows of all indexes.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> usize {
+        let segments = self.segments.values();
+        segments.map(|segment| segment.index.len()).sum()
+    }
+
+    /// Some of a tenant's partitions.
+    pub(crate) fn partitions_of(&self, tenant: &TenantId, most: usize) -> Vec<PartitionId> {
+        let slots = self.slots.values();
+        let its = slots.filter(|slot| slot.entry.tenant == *tenant && slot.vector.is_some());
+        let partitions = its.filter_map(|slot| Some(slot.entry.meaning.as_ref()?.partition));
+        let distinct: BTreeSet<PartitionId> = partitions.collect();
+        distinct.into_iter().take(most).collect()
     }
 
     /// Changes what it may hold; what is too much goes.
@@ -335,15 +350,20 @@ impl Shelf {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// Takes out what was called off.
-    pub(crate) fn forget(&mut self) -> Vec<Removed> {
+    /// Takes out what was called off of some of what is held, and says how far it came: `None` at the
+    /// end. It is not served from the moment it was called off.
+    pub(crate) fn forget(
+        &mut self,
+        after: (u64, u64),
+        most: usize,
+    ) -> (Vec<Removed>, Option<(u64, u64)>) {
         let table = self.epochs.now();
-        let slots = self.slots.values();
-        let off: Vec<EntryId> = slots
-            .filter(|slot| table.is_off(&slot.entry))
-            .map(|slot| slot.entry.id)
-            .collect();
-        off.into_iter().filter_map(|id| self.remove(id)).collect()
+        let some = self.some(after, most);
+        let last = some.last().filter(|_| some.len() == most);
+        let last = last.map(|(entry, _)| (entry.expires, entry.serial));
+        let off = some.iter().filter(|(entry, _)| table.is_off(entry));
+        let removed = off.filter_map(|(entry, _)| self.remove(entry.id)).collect();
+        (removed, last)
     }
 
     /// Takes out the entry under a label.

@@ -183,6 +183,7 @@ impl Statement {
             epoch: self.epoch.min(witness.epoch),
             created: self.created,
             expires: self.expires.min(witness.expires),
+            borrowed: false,
             answer: Arc::clone(&self.answer),
         }
     }

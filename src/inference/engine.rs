@@ -112,6 +112,9 @@ impl Engine {
         let recorder = Recorder::new(parts.metrics);
         let fleet = Fleet::start(&recorder, parts.bridge.clone()).await?;
         recorder.metrics().watch_cache(parts.cache.watch_routes());
+        recorder
+            .metrics()
+            .watch_cache_peers(parts.cache.watch_peers());
         let inner = Inner {
             state: ArcSwap::default(),
             cache: parts.cache,

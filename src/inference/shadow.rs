@@ -138,7 +138,7 @@ impl Inner {
         metrics.shadow_called(route, verdict.as_str());
         let under = (route, &check.rules.cache);
         if let Err(error) = self.cache.judged(&check.pair, verdict, under).await {
-            tracing::warn!(%error, "a wrong answer was withdrawn from memory, but not from disk");
+            tracing::warn!(%error, "a wrong answer was not withdrawn everywhere");
         }
     }
 

@@ -4,6 +4,7 @@
 //! ([`Metrics::configure`]), levels are atomics that are read at collection.
 
 pub mod labels;
+mod peers;
 
 mod cache;
 pub(super) mod calls;

@@ -19,6 +19,7 @@
 
 pub mod admin;
 pub mod breakers;
+pub mod cache;
 pub mod certs;
 pub mod damage;
 mod links;
@@ -54,6 +55,11 @@ pub struct Setup {
     pub routing: String,
     /// Certificates are made, and the nodes talk over mTLS.
     pub tls: bool,
+    /// The user's weights are used, by one worker a node; otherwise the nodes find none.
+    pub weights: bool,
+    /// Nodes talk to one another without proxies between them: links cannot be broken then, and add
+    /// nothing to what is measured.
+    pub direct: bool,
     /// Further lines of every node's own file (YAML).
     pub node: String,
 }
@@ -89,20 +95,30 @@ impl Cluster {
     /// See [`Cluster::of`].
     pub async fn start(n: usize, setup: Setup) -> anyhow::Result<Self> {
         let mut cluster = Self::prepare(n, setup).await?;
-        cluster.launch(1).await?;
-        for id in 2..=n {
-            cluster.spawn(id)?;
-        }
-        for id in 2..=n {
-            cluster.member_mut(id)?.wait_ready().await?;
-        }
-        cluster.formed(n).await?;
-        if !cluster.setup.routing.is_empty() {
-            let routing = cluster.setup.routing.clone();
-            cluster.put(1, &routing).await?;
-        }
-        cluster.in_step().await?;
+        cluster.form(n).await?;
         Ok(cluster)
+    }
+
+    /// Starts the first `n` of the prepared nodes, and waits until they agree on the routing
+    /// configuration.
+    ///
+    /// # Errors
+    /// See [`Cluster::of`].
+    pub async fn form(&mut self, n: usize) -> anyhow::Result<()> {
+        self.launch(1).await?;
+        for id in 2..=n {
+            self.spawn(id)?;
+        }
+        for id in 2..=n {
+            self.member_mut(id)?.wait_ready().await?;
+        }
+        self.formed(n).await?;
+        if !self.setup.routing.is_empty() {
+            let routing = self.setup.routing.clone();
+            self.put(1, &routing).await?;
+        }
+        self.in_step().await?;
+        Ok(())
     }
 
     /// Folders, ports, links and files for `n` nodes; none is started.
@@ -113,7 +129,7 @@ impl Cluster {
         let folder = tempfile::tempdir().context("temporary folder")?;
         let mut members = Vec::new();
         for id in 1..=n {
-            members.push(Member::new(id, folder.path())?);
+            members.push(Member::new(id, folder.path(), setup.weights)?);
         }
         let addresses: Vec<_> = members.iter().map(Member::cluster_address).collect();
         let links = Links::open(&addresses).await?;
@@ -145,19 +161,31 @@ impl Cluster {
         let mut text = member.own_lines();
         text.push_str("cluster:\n");
         if let Some(other) = join {
-            let address = self.links.address(id, other)?;
+            let address = match self.setup.direct {
+                true => self.cluster_address(other)?,
+                false => self.links.address(id, other)?,
+            };
             text.push_str(&format!("  join: [\"{address}\"]\n"));
         }
-        text.push_str("  dial:\n");
-        for other in (1..=self.members.len()).filter(|&other| other != id) {
-            let address = self.links.address(id, other)?;
-            text.push_str(&format!("    n{other}: \"{address}\"\n"));
-        }
+        text.push_str(&self.dial_lines(id)?);
         if let Some(certs) = &self.certs {
             text.push_str(&certs.lines(id));
         }
         text.push_str(&self.setup.node);
         member.write_file(&text)
+    }
+
+    /// Where a node's file says that it reaches the others.
+    fn dial_lines(&self, id: usize) -> anyhow::Result<String> {
+        if self.setup.direct {
+            return Ok("  dial: {}\n".to_owned());
+        }
+        let mut text = "  dial:\n".to_owned();
+        for other in (1..=self.members.len()).filter(|&other| other != id) {
+            let address = self.links.address(id, other)?;
+            text.push_str(&format!("    n{other}: \"{address}\"\n"));
+        }
+        Ok(text)
     }
 
     /// How many nodes there are, stopped ones included.

@@ -38,7 +38,11 @@ impl Flown {
 
     /// A reader from the beginning; `None` where that is not possible any more.
     pub(super) fn follow(self: &Arc<Self>, wants: Wants) -> Option<Follower> {
-        let reader = self.pieces.lock().attach(wants)?;
+        let (reader, wakes) = {
+            let mut pieces = self.pieces.lock();
+            (pieces.attach(wants)?, pieces.crowd())
+        };
+        wake(wakes);
         Some(Follower {
             flown: Arc::clone(self),
             reader,
@@ -127,14 +131,23 @@ impl Lead {
         })
     }
 
-    /// One who tells other nodes what the flight brings.
+    /// One who hears how the flight ends, to tell other nodes.
     pub(crate) fn listener(&self) -> Option<Follower> {
-        self.flown.follow(Wants::Pieces)
+        self.flown.follow(Wants::Whole)
     }
 
-    /// How many read.
-    pub(crate) fn readers(&self) -> u32 {
-        u32::try_from(self.flown.pieces.lock().readers()).unwrap_or(u32::MAX)
+    /// How many read, once it is another number than `known`.
+    pub(crate) async fn readers_beside(&self, known: u32) -> u32 {
+        poll_fn(|context| {
+            let mut pieces = self.flown.pieces.lock();
+            let now = u32::try_from(pieces.readers()).unwrap_or(u32::MAX);
+            if now != known {
+                return Poll::Ready(now);
+            }
+            pieces.crowd_waits(context.waker());
+            Poll::Pending
+        })
+        .await
     }
 
     /// The answer begins, given by this model; call it before the first piece.
@@ -240,9 +253,34 @@ impl Follower {
         next.await.ok()
     }
 
-    /// The leader's client has been among the readers, and nobody but this one is left.
-    pub(crate) fn is_last(&self) -> bool {
-        self.flown.pieces.lock().has_one_left()
+    /// Another reader of the same flight, from the beginning; `None` where that is not possible any
+    /// more.
+    pub(crate) fn beside(&self, wants: Wants) -> Option<Follower> {
+        self.flown.follow(wants)
+    }
+
+    /// The readers of this flight.
+    pub(crate) fn crowd(&self) -> Crowd {
+        Crowd(Arc::clone(&self.flown))
+    }
+}
+
+/// The readers of a flight, to be watched by one.
+#[derive(Debug)]
+pub(crate) struct Crowd(Arc<Flown>);
+
+impl Crowd {
+    /// Resolves when at most `most` read and the leader's client has gone.
+    pub(crate) async fn left(&self, most: usize) {
+        poll_fn(|context| {
+            let mut pieces = self.0.pieces.lock();
+            if pieces.has_left(most) {
+                return Poll::Ready(());
+            }
+            pieces.crowd_waits(context.waker());
+            Poll::Pending
+        })
+        .await;
     }
 }
 

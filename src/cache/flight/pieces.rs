@@ -124,6 +124,8 @@ pub(super) struct Pieces {
     /// Waits for everyone to leave, and perhaps for room.
     feeder: Option<Waker>,
     wants_room: bool,
+    /// Waits for readers to come or leave.
+    crowd: Option<Waker>,
 }
 
 impl Pieces {
@@ -161,9 +163,9 @@ impl Pieces {
         self.readers.len()
     }
 
-    /// All others have left, the leader's client too.
-    pub(super) fn has_one_left(&self) -> bool {
-        self.read_by_leader && self.readers.len() == 1
+    /// At most so many are left, and the leader's client was among those who are gone.
+    pub(super) fn has_left(&self, most: usize) -> bool {
+        self.read_by_leader && self.readers.len() <= most
     }
 
     fn enter(&mut self, wants: Wants) -> u64 {
@@ -182,6 +184,16 @@ impl Pieces {
         id
     }
 
+    /// Who is to be told that readers have come.
+    pub(super) fn crowd(&mut self) -> Wakes {
+        self.crowd.take().into_iter().collect()
+    }
+
+    /// The waker is woken when readers come or leave.
+    pub(super) fn crowd_waits(&mut self, waker: &Waker) {
+        self.crowd = Some(waker.clone());
+    }
+
     /// A reader is gone; somebody else sets the pace then. Once the leader's client has been among
     /// them, the last one takes the flight with it.
     pub(super) fn leave(&mut self, id: u64) -> Wakes {
@@ -194,7 +206,7 @@ impl Pieces {
         self.deserted = self.read_by_leader && self.readers.is_empty();
         let matters = self.deserted || self.wants_room;
         let feeder = self.feeder.take_if(|_| matters);
-        feeder.into_iter().collect()
+        feeder.into_iter().chain(self.crowd.take()).collect()
     }
 
     /// Nobody reads any more, and nobody can come back.

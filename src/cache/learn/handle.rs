@@ -10,7 +10,7 @@ use crate::cache::index::dot;
 use crate::cache::key::EntryId;
 use crate::cache::{AnswerCache, Error, Inner, StoreError};
 use crate::config::routing::CacheConfig;
-use crate::types::report::{CacheLearning, CacheRoute};
+use crate::types::report::{CacheLearning, CachePeers, CacheRoute};
 use crate::types::{Moment, RouteName, unix_millis};
 
 /// Longest wait for the vectors of two answers; nobody waits for the verdict.
@@ -89,6 +89,13 @@ impl AnswerCache {
     /// What was learnt.
     pub fn learning(&self) -> CacheLearning {
         self.inner.learner.shown(unix_millis())
+    }
+
+    /// Reads what goes between this cache and the others, for as long as the cache lives; keeps it not
+    /// alive.
+    pub fn watch_peers(&self) -> impl Fn() -> Option<CachePeers> + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.inner);
+        move || Some(inner.upgrade()?.peers()?.shown())
     }
 
     /// Reads the routes' tiers for as long as the cache lives; keeps it not alive.

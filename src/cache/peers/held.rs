@@ -109,14 +109,16 @@ fn list_now(inner: &Inner, fresh: bool) -> List {
         return Arc::clone(list);
     }
     let now = unix_millis();
-    let all = inner.shelf.lock().all();
+    let all = inner.held();
     let mut known = lists.known.lock();
     let before = match known.0 == mark {
         true => std::mem::take(&mut known.1),
         false => HashMap::new(),
     };
     let mut after = HashMap::with_capacity(all.len());
-    let live = all.into_iter().filter(|(entry, _)| now < entry.expires);
+    let live = all
+        .into_iter()
+        .filter(|(entry, _)| now < entry.expires && !entry.borrowed);
     let list = live.map(|(entry, vector)| {
         // an entry gets its vector a moment after it comes
         let kept = before.get(&entry.serial);

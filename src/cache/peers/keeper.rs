@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// A node that has gone may come back: its entries are not copied before.
 const GRACE: Duration = Duration::from_secs(10);
-/// After a sweep that could not be finished.
+/// After a sweep that could not be finished; twice as long after the next, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A node that does not settle is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +95,8 @@ pub(super) struct Course {
     /// Since when the target is what it is.
     since: Moment,
     trained: Option<Moment>,
+    /// Sweeps in a row that could not be finished.
+    unfinished: u32,
 }
 
 /// Looks around for the first time; what it came to is handed to [`run`].
@@ -131,7 +133,9 @@ pub(super) async fn run(inner: Arc<Inner>, mut course: Course) {
         }
         if sweeping.is_none() && Moment::now() >= course.due {
             let (worker, target) = (Arc::clone(&inner), Arc::clone(&peers.views().target));
-            sweeping = Some(Box::pin(async move { sweep(&worker, &target).await }) as Sweep);
+            let patient = course.is_patient();
+            let sweep = async move { sweep(&worker, &target, patient).await };
+            sweeping = Some(Box::pin(sweep) as Sweep);
         }
         course.switch(&inner, peers).await;
         course.train(&inner, peers);
@@ -154,20 +158,18 @@ impl Course {
             .any(|m| !self.grounds.alive.contains_key(m));
         self.due = if lost { now + GRACE } else { now };
         self.since = now;
+        self.unfinished = 0;
         let known = peers.views();
         let dimensions = known.target.cells().dimensions();
         let cells = cells(&*peers.link, inner.space(), dimensions);
-        let (alive, me) = (self.grounds.alive.clone(), peers.me());
+        let alive = self.grounds.alive.clone();
         let first = before == Grounds::default();
         let made = tokio::task::spawn_blocking(move || {
             let target = Arc::new(View::new(Arc::clone(&cells), &alive));
-            // a node that has just started is asked for nothing before it has its part
-            let mut others = alive;
-            others.remove(&me);
-            let reading = match first {
-                true if others.is_empty() => Arc::clone(&target),
-                true => Arc::new(View::new(cells, &others)),
-                false => Arc::clone(&known.reading),
+            let reading = match other_side(&alive, &known.reading.members(), first) {
+                Some(others) => Arc::new(View::new(cells, &others)),
+                None if first => Arc::clone(&target),
+                None => Arc::clone(&known.reading),
             };
             Views { reading, target }
         });
@@ -204,7 +206,19 @@ impl Course {
         if complete {
             peers.standing.settled.store(target, Ordering::Relaxed);
         }
-        self.due = now + if complete { SWEEP_EVERY } else { AGAIN };
+        self.unfinished = if complete { 0 } else { self.unfinished + 1 };
+        let again = AGAIN.saturating_mul(1 << self.unfinished.saturating_sub(1).min(6));
+        self.due = now
+            + if complete {
+                SWEEP_EVERY
+            } else {
+                again.min(SWEEP_EVERY)
+            };
+    }
+
+    /// Nodes that do not keep up are still waited for.
+    fn is_patient(&self) -> bool {
+        Moment::now().since(self.since) < PATIENCE
     }
 
     /// Reads from the target once everybody has brought everything there.
@@ -215,7 +229,7 @@ impl Course {
         if !views.is_moving() || !settled {
             return;
         }
-        let patient = Moment::now().since(self.since) < PATIENCE;
+        let patient = self.is_patient();
         let others = views.target.members();
         let others = others.into_iter().filter(|member| *member != peers.me());
         let asked = others.map(|member| peers.link.stand(member, 0, TICK));
@@ -252,8 +266,24 @@ impl Course {
     }
 }
 
-/// Offers every node what it should have; true when all of it was dealt with.
-async fn sweep(inner: &Arc<Inner>, target: &Arc<View>) -> bool {
+/// Those who are new to this node, where entries are to be looked for among them until all have
+/// settled: when this node has just started, and when it was cut off with fewer than they are. It is
+/// then asked for nothing before it has its part, and asks the others.
+fn other_side(
+    alive: &BTreeMap<MemberId, u32>,
+    before: &BTreeSet<MemberId>,
+    first: bool,
+) -> Option<BTreeMap<MemberId, u32>> {
+    let mut others = alive.clone();
+    others.retain(|member, _| !before.contains(member));
+    let kept = before.iter().filter(|member| alive.contains_key(member));
+    let is_other = !others.is_empty() && (first || others.len() > kept.count());
+    is_other.then_some(others)
+}
+
+/// Offers every node what it should have; true when all of it was dealt with. A node that cannot be
+/// dealt with is done without once nobody is patient any more.
+async fn sweep(inner: &Arc<Inner>, target: &Arc<View>, patient: bool) -> bool {
     let Some(peers) = inner.peers() else {
         return false;
     };
@@ -268,7 +298,7 @@ async fn sweep(inner: &Arc<Inner>, target: &Arc<View>) -> bool {
             member,
             target: target.fingerprint(),
         };
-        complete &= bringing.all(&held, &mut unsure).await;
+        complete &= bringing.all(&held, &mut unsure).await || !patient;
     }
     if complete && !peers.views().is_moving() {
         drop_strays(inner, peers, &unsure).await;
@@ -405,5 +435,38 @@ async fn drop_strays(inner: &Arc<Inner>, peers: &Peers, but: &HashSet<u64>) {
     });
     if dropped.await.is_err() {
         tracing::debug!("entries that others keep stay, shutting down");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_started_or_was_cut_off_looks_among_the_others_first() {
+        let alive = |members: &[u64]| members.iter().map(|m| (MemberId(*m), 1)).collect();
+        let side = |all: &[u64], before: &[u64], first| {
+            let before = before.iter().copied().map(MemberId).collect();
+            let others = other_side(&alive(all), &before, first);
+            others.map(|others| others.keys().map(|member| member.0).collect::<Vec<_>>())
+        };
+        assert_eq!(side(&[1], &[1], true), None, "alone");
+        assert_eq!(
+            side(&[1, 2], &[2], true),
+            Some(vec![1]),
+            "joins a cluster of one"
+        );
+        assert_eq!(side(&[1, 2], &[1], false), None, "that cluster of one");
+        assert_eq!(
+            side(&[1, 2, 3], &[1], false),
+            Some(vec![2, 3]),
+            "was cut off"
+        );
+        assert_eq!(
+            side(&[1, 2, 3], &[2, 3], false),
+            None,
+            "those it was cut off from"
+        );
+        assert_eq!(side(&[1, 2, 3], &[1, 2, 3], false), None);
     }
 }

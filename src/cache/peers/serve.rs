@@ -158,7 +158,7 @@ pub(crate) fn keep(inner: &Inner, parcel: &Parcel, repair: bool) -> bool {
             .map(|(held, indexed)| (Arc::clone(held), indexed));
         match held {
             Some((held, _)) if held.created > entry.created => return true,
-            Some((held, indexed)) if held.created == entry.created => {
+            Some((held, indexed)) if held.created == entry.created && !held.borrowed => {
                 if indexed || vector.is_none() {
                     return true;
                 }
@@ -194,18 +194,16 @@ pub(crate) fn keep(inner: &Inner, parcel: &Parcel, repair: bool) -> bool {
 /// room.
 pub(crate) fn offer(inner: &Inner, entries: &[Offered]) -> Vec<u32> {
     let shelf = inner.shelf.lock();
-    let mut room = shelf.room();
-    let mut wanted = Vec::new();
-    for (place, offered) in (0..).zip(entries) {
-        match shelf.held(offered.entry) {
-            Some((held, _)) if held.created >= offered.created => continue,
-            Some(_) => {}
-            None if room == 0 => continue,
-            None => room -= 1,
-        }
-        wanted.push(place);
-    }
-    wanted
+    let full = shelf.is_full();
+    let lacks = |offered: &Offered| match shelf.held(offered.entry) {
+        Some((held, _)) => held.borrowed || held.created < offered.created,
+        None => !full,
+    };
+    let places = entries.iter().enumerate();
+    places
+        .filter(|(_, offered)| lacks(offered))
+        .filter_map(|(place, _)| u32::try_from(place).ok())
+        .collect()
 }
 
 /// The places of the groups that are other ones here.
@@ -237,10 +235,8 @@ pub(crate) fn sample(inner: &Inner, space: &str, most: usize) -> Sampled {
         return Sampled::default();
     }
     let all: Vec<(Arc<Entry>, Compact)> = {
-        let held = inner.shelf.lock().all();
-        let with_vectors = held.into_iter();
-        with_vectors
-            .filter_map(|(entry, vector)| Some((entry, vector?)))
+        let held = inner.held().into_iter();
+        held.filter_map(|(entry, vector)| Some((entry, vector?)))
             .collect()
     };
     let step = all.len().div_ceil(most.clamp(1, SAMPLE)).max(1);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use llm_router_cluster::MemberId;
 
-use super::Peers;
 use super::outbox::Out;
+use super::{MAX_SENT, Peers};
 use crate::cache::Inner;
 use crate::cache::compact::Compact;
 use crate::cache::entry::Entry;
@@ -15,6 +15,13 @@ use crate::cache::stats::Counters;
 /// Brings an entry to its owners; what is this node's is kept here.
 pub(crate) async fn spread(inner: &Arc<Inner>, peers: &Peers, pending: Pending) {
     let (entry, vector) = (Arc::clone(&pending.entry), pending.vector.clone());
+    if entry.bytes() > MAX_SENT {
+        let entry = Arc::new(Entry {
+            borrowed: true,
+            ..Entry::clone(&entry)
+        });
+        return keep_pending(inner, Pending { entry, ..pending }).await;
+    }
     let owners = peers.owners(&entry, vector.as_ref());
     let here = owners.contains(&peers.me());
     for owner in owners.into_iter().filter(|owner| *owner != peers.me()) {

@@ -221,6 +221,7 @@ fn record(
             epoch: header.epoch,
             created: header.created,
             expires: header.expires,
+            borrowed: false,
             answer: Arc::new(header.answer),
         },
         vector,

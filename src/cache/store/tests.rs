@@ -28,6 +28,7 @@ fn put(serial: u64, tenant: &str, text: &str) -> Put {
         epoch: 0,
         created: 1,
         expires: u64::MAX,
+        borrowed: false,
         answer: Arc::new(StoredAnswer {
             text: format!("the answer to {text}"),
             usage: Usage::default(),

@@ -26,6 +26,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 pub(super) struct Member {
     id: usize,
     folder: PathBuf,
+    /// It finds the user's weights.
+    weights: bool,
     pub(super) http: String,
     grpc: String,
     cluster: SocketAddr,
@@ -34,7 +36,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(id: usize, root: &Path) -> anyhow::Result<Self> {
+    pub(super) fn new(id: usize, root: &Path, weights: bool) -> anyhow::Result<Self> {
         let folder = root.join(format!("n{id}"));
         std::fs::create_dir_all(folder.join("no-weights"))?;
         std::fs::write(folder.join("faults"), "")?;
@@ -43,6 +45,7 @@ impl Member {
         Ok(Member {
             id,
             folder,
+            weights,
             client: Client::new(&http)?,
             http,
             grpc: local(ports::free()?).to_string(),
@@ -58,7 +61,8 @@ impl Member {
     /// What its file says about itself.
     pub(super) fn own_lines(&self) -> String {
         format!(
-            "node: {{ id: n{} }}\nlisten: {{ http: \"{}\", grpc: \"{}\", cluster: \"{}\" }}\n",
+            "node: {{ id: n{} }}\nembedder: {{ workers: 1 }}\n\
+             listen: {{ http: \"{}\", grpc: \"{}\", cluster: \"{}\" }}\n",
             self.id, self.http, self.grpc, self.cluster
         )
     }
@@ -104,8 +108,10 @@ impl Member {
             .stdout(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
-            .env(CALLER, format!("n{}", self.id))
-            .env("LLM_ROUTER_MODELS", self.folder.join("no-weights"));
+            .env(CALLER, format!("n{}", self.id));
+        if !self.weights {
+            command.env("LLM_ROUTER_MODELS", self.folder.join("no-weights"));
+        }
         without_foreign(&mut command);
         self.child = Some(
             command

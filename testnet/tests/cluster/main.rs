@@ -5,6 +5,7 @@
 
 mod agreement;
 mod breaker;
+mod cache;
 mod chaos;
 mod damage;
 mod file;

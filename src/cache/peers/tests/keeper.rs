@@ -25,7 +25,7 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 }
 
 fn ids(cache: &AnswerCache) -> Vec<EntryId> {
-    let held = cache.inner.shelf.lock().all();
+    let held = cache.inner.held();
     let mut ids: Vec<EntryId> = held.iter().map(|(entry, _)| entry.id).collect();
     ids.sort_unstable();
     ids
@@ -64,7 +64,7 @@ async fn an_entry_lost_behind_a_nodes_back_comes_back_at_the_next_sweep() {
     let lossy = net.cache(2);
     let before = ids(&lossy);
     assert!(!before.is_empty());
-    let held = lossy.inner.shelf.lock().all();
+    let held = lossy.inner.held();
     for serial in held.iter().map(|(entry, _)| entry.serial) {
         let removed = lossy.inner.shelf.lock().drop_serial(serial);
         lossy.inner.take_out(removed.into_iter().collect());
@@ -74,7 +74,7 @@ async fn an_entry_lost_behind_a_nodes_back_comes_back_at_the_next_sweep() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     hurry(&net);
     eventually("what was lost is back", || ids(&lossy) == before).await;
-    let found = lossy.inner.shelf.lock().all();
+    let found = lossy.inner.held();
     assert!(
         found.iter().all(|(_, vector)| vector.is_some()),
         "with their vectors"

@@ -37,6 +37,7 @@ fn ask(shelf: &mut Shelf, number: u32, tenant: &str, tokens: u64, bytes: usize) 
         epoch: 0,
         created: 0,
         expires: 1000,
+        borrowed: false,
         answer: Arc::new(StoredAnswer {
             text: "x".repeat(bytes),
             usage: Usage::new(tokens, 0),

@@ -19,6 +19,7 @@ fn put(text: &str, vector: Option<Vec<f32>>, witness: Option<&str>) -> Put {
         epoch: 7,
         created: 1,
         expires: 2,
+        borrowed: false,
         answer: Arc::new(StoredAnswer {
             text: text.to_owned(),
             usage: Usage::new(1, 2),

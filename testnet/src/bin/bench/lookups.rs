@@ -49,6 +49,7 @@ async fn identical() -> anyhow::Result<Histogram<u64>> {
         dir: None,
         embedder: None,
         config,
+        secret: None,
     })?;
     for number in 0..STORED {
         if let Lookup::Miss(ticket) = cache.lookup(&asking(number)?, &config).await {

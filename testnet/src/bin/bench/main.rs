@@ -15,6 +15,7 @@ mod index;
 mod lookups;
 mod nginx;
 mod series;
+mod spread;
 
 mod upstream;
 
@@ -55,6 +56,18 @@ struct Arguments {
     /// Measure only these of the consensus.
     #[arg(long, value_enum, value_delimiter = ',')]
     consensus: Vec<consensus::Chapter>,
+    /// Questions in classes for the cache over several nodes (`class_id`, `class_size`, `text`).
+    #[arg(long)]
+    texts: Option<std::path::PathBuf>,
+    /// Classes of them that are used.
+    #[arg(long, default_value_t = 2500)]
+    classes: usize,
+    /// Numbers of nodes of the cache over several nodes.
+    #[arg(long, value_delimiter = ',', default_values_t = [3, 5, 8])]
+    nodes: Vec<usize>,
+    /// Measure only these of the cache over several nodes.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    spread: Vec<spread::Chapter>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +90,8 @@ enum Part {
     Embedding,
     /// What nodes agree on: commits, failover, breakers, partitions.
     Consensus,
+    /// One cache over several nodes.
+    Spread,
 }
 
 #[tokio::main]
@@ -114,6 +129,15 @@ async fn main() -> anyhow::Result<()> {
             kills: arguments.kills,
             rounds: arguments.rounds,
             only: arguments.consensus,
+        })
+        .await?;
+    }
+    if wanted(Part::Spread) {
+        spread::run(&spread::Extent {
+            texts: arguments.texts,
+            nodes: arguments.nodes,
+            classes: arguments.classes,
+            only: arguments.spread,
         })
         .await?;
     }
