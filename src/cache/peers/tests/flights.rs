@@ -1,11 +1,13 @@
 //! One answer for identical requests, whichever nodes they come to.
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::cache::answer::{Attached, Candidate, Ticket};
+use crate::cache::peers::words::{FlyAsk, FlyWord};
 use crate::cache::{Event, Lead, Wants};
 use crate::dialect::openai::build::Head;
 use crate::types::{Chunk, Priority};
@@ -406,6 +408,67 @@ async fn a_purge_leaves_readers_their_answer_and_gives_it_to_nobody_else() {
     for cache in net.caches() {
         assert!(found(&cache, &asking(&text)).await.is_none());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_not_heard_of_a_purge_makes_no_answer_for_those_who_have() {
+    let net = Net::of(NODES, |_| settings()).await;
+    let text = owned_by(&net, 2);
+    net.deaf(1, true);
+    let purged = net.cache(2).purge(Purge::All).await.unwrap();
+    assert_eq!(purged.unreached, ["n1"]);
+    let behind = lead(&net, 1, asking(&text)).await;
+    // on the owner and elsewhere nobody waits for it
+    let ahead = lead(&net, 3, asking(&text)).await;
+    let waits = ask(&net, 2, asking(&text));
+    a_moment().await;
+    assert_eq!(
+        net.cache(1).insert(behind, answer("behind")),
+        Insertion::Stored
+    );
+    a_moment().await;
+    assert!(!waits.is_finished());
+    net.cache(3).insert(ahead, answer("ahead"));
+    assert!(matches!(waits.await.unwrap(), Lookup::Hit(hit) if hit.answer.text == "ahead"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_names_anothers_entry_reads_nothing_of_its_answer() {
+    let net = Net::of(NODES, |_| settings()).await;
+    let text = owned_by(&net, 2);
+    let stranger = |entry| FlyAsk {
+        tenant: "stranger".into(),
+        entry,
+        everyone: Some(entry),
+        ttl_millis: u64::MAX,
+        epoch: 0,
+        priority: Priority::Low,
+        refresh: false,
+    };
+    let owner = net.cache(2);
+    let asks = async |entry| {
+        let nothing = futures::stream::pending().boxed();
+        let mut words = flight::fly(&owner.inner, stranger(entry), nothing);
+        words.next().await
+    };
+    let ticket = lead(&net, 1, asking(&text)).await;
+    let entry = ticket.entry();
+    assert_eq!(asks(entry).await, Some(FlyWord::Alone), "while it is made");
+    net.cache(1).insert(ticket, answer("secret"));
+    net.idle().await;
+    let stored = asks(entry).await;
+    assert!(
+        !matches!(stored, Some(FlyWord::Held(_) | FlyWord::Follow)),
+        "{stored:?}"
+    );
+    assert_eq!(
+        found(&net.cache(3), &asking(&text))
+            .await
+            .expect("its own")
+            .answer
+            .text,
+        "secret"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

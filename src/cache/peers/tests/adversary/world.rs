@@ -224,7 +224,13 @@ pub(super) async fn client(world: Arc<World>, mut rng: StdRng) {
             let there: Vec<u64> = world.there.lock().iter().copied().collect();
             there[rng.random_range(0..there.len())]
         };
-        let case = Case::of(rng.random_range(0..CASES));
+        // many ask the same at the same time
+        let now = world.seen.lookups.load(Ordering::Relaxed) / 64;
+        let common = usize::try_from(now * 7).unwrap_or(0) % CASES;
+        let case = match rng.random_ratio(1, 3) {
+            true => Case::of(common),
+            false => Case::of(rng.random_range(0..CASES)),
+        };
         // both before the question is put: what is acknowledged later may still be served
         let known_off = world.known_off();
         let reached = !world.unreached.lock().contains(&node);
@@ -356,7 +362,7 @@ impl Asked<'_> {
             for piece in [first, second] {
                 lead.piece(head.text(piece)).await;
                 if rng.random_ratio(1, 4) {
-                    tokio::time::sleep(Duration::from_millis(rng.random_range(0..4))).await;
+                    tokio::time::sleep(Duration::from_millis(rng.random_range(0..8))).await;
                 }
             }
         }
