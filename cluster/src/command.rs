@@ -116,7 +116,7 @@ pub enum Change {
     Breakers(Vec<BreakerChange>),
     /// A cache epoch grows: entries of an earlier one are never served again.
     CacheEpoch {
-        /// What it covers: `all`, `tenant/…`, `tag/…`, `model/…`, `entry/…`. At most 256 bytes.
+        /// What it covers: `all`, `tenant/…`, `tag/…`, `model/…`, `entry/…`. At most 512 bytes.
         scope: String,
     },
     /// Another set of cell centroids for an embedding space.

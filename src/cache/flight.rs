@@ -46,6 +46,8 @@ struct Flight {
     number: u64,
     /// Whose answer it brings.
     tenant: TenantId,
+    /// Purges its request had seen: who has seen more does not wait for it.
+    epoch: u64,
     priority: Priority,
     flown: Arc<Flown>,
 }
@@ -106,13 +108,14 @@ impl Flights {
     /// come with.
     pub(crate) fn join(
         self: &Arc<Self>,
-        (tenant, id): (&TenantId, EntryId),
+        (tenant, id, epoch): (&TenantId, EntryId, u64),
         priority: Priority,
         wants: Wants,
     ) -> Part {
         let mut flights = self.flights.lock();
         match flights.get(&id) {
             Some(flight) if flight.tenant != *tenant => return Part::Alone,
+            Some(flight) if flight.epoch < epoch => {}
             // it must not wait in a less urgent request's place
             Some(flight) if priority < flight.priority => return Part::Alone,
             Some(flight) => {
@@ -128,6 +131,7 @@ impl Flights {
         let flight = Flight {
             number,
             tenant: tenant.clone(),
+            epoch,
             priority,
             flown: Arc::clone(&flown),
         };

@@ -212,7 +212,7 @@ async fn join(
 ) -> Joined {
     let wants = Wants::of(request);
     for _ in 0..MAX_LETDOWNS {
-        let whose = (&request.tenant, prepared.id);
+        let whose = (&request.tenant, prepared.id, prepared.epoch);
         let follower = match inner.flights.join(whose, request.priority, wants) {
             Part::Alone => return Joined::Asks(None, None),
             // the flight before may have landed between the first look and the take-off

@@ -12,6 +12,7 @@
 //! serves looks at the agreed epochs itself, and envelopes open for their own tenant alone.
 
 pub(crate) mod ask;
+mod bring;
 pub(crate) mod called_off;
 pub(crate) mod flight;
 mod held;
@@ -151,6 +152,7 @@ impl Peers {
     /// Starts what runs as long as the node does.
     pub(crate) async fn start(inner: &Arc<Inner>) {
         let course = keeper::begin(inner).await;
+        inner.tasks.spawn(called_off::adopt(Arc::clone(inner)));
         inner.tasks.spawn(called_off::run(Arc::clone(inner)));
         inner.tasks.spawn(keeper::run(Arc::clone(inner), course));
     }

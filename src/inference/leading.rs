@@ -5,6 +5,7 @@
 //! it was admitted to its queue and its model under that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -28,6 +29,9 @@ use crate::provider::ChunkStream;
 use crate::routing::Plan;
 use crate::types::{ChatRequest, Completion, ModelName, Moment};
 
+/// How long answers that clients of other nodes read go on while the node stops.
+const FOR_OTHERS: Duration = Duration::from_secs(5);
+
 /// Upstreams being read for those who follow them; as many as requests lead.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
@@ -36,10 +40,12 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Gives up what is under way. The doors have ended by now, so nobody reads.
+    /// Gives up what is under way. The doors have ended by now: only clients of other nodes may
+    /// still read, and for them a moment is waited.
     pub(super) async fn stop(&self) {
-        self.stop.cancel();
         self.tasks.close();
+        _ = tokio::time::timeout(FOR_OTHERS, self.tasks.wait()).await;
+        self.stop.cancel();
         self.tasks.wait().await;
     }
 }

@@ -9,6 +9,8 @@ use super::rows::Place;
 use super::{Centroids, MAX_EPOCHS, State, bounds};
 use crate::command::{Done, Rejected};
 
+/// Largest scope in bytes: a tag's name and value fit.
+const MAX_SCOPE: usize = 512;
 /// Most embedding spaces: one is in use, another is being built.
 const MAX_SPACES: usize = 8;
 /// Largest set of centroids in bytes, decoded.
@@ -68,7 +70,7 @@ impl State {
     /// number from now on. A full table forgets the scope that was called off longest ago, and with
     /// it calls off whatever is as old.
     pub(super) fn grow_epoch(&mut self, scope: &str) -> Result<Done, Rejected> {
-        bounds::name("a scope", scope, bounds::MAX_TARGET)?;
+        bounds::name("a scope", scope, MAX_SCOPE)?;
         if !self.epochs.contains_key(scope) && self.epochs.len() >= MAX_EPOCHS {
             self.forget_oldest_epoch();
         }

@@ -40,8 +40,9 @@ const MAX_STREAMS: u32 = 4096;
 const WINDOW: u32 = 1 << 20;
 /// Connections that have passed the handshake and wait to be served.
 const WAITING: usize = 16;
-/// Requests a peer may open and reset before the connection ends, against floods of them.
-const MAX_RESETS: usize = 20;
+/// Requests a peer may open and reset before they were looked at, until the connection ends: a cache
+/// gives up its look-ups after some milliseconds, and a machine may be busy.
+const MAX_RESETS: usize = 1024;
 /// Header bytes of one request.
 const MAX_HEADERS: u32 = 16 << 10;
 /// A caller that does not answer a ping is gone; its place is free after both.
@@ -49,8 +50,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// After an hour a connection is made again, so that a certificate that was replaced is in use
 /// everywhere within it.
 const MAX_AGE: Duration = Duration::from_secs(3600);
-/// What is under way then has this long.
-const GRACE: Duration = Duration::from_secs(10);
+/// What is under way then has this long: streams of answers are relayed to other nodes.
+const GRACE: Duration = Duration::from_secs(600);
 /// What is under way when the node stops has this long. Peers try elsewhere.
 const STOPPING: Duration = Duration::from_millis(500);
 

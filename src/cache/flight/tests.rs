@@ -19,9 +19,11 @@ fn answer() -> Arc<StoredAnswer> {
 }
 
 fn leader(flights: &Arc<Flights>) -> Lead {
-    let Part::Leader(lead) =
-        flights.join((&TenantId::default(), ID), Priority::Normal, Wants::Pieces)
-    else {
+    let Part::Leader(lead) = flights.join(
+        (&TenantId::default(), ID, 0),
+        Priority::Normal,
+        Wants::Pieces,
+    ) else {
         panic!("expected to lead")
     };
     lead
@@ -29,7 +31,7 @@ fn leader(flights: &Arc<Flights>) -> Lead {
 
 fn follower(flights: &Arc<Flights>, wants: Wants) -> Follower {
     let Part::Follower(follower) =
-        flights.join((&TenantId::default(), ID), Priority::Normal, wants)
+        flights.join((&TenantId::default(), ID, 0), Priority::Normal, wants)
     else {
         panic!("expected to follow")
     };
@@ -227,12 +229,12 @@ async fn a_more_urgent_request_does_not_wait_in_a_less_urgent_ones_flight() {
     let flights = Arc::new(Flights::default());
     let _lead = leader(&flights);
     let urgent = flights.join(
-        (&TenantId::default(), ID),
+        (&TenantId::default(), ID, 0),
         Priority::Critical,
         Wants::Pieces,
     );
     assert!(matches!(urgent, Part::Alone));
-    let patient = flights.join((&TenantId::default(), ID), Priority::Low, Wants::Pieces);
+    let patient = flights.join((&TenantId::default(), ID, 0), Priority::Low, Wants::Pieces);
     assert!(matches!(patient, Part::Follower(_)));
 }
 

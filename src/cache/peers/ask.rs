@@ -111,7 +111,8 @@ impl Asking<'_> {
                     true
                 }
             };
-            if let Some(node) = spare.next().filter(|_| another) {
+            let in_time = another && Moment::now() < over;
+            if let Some(node) = in_time.then(|| spare.next()).flatten() {
                 Counters::add(&self.peers.counters.asked);
                 under_way.push(self.one(node, over));
             }
@@ -190,6 +191,8 @@ pub(crate) struct Suspects {
 struct Suspect {
     late: u32,
     until: Moment,
+    /// It could not be reached at all.
+    unreached: bool,
 }
 
 impl Suspects {
@@ -200,10 +203,12 @@ impl Suspects {
             None => _ = nodes.remove(&node),
             Some(Unanswered::Unreached(_)) => {
                 let suspect = nodes.entry(node).or_default();
+                suspect.unreached = true;
                 suspect.until = Moment::now() + UNREACHED_FOR;
             }
             Some(Unanswered::Late) => {
                 let suspect = nodes.entry(node).or_default();
+                suspect.unreached = false;
                 suspect.late += 1;
                 if suspect.late >= MANY_LATE {
                     suspect.until = Moment::now() + LATE_FOR;
@@ -216,6 +221,13 @@ impl Suspects {
     pub(crate) fn passes_over(&self, node: MemberId) -> bool {
         let nodes = self.nodes.lock();
         let suspect = nodes.get(&node);
+        suspect.is_some_and(|suspect| Moment::now() < suspect.until)
+    }
+
+    /// It could not be reached lately. To be slow is another matter.
+    pub(crate) fn is_unreached(&self, node: MemberId) -> bool {
+        let nodes = self.nodes.lock();
+        let suspect = nodes.get(&node).filter(|suspect| suspect.unreached);
         suspect.is_some_and(|suspect| Moment::now() < suspect.until)
     }
 }

@@ -28,6 +28,24 @@ pub(super) struct Forgotten {
     pub(super) entries: u64,
 }
 
+/// Takes over what is agreed the moment it is, whatever the disk is busy with.
+pub(super) async fn adopt(inner: Arc<Inner>) {
+    let Some(peers) = inner.peers() else { return };
+    let mut changes = peers.link.changes();
+    let stopping = peers.keeper.stopping();
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            change = changes.next() => if change.is_none() { return },
+            () = &mut stopping => return,
+        }
+        if peers.link.epoch() > inner.epochs.epoch() {
+            inner.epochs.adopt(peers.link.epochs());
+        }
+    }
+}
+
+/// Forgets what was called off, in memory and on disk.
 pub(super) async fn run(inner: Arc<Inner>) {
     let Some(peers) = inner.peers() else { return };
     let mut changes = peers.link.changes();
@@ -49,7 +67,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Takes over what is agreed now.
+/// Forgets what is called off by now.
 async fn follow(inner: &Arc<Inner>, peers: &Peers) {
     let done = *peers.standing.forgotten.borrow();
     if peers.link.epoch() <= done.epoch {

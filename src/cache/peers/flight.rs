@@ -45,6 +45,8 @@ type Words = BoxStream<'static, FlyWord>;
 struct Mark {
     tenant: TenantId,
     entry: EntryId,
+    /// Purges the request had seen.
+    epoch: u64,
 }
 
 /// An event of a flight as it is told to another node.
@@ -54,7 +56,7 @@ fn outward(inner: &Inner, peers: &Peers, mark: &Mark, event: Event) -> Option<To
         Event::Begun(model) => seal(model.as_str().as_bytes().to_vec()).map(Told::Begun),
         Event::Piece(chunk) => seal(piece::write(&chunk)).map(Told::Piece),
         Event::Landed(answer) => {
-            let entry = of_answer(mark, &answer, inner.epochs.epoch());
+            let entry = of_answer(mark, &answer);
             peers.pack(inner, &entry, None).map(Told::Landed)
         }
         Event::Ended => Some(Told::Ended),
@@ -64,7 +66,7 @@ fn outward(inner: &Inner, peers: &Peers, mark: &Mark, event: Event) -> Option<To
 }
 
 /// An answer to an exact request as an entry: what a follower gets of it.
-fn of_answer(mark: &Mark, answer: &Arc<StoredAnswer>, epoch: u64) -> Entry {
+fn of_answer(mark: &Mark, answer: &Arc<StoredAnswer>) -> Entry {
     Entry {
         id: mark.entry,
         serial: 0,
@@ -72,7 +74,7 @@ fn of_answer(mark: &Mark, answer: &Arc<StoredAnswer>, epoch: u64) -> Entry {
         witness: None,
         tags: Vec::new(),
         meaning: None,
-        epoch,
+        epoch: mark.epoch,
         created: answer.created.saturating_mul(1000),
         expires: 0,
         borrowed: false,

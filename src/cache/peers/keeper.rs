@@ -13,7 +13,7 @@
 //! digests per cell and hour, so that a sweep that finds nothing costs almost nothing. A sweep that
 //! was broken off is simply begun again.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,14 +23,13 @@ use llm_router_cluster::MemberId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::held::{Held, Lists, groups, list};
+use super::bring::{Swept, drop_strays, sweep};
+use super::held::Lists;
 use super::link::Members;
 use super::train;
 use super::view::{View, Views};
-use super::words::{Compared, Group, Offered};
 use super::{Peers, cells};
 use crate::cache::Inner;
-use crate::cache::stats::Counters;
 use crate::types::Moment;
 
 /// How often it looks who is there.
@@ -41,18 +40,14 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 /// After a sweep that could not be finished; twice as long after the next, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A node that does not settle is not waited for any longer.
+/// A node that does not keep up is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes brought elsewhere per second, about.
-const BYTES_PER_SECOND: usize = 16 << 20;
-/// Entries offered at once. Few, so that nodes that bring the same ones seldom both find them lacking.
-const OFFER: usize = 256;
-/// Most entries and bytes of one call.
-const BATCH: usize = 64;
-const BATCH_BYTES: usize = 1 << 20;
-
+/// Nor is one that is still bringing entries, whatever it has.
+const LONGEST_MOVE: Duration = Duration::from_secs(3600);
+/// A node that was there within this time may come back.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// A sweep under way.
-type Sweep = Pin<Box<dyn Future<Output = bool> + Send>>;
+type Sweep = Pin<Box<dyn Future<Output = Swept> + Send>>;
 
 /// What the keeper keeps.
 #[derive(Default)]
@@ -97,6 +92,12 @@ pub(super) struct Course {
     trained: Option<Moment>,
     /// Sweeps in a row that could not be finished.
     unfinished: u32,
+    /// Nodes that are not there any more are waited for until then.
+    not_before: Moment,
+    /// When each node was there last.
+    seen: BTreeMap<MemberId, Moment>,
+    /// What the last whole sweep has found others to have, and of which placement it was.
+    confirmed: (u64, Vec<u64>),
 }
 
 /// Looks around for the first time; what it came to is handed to [`run`].
@@ -118,13 +119,13 @@ pub(super) async fn run(inner: Arc<Inner>, mut course: Course) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = peers.keeper.wake.notified() => course.due = Moment::now(),
-            complete = async { match sweeping.as_mut() {
+            () = peers.keeper.wake.notified() => course.hasten(),
+            swept = async { match sweeping.as_mut() {
                 Some(sweep) => Pin::as_mut(sweep).await,
                 None => std::future::pending().await,
             } } => {
                 sweeping = None;
-                course.swept(peers, complete);
+                course.swept(&inner, peers, swept).await;
             }
             () = &mut stopping => return,
         }
@@ -147,17 +148,19 @@ impl Course {
     async fn look_around(&mut self, inner: &Arc<Inner>, peers: &Arc<Peers>) -> bool {
         let members = peers.link.members();
         let grounds = self.now(peers, &members);
+        let now = Moment::now();
+        self.seen.retain(|_, at| now.since(*at) < REMEMBERED);
+        let there = grounds.alive.keys().map(|member| (*member, now));
+        self.seen.extend(there);
         if grounds == self.grounds {
             return false;
         }
         let before = std::mem::replace(&mut self.grounds, grounds);
-        let now = Moment::now();
-        let lost = before
-            .alive
-            .keys()
-            .any(|m| !self.grounds.alive.contains_key(m));
-        self.due = if lost { now + GRACE } else { now };
-        self.since = now;
+        let gone = self.seen.iter();
+        let gone = gone.filter(|(member, _)| !self.grounds.alive.contains_key(member));
+        self.not_before = gone.map(|(_, at)| *at + GRACE).max().unwrap_or(now);
+        self.due = self.not_before.max(now);
+        self.since = self.due;
         self.unfinished = 0;
         let known = peers.views();
         let dimensions = known.target.cells().dimensions();
@@ -193,18 +196,39 @@ impl Course {
         };
         let alive = members.alive.iter().map(|member| (*member, weight(member)));
         let space_epoch = peers.agreed_cells_epoch();
+        let mut alive: BTreeMap<MemberId, u32> = alive.collect();
+        if alive.values().all(|weight| *weight == 0) {
+            // somebody has to keep what there is
+            alive.values_mut().for_each(|weight| *weight = 1);
+        }
         Grounds {
-            alive: alive.collect(),
+            alive,
             cells: space_epoch,
             copies: peers.copies(),
         }
     }
 
-    fn swept(&mut self, peers: &Peers, complete: bool) {
+    /// Somebody has entries that are others': they are soon brought, or found gone for good.
+    fn hasten(&mut self) {
+        let soon = (Moment::now() + AGAIN).max(self.not_before);
+        self.due = self.due.min(soon);
+    }
+
+    async fn swept(&mut self, inner: &Arc<Inner>, peers: &Peers, swept: Swept) {
         let now = Moment::now();
-        let target = peers.views().target.fingerprint();
+        let views = peers.views();
+        let target = views.target.fingerprint();
+        let Swept {
+            complete,
+            confirmed,
+        } = swept;
         if complete {
             peers.standing.settled.store(target, Ordering::Relaxed);
+        }
+        if complete && !views.is_moving() {
+            drop_strays(inner, confirmed).await;
+        } else if complete {
+            self.confirmed = (target, confirmed);
         }
         self.unfinished = if complete { 0 } else { self.unfinished + 1 };
         let again = AGAIN.saturating_mul(1 << self.unfinished.saturating_sub(1).min(6));
@@ -221,8 +245,13 @@ impl Course {
         Moment::now().since(self.since) < PATIENCE
     }
 
+    /// Not even nodes that are at work are waited for any more.
+    fn is_overdue(&self) -> bool {
+        Moment::now().since(self.since) >= LONGEST_MOVE
+    }
+
     /// Reads from the target once everybody has brought everything there.
-    async fn switch(&self, inner: &Arc<Inner>, peers: &Peers) {
+    async fn switch(&mut self, inner: &Arc<Inner>, peers: &Peers) {
         let views = peers.views();
         let target = views.target.fingerprint();
         let settled = peers.standing.settled.load(Ordering::Relaxed) == target;
@@ -236,6 +265,8 @@ impl Course {
         let stands = futures::future::join_all(asked).await;
         let all = stands.into_iter().all(|stand| match stand {
             Ok(stand) if stand.settled == target => true,
+            // it is at work, and has much to bring
+            Ok(stand) if stand.placement == target => self.is_overdue(),
             Ok(_) | Err(_) => !patient,
         });
         if !all || peers.views().target.fingerprint() != target {
@@ -246,7 +277,10 @@ impl Course {
             target: Arc::clone(&views.target),
         }));
         tracing::debug!("cache placement is settled");
-        drop_strays(inner, peers, &HashSet::new()).await;
+        let (of, confirmed) = std::mem::take(&mut self.confirmed);
+        if of == target {
+            drop_strays(inner, confirmed).await;
+        }
     }
 
     /// The leader draws the cells anew when they have become uneven.
@@ -279,184 +313,6 @@ fn other_side(
     let kept = before.iter().filter(|member| alive.contains_key(member));
     let is_other = !others.is_empty() && (first || others.len() > kept.count());
     is_other.then_some(others)
-}
-
-/// Offers every node what it should have; true when all of it was dealt with. A node that cannot be
-/// dealt with is done without once nobody is patient any more.
-async fn sweep(inner: &Arc<Inner>, target: &Arc<View>, patient: bool) -> bool {
-    let Some(peers) = inner.peers() else {
-        return false;
-    };
-    let held = list(inner, true).await;
-    let members: BTreeSet<MemberId> = target.members();
-    let begins = begins(&members, peers.me());
-    let mut unsure = HashSet::new();
-    let mut complete = true;
-    for member in members.into_iter().filter(|member| *member != peers.me()) {
-        let bringing = Bringing {
-            inner,
-            peers,
-            member,
-            target: target.fingerprint(),
-            begins,
-        };
-        complete &= bringing.all(&held, &mut unsure).await || !patient;
-    }
-    if complete && !peers.views().is_moving() {
-        drop_strays(inner, peers, &unsure).await;
-    }
-    complete
-}
-
-/// Where a node begins on its way round all ids. Every copy of an entry is offered to a node that
-/// lacks it; nodes that begin in different places come to most of them at different times, and the
-/// second finds it there.
-fn begins(members: &BTreeSet<MemberId>, me: MemberId) -> u8 {
-    let before = members.range(..me).count();
-    let place = before * 256 / members.len().max(1);
-    u8::try_from(place).unwrap_or(0)
-}
-
-/// In the order of their ids, from those that begin with this byte on and round to it.
-fn around(mut offered: Vec<&Held>, begins: u8) -> Vec<&Held> {
-    offered.sort_unstable_by_key(|one| one.entry.id);
-    let first = offered.partition_point(|one| one.entry.id.0[0] < begins);
-    offered.rotate_left(first);
-    offered
-}
-
-struct Bringing<'a> {
-    inner: &'a Arc<Inner>,
-    peers: &'a Peers,
-    member: MemberId,
-    target: u64,
-    /// First byte of the ids to begin with.
-    begins: u8,
-}
-
-impl Bringing<'_> {
-    /// Brings a node what it lacks. Entries it may still lack afterwards are noted.
-    async fn all(&self, held: &[Held], unsure: &mut HashSet<u64>) -> bool {
-        let me = self.peers.me();
-        let its = held
-            .iter()
-            .filter(|one| one.placed.owners.contains(&self.member));
-        let (shared, mut offered): (Vec<&Held>, Vec<&Held>) =
-            its.partition(|one| one.placed.owners.contains(&me));
-        let mut complete = true;
-        let groups = groups(shared.iter().copied());
-        if !groups.is_empty() {
-            let list: Vec<Group> = groups.values().copied().collect();
-            let compared = self
-                .peers
-                .link
-                .compare(self.member, self.target, list)
-                .await;
-            match compared {
-                Ok(Compared::Other(places)) => {
-                    let places: BTreeSet<u32> = places.into_iter().collect();
-                    let other: HashSet<(u16, u32)> = (0..)
-                        .zip(groups.keys())
-                        .filter(|(place, _)| places.contains(place))
-                        .map(|(_, key)| *key)
-                        .collect();
-                    offered.extend(
-                        shared
-                            .into_iter()
-                            .filter(|one| other.contains(&one.group())),
-                    );
-                }
-                Ok(Compared::Elsewhere) | Err(_) => complete = false,
-            }
-        }
-        for chunk in around(offered, self.begins).chunks(OFFER) {
-            if !self.bring(chunk).await {
-                complete = false;
-                unsure.extend(chunk.iter().map(|one| one.entry.serial));
-            }
-        }
-        complete
-    }
-
-    async fn bring(&self, chunk: &[&Held]) -> bool {
-        let entries: Vec<Offered> = chunk
-            .iter()
-            .map(|one| Offered {
-                entry: one.entry.id,
-                created: one.entry.created,
-            })
-            .collect();
-        let Ok(wanted) = self.peers.link.offer(self.member, entries).await else {
-            return false;
-        };
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for place in wanted {
-            let Some(one) = usize::try_from(place).ok().and_then(|at| chunk.get(at)) else {
-                continue;
-            };
-            let parcel = self.peers.pack(self.inner, &one.entry, one.vector.as_ref());
-            let Some(parcel) = parcel else { continue };
-            bytes += parcel.sealed.len();
-            batch.push(parcel);
-            if batch.len() >= BATCH || bytes >= BATCH_BYTES {
-                if !self.send(std::mem::take(&mut batch), bytes).await {
-                    return false;
-                }
-                bytes = 0;
-            }
-        }
-        batch.is_empty() || self.send(batch, bytes).await
-    }
-
-    async fn send(&self, batch: Vec<super::words::Parcel>, bytes: usize) -> bool {
-        let count = batch.len();
-        let put = self
-            .peers
-            .link
-            .put(self.member, batch, Vec::new(), true)
-            .await;
-        let Ok(kept) = put else { return false };
-        let counters = &self.peers.counters;
-        Counters::add_many(&counters.moved, usize::try_from(kept.kept).unwrap_or(count));
-        Counters::add_many(&counters.moved_bytes, bytes);
-        let micros = bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND;
-        let pause = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
-        tokio::time::sleep(pause).await;
-        true
-    }
-}
-
-/// Lets go of entries that others keep.
-async fn drop_strays(inner: &Arc<Inner>, peers: &Peers, but: &HashSet<u64>) {
-    let me = peers.me();
-    let held = list(inner, true).await;
-    let strays = held.iter().filter(|one| !one.placed.owners.contains(&me));
-    let strays: Vec<u64> = strays
-        .map(|one| one.entry.serial)
-        .filter(|serial| !but.contains(serial))
-        .collect();
-    if strays.is_empty() {
-        return;
-    }
-    tracing::debug!(
-        entries = strays.len(),
-        "entries that others keep are let go"
-    );
-    let worker = Arc::clone(inner);
-    let dropped = tokio::task::spawn_blocking(move || {
-        for some in strays.chunks(256) {
-            let removed = {
-                let mut shelf = worker.shelf.lock();
-                let removed = some.iter().filter_map(|serial| shelf.drop_serial(*serial));
-                removed.collect()
-            };
-            worker.take_out(removed);
-        }
-    });
-    if dropped.await.is_err() {
-        tracing::debug!("entries that others keep stay, shutting down");
-    }
 }
 
 #[cfg(test)]

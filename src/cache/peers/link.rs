@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::words::{
     Ask, Compared, FlyAsk, FlyWord, Group, Kept, Offered, Parcel, Sampled, Seen, Stand, Told,
+    Wanted,
 };
 use crate::cache::answer::Purge;
 use crate::cache::epochs::Table;
@@ -85,8 +86,8 @@ pub(crate) trait Link: fmt::Debug + Send + Sync + 'static {
         used: Vec<EntryId>,
         repair: bool,
     ) -> Result<Kept, Unanswered>;
-    /// Asks which entries a node lacks: their places in the list.
-    async fn offer(&self, to: MemberId, entries: Vec<Offered>) -> Result<Vec<u32>, Unanswered>;
+    /// Asks which entries a node lacks.
+    async fn offer(&self, to: MemberId, entries: Vec<Offered>) -> Result<Wanted, Unanswered>;
     /// Asks which groups are other ones on a node.
     async fn compare(
         &self,

@@ -140,28 +140,45 @@ async fn bring(
     batch: Vec<(Arc<Entry>, Option<Compact>)>,
     used: Vec<EntryId>,
 ) {
-    let parcels: Vec<Parcel> = batch
-        .iter()
-        .filter_map(|(entry, vector)| peers.pack(inner, entry, vector.as_ref()))
-        .collect();
+    let (batch, parcels): (Vec<_>, Vec<Parcel>) = batch
+        .into_iter()
+        .filter_map(|one| {
+            let parcel = peers.pack(inner, &one.0, one.1.as_ref())?;
+            Some((one, parcel))
+        })
+        .unzip();
+    let mut left: Vec<u32> = (0..).take(parcels.len()).collect();
     for wait in TRIES.into_iter().map(Some).chain([None]) {
-        let put = peers
-            .link
-            .put(to, parcels.clone(), used.clone(), false)
-            .await;
-        let Err(unanswered) = put else {
-            return Counters::add_many(&peers.counters.sent, parcels.len());
-        };
-        peers.suspects.heard(to, Some(&unanswered));
+        let again: Vec<Parcel> = places(&parcels, &left).cloned().collect();
+        let put = peers.link.put(to, again, used.clone(), false).await;
+        match put {
+            Ok(kept) => {
+                let refused: Vec<u32> = places(&left, &kept.refused).copied().collect();
+                let sent = left.len().saturating_sub(refused.len());
+                Counters::add_many(&peers.counters.sent, sent);
+                left = refused;
+                if left.is_empty() {
+                    return;
+                }
+            }
+            Err(unanswered) => peers.suspects.heard(to, Some(&unanswered)),
+        }
         match wait {
             Some(wait) if !peers.is_stopping() => tokio::time::sleep(wait).await,
             Some(_) => break,
-            None => tracing::debug!(%to, %unanswered, "entries are kept here for another node"),
+            None => tracing::debug!(%to, entries = left.len(), "kept here for another node"),
         }
     }
-    Counters::add_many(&peers.counters.hinted, batch.len());
-    for (entry, vector) in batch {
+    Counters::add_many(&peers.counters.hinted, left.len());
+    for (entry, vector) in places(&batch, &left).cloned() {
         super::spread::keep(inner, entry, vector).await;
     }
     peers.keeper.hurry();
+}
+
+/// Those at these places.
+fn places<'a, T>(of: &'a [T], places: &'a [u32]) -> impl Iterator<Item = &'a T> {
+    places
+        .iter()
+        .filter_map(|place| of.get(usize::try_from(*place).ok()?))
 }

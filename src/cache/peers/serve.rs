@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use llm_router_cluster::MemberId;
 
-use super::words::{Ask, Compared, Group, Kept, Offered, Parcel, Sampled, Seen};
+use super::words::{Ask, Compared, Group, Kept, Offered, Parcel, Sampled, Seen, Wanted};
 use super::{Peers, held};
 use crate::cache::Inner;
 use crate::cache::compact::Compact;
@@ -104,11 +104,6 @@ pub(crate) async fn put(
     used: Vec<EntryId>,
     repair: bool,
 ) -> Kept {
-    let all = u32::try_from(parcels.len()).unwrap_or(u32::MAX);
-    let refused = Kept {
-        kept: 0,
-        refused: all,
-    };
     if !used.is_empty() {
         let mut shelf = inner.shelf.lock();
         used.into_iter().for_each(|id| shelf.touch(id));
@@ -116,23 +111,23 @@ pub(crate) async fn put(
     if parcels.is_empty() {
         return Kept::default();
     }
-    let Ok(permit) = Arc::clone(&inner.background).try_acquire_owned() else {
-        return refused;
+    let all = || Kept {
+        refused: (0..).take(parcels.len()).collect(),
     };
-    let worker = Arc::clone(inner);
+    let stopping = inner.peers().is_none_or(|peers| peers.is_stopping());
+    let permit = Arc::clone(&inner.background).try_acquire_owned();
+    let Some(permit) = permit.ok().filter(|_| !stopping) else {
+        return all();
+    };
+    let (worker, refused) = (Arc::clone(inner), all());
     let keeping = inner.tasks.spawn_blocking(move || {
-        let kept = parcels
-            .iter()
-            .filter(|parcel| keep(&worker, parcel, repair));
-        let kept = u32::try_from(kept.count()).unwrap_or(u32::MAX);
+        let places = (0..).zip(&parcels);
+        let refused = places.filter(|(_, parcel)| !keep(&worker, parcel, repair));
+        let refused = refused.map(|(place, _)| place).collect();
         drop(permit);
-        kept
+        Kept { refused }
     });
-    let kept = keeping.await.unwrap_or(0);
-    Kept {
-        kept,
-        refused: all.saturating_sub(kept),
-    }
+    keeping.await.unwrap_or(refused)
 }
 
 /// Keeps one entry; true when it is here now. Blocks.
@@ -192,18 +187,18 @@ pub(crate) fn keep(inner: &Inner, parcel: &Parcel, repair: bool) -> bool {
 
 /// The places of those that are not held here, or held in an older version, and for which there is
 /// room.
-pub(crate) fn offer(inner: &Inner, entries: &[Offered]) -> Vec<u32> {
+pub(crate) fn offer(inner: &Inner, entries: &[Offered]) -> Wanted {
     let shelf = inner.shelf.lock();
     let full = shelf.is_full();
     let lacks = |offered: &Offered| match shelf.held(offered.entry) {
         Some((held, _)) => held.borrowed || held.created < offered.created,
         None => !full,
     };
-    let places = entries.iter().enumerate();
-    places
-        .filter(|(_, offered)| lacks(offered))
-        .filter_map(|(place, _)| u32::try_from(place).ok())
-        .collect()
+    let places = (0..).zip(entries).filter(|(_, offered)| lacks(offered));
+    Wanted {
+        places: places.map(|(place, _)| place).collect(),
+        full,
+    }
 }
 
 /// The places of the groups that are other ones here.

@@ -15,7 +15,8 @@ use crate::cache::stats::Counters;
 /// Brings an entry to its owners; what is this node's is kept here.
 pub(crate) async fn spread(inner: &Arc<Inner>, peers: &Peers, pending: Pending) {
     let (entry, vector) = (Arc::clone(&pending.entry), pending.vector.clone());
-    if entry.bytes() > MAX_SENT {
+    let is_alone = peers.views().target.members().len() <= 1;
+    if entry.bytes() > MAX_SENT && !is_alone {
         let entry = Arc::new(Entry {
             borrowed: true,
             ..Entry::clone(&entry)
@@ -23,14 +24,11 @@ pub(crate) async fn spread(inner: &Arc<Inner>, peers: &Peers, pending: Pending) 
         return keep_pending(inner, Pending { entry, ..pending }).await;
     }
     let owners = peers.owners(&entry, vector.as_ref());
-    let here = owners.contains(&peers.me());
+    let mut here = owners.contains(&peers.me());
     for owner in owners.into_iter().filter(|owner| *owner != peers.me()) {
-        send(
-            inner,
-            peers,
-            owner,
-            Out::Keep(Arc::clone(&entry), vector.clone()),
-        );
+        let out = Out::Keep(Arc::clone(&entry), vector.clone());
+        // what cannot be handed over is kept here for others
+        here |= !send(inner, peers, owner, out);
     }
     if here {
         keep_pending(inner, pending).await;
@@ -63,6 +61,8 @@ async fn keep_pending(inner: &Arc<Inner>, mut pending: Pending) {
             Some((serial, _)) if serial == entry.serial => Some(Vec::new()),
             // a newer answer to the same request has come meanwhile
             Some((_, created)) if created > entry.created => None,
+            // a copy for a while does not take the place of one that stays
+            Some((_, created)) if created == entry.created && entry.borrowed => None,
             Some(_) | None => shelf.insert(Arc::clone(entry)),
         }
     };
@@ -73,8 +73,10 @@ async fn keep_pending(inner: &Arc<Inner>, mut pending: Pending) {
 }
 
 /// Hands an order to a node's outbox, or counts that there was no room.
-pub(crate) fn send(inner: &Arc<Inner>, peers: &Peers, to: MemberId, out: Out) {
-    if !peers.outboxes.send(inner, to, out) {
+pub(crate) fn send(inner: &Arc<Inner>, peers: &Peers, to: MemberId, out: Out) -> bool {
+    let sent = peers.outboxes.send(inner, to, out);
+    if !sent {
         Counters::add(&peers.counters.dropped);
     }
+    sent
 }

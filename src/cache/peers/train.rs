@@ -2,11 +2,12 @@
 //! hold; when they have become uneven it trains others on a sample from every node and proposes
 //! them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use llm_router_cluster::MemberId;
-use llm_router_cluster::placement::{Bucket, Cells, kmeans};
+use llm_router_cluster::placement::{BUCKETS, Bucket, Cells, STARTING_CELLS, kmeans};
 
 use super::Peers;
 use super::serve;
@@ -19,6 +20,12 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(600);
 const SAMPLE: u32 = 16_384;
 /// With fewer vectors per cell than this, chance is not told from unevenness.
 const PER_CELL: usize = 16;
+/// With fewer than this there is nothing to go by at all.
+const FEW: usize = 4;
+/// Cells of a space, whatever it was divided into before.
+const CELLS: usize = STARTING_CELLS;
+/// Other cells must be so much evener to be worth the move.
+const WORTH: f64 = 0.9;
 /// The fullest node has so much more than the average before cells are drawn anew.
 const UNEVEN: f64 = 1.25;
 /// Rounds of training; the shape hardly moves after.
@@ -38,14 +45,23 @@ pub(crate) async fn look(inner: &Arc<Inner>, peers: &Peers, when: When) -> bool 
     let view = Arc::clone(&peers.views().target);
     let sample = gather(inner, peers, &view).await;
     let dimensions = view.cells().dimensions();
-    let enough = PER_CELL * view.cells().count() * dimensions;
-    if sample.is_empty() || when == When::Uneven && sample.len() < enough {
+    let enough = match when {
+        When::Uneven => PER_CELL,
+        When::Ordered => FEW,
+    };
+    if sample.len() < enough * CELLS * dimensions {
         return false;
     }
     let (old, copies) = (Arc::clone(&view), peers.copies());
     let trained = tokio::task::spawn_blocking(move || {
-        let uneven = when == When::Ordered || unevenness(&old, &sample, copies) > UNEVEN;
-        uneven.then(|| train(&old, &sample)).flatten()
+        let before = unevenness(&old, &sample, copies);
+        if when == When::Uneven && before <= UNEVEN {
+            return None;
+        }
+        let cells = train(&old, &sample)?;
+        let after = unevenness(&old.with(Arc::new(cells.clone())), &sample, copies);
+        let better = when == When::Ordered || after < before * WORTH;
+        better.then_some(cells)
     });
     let Some(cells) = trained.await.ok().flatten() else {
         return false;
@@ -82,31 +98,31 @@ async fn gather(inner: &Inner, peers: &Peers, view: &View) -> Vec<f32> {
     sample
 }
 
-/// How many times the average the fullest node would have of the sample's copies.
+/// How many times the average the fullest node would have of the sample's copies, on average over the
+/// buckets of partitions.
 fn unevenness(view: &View, sample: &[f32], copies: usize) -> f64 {
-    let mut copies_of = std::collections::BTreeMap::<MemberId, u32>::new();
+    let nodes = u32::try_from(view.members().len()).unwrap_or(1).max(1);
+    let mut copies_of = BTreeMap::<(Bucket, MemberId), u32>::new();
     for vector in sample.chunks_exact(view.cells().dimensions()) {
-        // the sample is of all partitions; the first bucket stands for every one
-        let bucket = Bucket::of(&[0; 16]);
-        for member in view.walk(vector, bucket, copies) {
-            *copies_of.entry(member).or_default() += 1;
+        let near = view.near(vector);
+        for bucket in Bucket::all() {
+            for member in view.walk(&near, bucket, copies) {
+                *copies_of.entry((bucket, member)).or_default() += 1;
+            }
         }
     }
-    let all: u32 = copies_of.values().sum();
-    let most = copies_of.values().max().copied().unwrap_or(0);
-    let nodes = u32::try_from(view.members().len()).unwrap_or(1).max(1);
-    f64::from(most) * f64::from(nodes) / f64::from(all.max(1))
+    let of_bucket = |bucket: Bucket| {
+        let its = copies_of.iter().filter(|((of, _), _)| *of == bucket);
+        let its: Vec<u32> = its.map(|(_, copies)| *copies).collect();
+        let most = its.iter().copied().max().unwrap_or(0);
+        f64::from(most) * f64::from(nodes) / f64::from(its.iter().sum::<u32>().max(1))
+    };
+    Bucket::all().map(of_bucket).sum::<f64>() / f64::from(BUCKETS)
 }
 
 fn train(view: &View, sample: &[f32]) -> Option<Cells> {
     let old = view.cells();
-    let trained = kmeans::train(
-        sample,
-        old.dimensions(),
-        old.count(),
-        old.epoch() + 1,
-        ROUNDS,
-    );
+    let trained = kmeans::train(sample, old.dimensions(), CELLS, old.epoch() + 1, ROUNDS);
     let cells = Cells::new(
         old.space(),
         old.epoch() + 1,

@@ -54,9 +54,15 @@ impl View {
         self.cells.nearest(vector)
     }
 
-    /// The nodes of the cells nearest to a vector.
-    pub(crate) fn walk(&self, vector: &[f32], bucket: Bucket, most: usize) -> Vec<MemberId> {
-        self.ownership.walk(&self.near(vector), bucket, most)
+    /// The nodes of the nearest cells.
+    pub(crate) fn walk(&self, near: &[Near], bucket: Bucket, most: usize) -> Vec<MemberId> {
+        self.ownership.walk(near, bucket, most)
+    }
+
+    /// The same members over other cells.
+    pub(crate) fn with(&self, cells: Arc<Cells>) -> Self {
+        let members = self.ownership.members().iter().copied().collect();
+        View::new(cells, &members)
     }
 
     /// Whom a question is put to: those it should be, and after them who else may have a copy.

@@ -137,10 +137,19 @@ pub(crate) struct Stand {
 }
 
 /// What became of entries that were sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
-    pub(crate) kept: u32,
-    pub(crate) refused: u32,
+    /// Places of those that are not kept there.
+    pub(crate) refused: Vec<u32>,
+}
+
+/// What a node makes of entries it was offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Places of those it lacks and has room for.
+    pub(crate) places: Vec<u32>,
+    /// It has no room: what it lacks and does not want is not there.
+    pub(crate) full: bool,
 }
 
 /// Some of the vectors a node holds.

@@ -26,8 +26,8 @@ use crate::cache::key::EntryId;
 use crate::cache::peers::link::{Link, Members, Unanswered};
 use crate::cache::peers::words::{
     Ask, Compared, FlyAsk, FlyWord, Group, Kept, Offered, Parcel, Sampled, Seen, Stand, Told,
+    Wanted,
 };
-use crate::cache::semantic::CANDIDATES;
 
 /// For the cluster to agree.
 const AGREED_WITHIN: Duration = Duration::from_secs(5);
@@ -187,7 +187,7 @@ impl Link for ClusterLink {
 
     async fn look(&self, to: MemberId, ask: &Ask, patience: Duration) -> Result<Seen, Unanswered> {
         let mut client = self.to(to)?;
-        let reply = within(patience, client.look(convert::ask_out(ask, CANDIDATES))).await?;
+        let reply = within(patience, client.look(convert::ask_out(ask))).await?;
         reply.try_into().map_err(nonsense)
     }
 
@@ -222,10 +222,10 @@ impl Link for ClusterLink {
         Ok(within(BROUGHT_WITHIN, call).await?.into())
     }
 
-    async fn offer(&self, to: MemberId, entries: Vec<Offered>) -> Result<Vec<u32>, Unanswered> {
+    async fn offer(&self, to: MemberId, entries: Vec<Offered>) -> Result<Wanted, Unanswered> {
         let mut client = self.to(to)?;
         let call = client.offer(convert::offer_out(&entries));
-        Ok(within(BROUGHT_WITHIN, call).await?.wanted)
+        Ok(within(BROUGHT_WITHIN, call).await?.into())
     }
 
     async fn compare(
@@ -246,10 +246,7 @@ impl Link for ClusterLink {
         patience: Duration,
     ) -> Result<Stand, Unanswered> {
         let mut client = self.to(to)?;
-        let mut request = tonic::Request::new(v1::StandRequest {
-            epoch,
-            placement: 0,
-        });
+        let mut request = tonic::Request::new(v1::StandRequest { epoch });
         request.set_timeout(patience);
         Ok(within(patience, client.stand(request)).await?.into())
     }

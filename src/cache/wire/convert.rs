@@ -11,6 +11,7 @@ use crate::cache::compact::Compact;
 use crate::cache::key::{EntryId, PartitionId};
 use crate::cache::peers::words::{
     Ask, Compared, FlyAsk, FlyWord, Group, Kept, Offered, Parcel, Sampled, Seen, Stand, Told,
+    Wanted,
 };
 use crate::types::Priority;
 
@@ -106,7 +107,7 @@ pub(super) fn parcels_in(parcels: Vec<v1::Parcel>) -> Result<Vec<Parcel>, Bad> {
     parcels.into_iter().map(TryInto::try_into).collect()
 }
 
-pub(super) fn ask_out(ask: &Ask, most: usize) -> v1::LookRequest {
+pub(super) fn ask_out(ask: &Ask) -> v1::LookRequest {
     v1::LookRequest {
         tenant: ask.tenant.to_string(),
         partition: out(ask.partition.0),
@@ -116,7 +117,6 @@ pub(super) fn ask_out(ask: &Ask, most: usize) -> v1::LookRequest {
         least: ask.least,
         ttl_ms: ask.ttl_millis,
         epoch: ask.epoch,
-        most: u32::try_from(most).unwrap_or(u32::MAX),
     }
 }
 
@@ -328,7 +328,6 @@ pub(super) fn used_in(used: &[Bytes]) -> Result<Vec<EntryId>, Bad> {
 impl From<Kept> for v1::PutReply {
     fn from(kept: Kept) -> Self {
         v1::PutReply {
-            kept: kept.kept,
             refused: kept.refused,
         }
     }
@@ -337,7 +336,6 @@ impl From<Kept> for v1::PutReply {
 impl From<v1::PutReply> for Kept {
     fn from(reply: v1::PutReply) -> Self {
         Kept {
-            kept: reply.kept,
             refused: reply.refused,
         }
     }
@@ -364,6 +362,24 @@ pub(super) fn offer_in(request: v1::OfferRequest) -> Result<Vec<Offered>, Bad> {
         })
     });
     entries.collect()
+}
+
+impl From<Wanted> for v1::OfferReply {
+    fn from(wanted: Wanted) -> Self {
+        v1::OfferReply {
+            wanted: wanted.places,
+            full: wanted.full,
+        }
+    }
+}
+
+impl From<v1::OfferReply> for Wanted {
+    fn from(reply: v1::OfferReply) -> Self {
+        Wanted {
+            places: reply.wanted,
+            full: reply.full,
+        }
+    }
 }
 
 pub(super) fn groups_out(placement: u64, groups: &[Group]) -> v1::CompareRequest {

@@ -120,9 +120,7 @@ impl CacheService for Server {
         let entries = convert::offer_in(request.into_inner())?;
         let inner = Arc::clone(&self.inner);
         let wanted = self.there(async move { serve::offer(&inner, &entries) });
-        Ok(Response::new(v1::OfferReply {
-            wanted: wanted.await?,
-        }))
+        Ok(Response::new(wanted.await?.into()))
     }
 
     async fn compare(

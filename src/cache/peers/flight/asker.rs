@@ -52,7 +52,7 @@ pub(crate) async fn take_off(
     (lead, wants, budget): (Lead, Wants, Duration),
 ) -> TakeOff {
     let owner = peers.views().reading.key_owner(ask.entry);
-    let owner = owner.filter(|owner| *owner != peers.me() && !peers.suspects.passes_over(*owner));
+    let owner = owner.filter(|owner| *owner != peers.me() && !peers.suspects.is_unreached(*owner));
     let Some(owner) = owner else {
         return TakeOff::Lead(lead, None);
     };
@@ -78,6 +78,7 @@ pub(crate) async fn take_off(
     let mark = Mark {
         tenant: ask.tenant.clone(),
         entry: ask.entry,
+        epoch: ask.epoch,
     };
     match first {
         FlyWord::Held(parcel) => match opened(inner, peers, &ask, &parcel) {
@@ -172,11 +173,20 @@ impl Relay {
         let crowd = self.listener.crowd();
         let (mut readers, mut owner_listens) = (0, true);
         let mut pieces: Option<Follower> = None;
+        let mut lonely: Option<tokio::time::Instant> = None;
         loop {
             let mine = 1 + usize::from(pieces.is_some());
-            let left = async {
-                crowd.left(mine).await;
-                tokio::time::sleep(GRACE).await;
+            // it is given up once nobody has read for a while, whatever comes meanwhile
+            let nobody = readers == 0 && crowd.has_left(mine);
+            lonely = lonely.filter(|_| nobody);
+            if nobody {
+                lonely.get_or_insert(tokio::time::Instant::now() + GRACE);
+            }
+            let given_up = async {
+                match lonely {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
             };
             let event = tokio::select! {
                 event = async { match &mut pieces {
@@ -197,8 +207,8 @@ impl Relay {
                     }
                     continue;
                 }
-                // nobody reads any more, neither here nor there
-                () = left, if readers == 0 => return,
+                () = crowd.left(mine), if readers == 0 && !nobody => continue,
+                () = given_up => return,
             };
             let ends = !matches!(event, Event::Begun(_) | Event::Piece(_));
             if !ends && pieces.is_none() {

@@ -37,8 +37,9 @@ pub(crate) fn fly(inner: &Arc<Inner>, ask: FlyAsk, told: BoxStream<'static, Told
     let mark = Mark {
         tenant: ask.tenant.clone(),
         entry: ask.entry,
+        epoch: ask.epoch,
     };
-    let whose = (&ask.tenant, ask.entry);
+    let whose = (&ask.tenant, ask.entry, ask.epoch);
     match inner.flights.join(whose, ask.priority, Wants::Pieces) {
         Part::Alone => one(FlyWord::Alone),
         Part::Follower(_) if ask.refresh => one(FlyWord::Alone),
