@@ -101,10 +101,14 @@ use witness::Statements;
 /// Inserts that may wait for a vector or the index; beyond it entries stay exact-only. Below the
 /// size of tokio's blocking pool, so that a stalled disk cannot take all of it.
 const MAX_BACKGROUND: usize = 256;
+/// Longest wait at close for answers that have no vector yet.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 /// Longest wait for background work at close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for the embedder to show what its vectors are like.
 const DIMENSIONS_WITHIN: Duration = Duration::from_secs(10);
+/// So often it is asked.
+const DIMENSIONS_TRIES: usize = 3;
 /// Most expired entries taken out in one go.
 const SWEEP_BATCH: usize = 1024;
 
@@ -387,6 +391,11 @@ impl AnswerCache {
         inner.learner.close();
         if let Some(peers) = inner.peers() {
             peers.stop();
+            // answers on their way to their owners are handed over before nothing is any more
+            let all = u32::try_from(MAX_BACKGROUND).unwrap_or(u32::MAX);
+            let settled = inner.background.acquire_many(all);
+            _ = tokio::time::timeout(SETTLED_WITHIN, settled).await;
+            peers.outboxes.close();
         }
         inner.tasks.close();
         if tokio::time::timeout(CLOSE_WITHIN, inner.tasks.wait())
@@ -429,11 +438,16 @@ impl Inner {
         let Some(embedder) = &self.embedder else {
             return 1;
         };
-        let deadline = Moment::now() + DIMENSIONS_WITHIN;
-        match embedder.embed("", "how long is a vector?", deadline).await {
-            Ok(Some(vector)) => vector.len(),
-            Ok(None) | Err(_) => 1,
+        for _ in 0..DIMENSIONS_TRIES {
+            let deadline = Moment::now() + DIMENSIONS_WITHIN;
+            match embedder.embed("", "how long is a vector?", deadline).await {
+                Ok(Some(vector)) => return vector.len(),
+                Ok(None) => break,
+                Err(error) => tracing::warn!(%error, "the embedder does not show its vectors"),
+            }
         }
+        tracing::error!("entries are divided among the nodes by their keys alone: no vectors");
+        1
     }
 
     /// What a route allows, in the embedder's space, with the least cosine a caller asks for.

@@ -99,12 +99,13 @@ pub(crate) struct Peers {
     seals: Seals,
     views: ArcSwap<Views>,
     weights: ArcSwap<BTreeMap<String, u32>>,
-    outboxes: Outboxes,
+    pub(crate) outboxes: Outboxes,
     suspects: Suspects,
     hot: Mutex<Hot>,
     keeper: Keeper,
     standing: Standing,
     stopping: AtomicBool,
+    isolated: AtomicBool,
     pub(crate) counters: PeerCounters,
     copies: AtomicU64,
 }
@@ -143,6 +144,7 @@ impl Peers {
             keeper: Keeper::default(),
             standing: Standing::default(),
             stopping: AtomicBool::new(false),
+            isolated: AtomicBool::new(false),
             counters: PeerCounters::default(),
             copies: AtomicU64::new(u64::from(config.copies)),
             link,
@@ -201,11 +203,30 @@ impl Peers {
 
     /// The node is on its own and its config says that it serves nothing then.
     pub(crate) fn must_not_serve(&self, config: &CacheConfig) -> bool {
-        let isolated = || {
-            let contact = self.link.last_contact();
-            contact.is_none_or(|contact| contact > ISOLATED_AFTER)
-        };
-        config.partition_mode == PartitionMode::Stop && isolated()
+        config.partition_mode == PartitionMode::Stop && self.is_isolated()
+    }
+
+    /// No leader was heard of for a while; or one was, and what was agreed meanwhile is not here yet.
+    fn is_isolated(&self) -> bool {
+        let contact = self.link.last_contact();
+        let silent = contact.is_none_or(|contact| contact > ISOLATED_AFTER);
+        let before = self.isolated.load(Ordering::Relaxed);
+        let isolated = silent || before && !self.link.keeps_up();
+        if isolated != before {
+            self.isolated.store(isolated, Ordering::Relaxed);
+        }
+        isolated
+    }
+
+    /// Runs until it is done or the cache stops.
+    fn run(&self, inner: &Inner, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.keeper.stopping();
+        inner.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = stopping => {}
+            }
+        });
     }
 
     /// An entry of another node was served here: its owner is told, and when it is hot it is kept
@@ -255,10 +276,9 @@ impl Peers {
         }
     }
 
-    /// Takes no more work; what waits is delivered.
+    /// Moves nothing any more, and answers for nobody; what waits in outboxes is delivered.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.outboxes.close();
         self.keeper.stop();
     }
 

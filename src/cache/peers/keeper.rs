@@ -138,6 +138,7 @@ pub(super) async fn run(inner: Arc<Inner>, mut course: Course) {
             let sweep = async move { sweep(&worker, &target, patient).await };
             sweeping = Some(Box::pin(sweep) as Sweep);
         }
+        peers.is_isolated();
         course.switch(&inner, peers).await;
         course.train(&inner, peers);
     }
@@ -294,7 +295,7 @@ impl Course {
         }
         self.trained = Some(now);
         let (worker, link) = (Arc::clone(inner), Arc::clone(peers));
-        inner.tasks.spawn(async move {
+        peers.run(inner, async move {
             train::look(&worker, &link, train::When::Uneven).await;
         });
     }

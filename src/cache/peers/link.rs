@@ -50,6 +50,8 @@ pub(crate) trait Link: fmt::Debug + Send + Sync + 'static {
     fn leads(&self) -> bool;
     /// Time since a leader with a quorum was last heard of.
     fn last_contact(&self) -> Option<Duration>;
+    /// A leader is heard of, and what it has agreed on is here.
+    fn keeps_up(&self) -> bool;
     /// What is agreed to be called off.
     fn epochs(&self) -> Table;
     /// How often something was called off: cheap to ask.

@@ -121,6 +121,10 @@ impl Link for ClusterLink {
         self.handle.last_contact()
     }
 
+    fn keeps_up(&self) -> bool {
+        self.handle.is_connected()
+    }
+
     fn epochs(&self) -> Table {
         let state = self.handle.state();
         Table::agreed(

@@ -10,6 +10,8 @@ use futures::stream::BoxStream;
 use llm_router_cluster::{Guest, Visitor};
 use llm_router_proto::llm_router::cluster::v1;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
 use v1::cache_service_server::{CacheService, CacheServiceServer};
 
@@ -19,6 +21,8 @@ use crate::cache::peers::{flight, serve};
 
 /// Largest message, both ways: the largest answer a cache may keep, with room.
 pub(super) const MAX_MESSAGE: usize = 24 << 20;
+/// Most calls worked on at once; one more is refused, which is a miss to who asks.
+const MAX_CALLS: usize = 512;
 /// Longest a node is made to wait for another's forgetting.
 const STAND_WITHIN: Duration = Duration::from_millis(1900);
 
@@ -28,6 +32,7 @@ pub(crate) fn guest(inner: Arc<Inner>) -> Guest {
     let service = CacheServiceServer::new(Server {
         inner,
         runtime: Handle::current(),
+        room: Semaphore::new(MAX_CALLS),
     });
     let service = service
         .max_decoding_message_size(MAX_MESSAGE)
@@ -38,6 +43,7 @@ pub(crate) fn guest(inner: Arc<Inner>) -> Guest {
 struct Server {
     inner: Arc<Inner>,
     runtime: Handle,
+    room: Semaphore,
 }
 
 impl Server {
@@ -46,7 +52,10 @@ impl Server {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Status> {
-        let done = self.runtime.spawn(work).await;
+        let permit = self.room.try_acquire();
+        let _permit = permit.map_err(|_| Status::resource_exhausted("too much is asked"))?;
+        // given up with the call
+        let done = AbortOnDropHandle::new(self.runtime.spawn(work)).await;
         done.map_err(|_| Status::unavailable("the cache is shutting down"))
     }
 }

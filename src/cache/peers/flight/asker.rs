@@ -91,9 +91,7 @@ pub(crate) async fn take_off(
         },
         FlyWord::Follow => match lead.first_reader(wants) {
             Some(follower) => {
-                inner
-                    .tasks
-                    .spawn(relay_in(Arc::clone(inner), mark, lead, words));
+                peers.run(inner, relay_in(Arc::clone(inner), mark, lead, words));
                 TakeOff::Follow(follower)
             }
             None => TakeOff::Lead(lead, None),
@@ -107,7 +105,7 @@ pub(crate) async fn take_off(
                     listener,
                     landed,
                 };
-                inner.tasks.spawn(relay.run(words, told));
+                peers.run(inner, relay.run(words, told));
             }
             TakeOff::Lead(lead, Some(Landing(landing)))
         }

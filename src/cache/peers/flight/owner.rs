@@ -21,6 +21,9 @@ pub(crate) fn fly(inner: &Arc<Inner>, ask: FlyAsk, told: BoxStream<'static, Told
     let Some(peers) = inner.peers() else {
         return one(FlyWord::Alone);
     };
+    if peers.is_stopping() {
+        return one(FlyWord::Alone);
+    }
     if inner.epochs.epoch() < ask.epoch {
         Counters::add(&peers.counters.behind);
         return one(FlyWord::Alone);
@@ -45,9 +48,7 @@ pub(crate) fn fly(inner: &Arc<Inner>, ask: FlyAsk, told: BoxStream<'static, Told
         Part::Follower(_) if ask.refresh => one(FlyWord::Alone),
         Part::Follower(follower) => {
             let (words, out) = mpsc::channel(WORDS);
-            inner
-                .tasks
-                .spawn(tell(Arc::clone(inner), mark, follower, words));
+            peers.run(inner, tell(Arc::clone(inner), mark, follower, words));
             one(FlyWord::Follow).chain(ReceiverStream::new(out)).boxed()
         }
         Part::Leader(lead) => {
@@ -58,9 +59,7 @@ pub(crate) fn fly(inner: &Arc<Inner>, ask: FlyAsk, told: BoxStream<'static, Told
                 return one(FlyWord::Held(parcel));
             }
             let (words, out) = mpsc::channel(WORDS);
-            inner
-                .tasks
-                .spawn(hear(Arc::clone(inner), mark, lead, (told, words)));
+            peers.run(inner, hear(Arc::clone(inner), mark, lead, (told, words)));
             one(FlyWord::Lead).chain(ReceiverStream::new(out)).boxed()
         }
     }

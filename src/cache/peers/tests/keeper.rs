@@ -201,7 +201,7 @@ async fn an_older_version_never_takes_a_newer_ones_place() {
         created,
     };
     let wanted = serve::offer(&inner, &[offered(29), offered(30), offered(31)]);
-    assert_eq!(wanted, [2]);
+    assert_eq!((wanted.places, wanted.full), (vec![2], false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

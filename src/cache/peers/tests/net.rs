@@ -22,6 +22,7 @@ use crate::cache::key::EntryId;
 use crate::cache::peers::link::{Link, Members, Unanswered};
 use crate::cache::peers::words::{
     Ask, Compared, FlyAsk, FlyWord, Group, Kept, Offered, Parcel, Sampled, Seen, Stand, Told,
+    Wanted,
 };
 use crate::cache::peers::{flight, serve};
 use crate::cache::{AnswerCache, Settings};
@@ -297,6 +298,10 @@ impl Link for Wire {
         (node.alive && !node.deaf).then_some(Duration::ZERO)
     }
 
+    fn keeps_up(&self) -> bool {
+        self.last_contact().is_some()
+    }
+
     fn epochs(&self) -> Table {
         let state = self.heard();
         Table::agreed(state.epoch, 0, &state.scopes)
@@ -389,7 +394,7 @@ impl Link for Wire {
         Ok(serve::put(&cache.inner, parcels, used, repair).await)
     }
 
-    async fn offer(&self, to: MemberId, entries: Vec<Offered>) -> Result<Vec<u32>, Unanswered> {
+    async fn offer(&self, to: MemberId, entries: Vec<Offered>) -> Result<Wanted, Unanswered> {
         let cache = self.reach(to, LONG).await?;
         Ok(serve::offer(&cache.inner, &entries))
     }

@@ -73,7 +73,7 @@ proptest! {
     ) {
         let view = view(&members);
         let (first, others) = view.asked(&vector, PartitionId(partition), probes);
-        let copies = view.walk(&vector, Bucket::of(&partition), 2);
+        let copies = view.walk(&view.near(&vector), Bucket::of(&partition), 2);
         prop_assert!(!first.is_empty() && first.len() <= probes);
         prop_assert!(copies.contains(&first[0]));
         prop_assert!(others.iter().all(|other| !first.contains(other)));

@@ -104,7 +104,7 @@ proptest! {
 
     #[test]
     fn look_ups_come_back_as_they_were(ask in ask(), own in near(), everyone in near(), behind in any::<bool>()) {
-        prop_assert_eq!(Ask::try_from(ask_out(&ask, 8)).unwrap(), ask);
+        prop_assert_eq!(Ask::try_from(ask_out(&ask)).unwrap(), ask);
         let seen = Seen { own, everyone, behind };
         prop_assert_eq!(Seen::try_from(v1::LookReply::from(seen.clone())).unwrap(), seen);
     }
@@ -124,14 +124,17 @@ proptest! {
         parcels in vec(parcel(), 0..4),
         used in vec(entry(), 0..4),
         repair in any::<bool>(),
-        (kept, refused) in any::<(u32, u32)>(),
+        refused in vec(any::<u32>(), 0..9),
+        full in any::<bool>(),
     ) {
         let out = put_out(parcels.clone(), &used, repair);
         prop_assert_eq!(out.repair, repair);
         prop_assert_eq!(parcels_in(out.parcels).unwrap(), parcels);
         prop_assert_eq!(used_in(&out.used).unwrap(), used);
-        let kept = Kept { kept, refused };
-        prop_assert_eq!(Kept::from(v1::PutReply::from(kept)), kept);
+        let wanted = Wanted { places: refused.clone(), full };
+        prop_assert_eq!(Wanted::from(v1::OfferReply::from(wanted.clone())), wanted);
+        let kept = Kept { refused };
+        prop_assert_eq!(Kept::from(v1::PutReply::from(kept.clone())), kept);
     }
 
     #[test]
@@ -237,7 +240,7 @@ fn a_question_that_makes_no_sense_is_refused() {
         |ask| ask.tenant = "t".repeat(300),
     ];
     for change in cases {
-        let mut ask = ask_out(&good, 8);
+        let mut ask = ask_out(&good);
         change(&mut ask);
         assert!(Ask::try_from(ask).is_err());
     }
