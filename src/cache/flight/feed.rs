@@ -270,6 +270,11 @@ impl Follower {
 pub(crate) struct Crowd(Arc<Flown>);
 
 impl Crowd {
+    /// At most `most` read and the leader's client has gone.
+    pub(crate) fn has_left(&self, most: usize) -> bool {
+        self.0.pieces.lock().has_left(most)
+    }
+
     /// Resolves when at most `most` read and the leader's client has gone.
     pub(crate) async fn left(&self, most: usize) {
         poll_fn(|context| {

@@ -172,11 +172,17 @@ impl Relay {
         let crowd = self.listener.crowd();
         let (mut readers, mut owner_listens) = (0, true);
         let mut pieces: Option<Follower> = None;
+        // over many pieces: one that comes every moment must not put off giving up
+        let mut unread_since = None;
         loop {
             let mine = 1 + usize::from(pieces.is_some());
+            if readers > 0 || !crowd.has_left(mine) {
+                unread_since = None;
+            }
             let left = async {
                 crowd.left(mine).await;
-                tokio::time::sleep(GRACE).await;
+                let since = *unread_since.get_or_insert_with(Moment::now);
+                tokio::time::sleep_until((since + GRACE).to_instant()).await;
             };
             let event = tokio::select! {
                 event = async { match &mut pieces {
