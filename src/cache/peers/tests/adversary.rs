@@ -44,15 +44,17 @@ async fn no_answer_crosses_a_wall_or_comes_back_whatever_the_nodes_do() {
     let net = Net::of(world::NODES, |node| settings_of(node, dirs.path())).await;
     let world = Arc::new(World::new(Arc::clone(&net), lookups));
     let began = Moment::now();
+    // of the node that never goes
+    let tasks = net.cache(1).inner.tasks.clone();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let world = Arc::clone(&world);
             let rng = StdRng::seed_from_u64(seed.wrapping_mul(CLIENTS) + client);
-            tokio::spawn(world::client(world, rng))
+            tasks.spawn(world::client(world, rng))
         })
         .collect();
     let purging = StdRng::seed_from_u64(seed ^ 1);
-    let purging = tokio::spawn(trouble::purges(Arc::clone(&world), purging));
+    let purging = tasks.spawn(trouble::purges(Arc::clone(&world), purging));
     let mut trouble = Trouble::new(Arc::clone(&world), dirs.path(), seed);
     let rounds = trouble.make().await;
     for client in clients {

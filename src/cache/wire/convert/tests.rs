@@ -182,7 +182,8 @@ fn some_parcel() -> v1::Parcel {
 
 #[test]
 fn a_parcel_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
-    let cases: [(fn(&mut v1::Parcel), &str); 4] = [
+    type Damage = fn(&mut v1::Parcel);
+    let cases: [(Damage, &str); 4] = [
         (
             |p| p.entry = p.entry.slice(1..),
             "parcel.entry is not 16 bytes",
