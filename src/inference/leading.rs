@@ -30,7 +30,7 @@ use crate::routing::Plan;
 use crate::types::{ChatRequest, Completion, ModelName, Moment};
 
 /// How long answers that clients of other nodes read go on while the node stops.
-const FOR_OTHERS: Duration = Duration::from_secs(5);
+const FOR_OTHERS: Duration = Duration::from_secs(2);
 
 /// Upstreams being read for those who follow them; as many as requests lead.
 #[derive(Debug, Default)]

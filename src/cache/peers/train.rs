@@ -20,8 +20,8 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(600);
 const SAMPLE: u32 = 16_384;
 /// With fewer vectors per cell than this, chance is not told from unevenness.
 const PER_CELL: usize = 16;
-/// With fewer than this there is nothing to go by at all.
-const FEW: usize = 4;
+/// With fewer than this there are not enough for as many cells.
+const FEW: usize = 1;
 /// Cells of a space, whatever it was divided into before.
 const CELLS: usize = STARTING_CELLS;
 /// Other cells must be so much evener to be worth the move.

@@ -248,10 +248,19 @@ async fn weights_move_entries_and_no_answer_is_missed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cells_that_are_drawn_anew_lose_no_answer() {
     let net = Net::of(3, |_| settings()).await;
-    let texts = questions(40);
+    assert!(
+        !net.cache(1).draw_cells().await,
+        "there is nothing to go by"
+    );
+    let texts = questions(160);
     for (at, text) in texts.iter().enumerate() {
-        store(&net, 1 + at as u64 % 3, &asking(text), text).await;
+        let cache = net.cache(1 + at as u64 % 3);
+        let Lookup::Miss(ticket) = cache.lookup(&asking(text), &config()).await else {
+            panic!("expected a miss for {text}")
+        };
+        assert_eq!(cache.insert(ticket, answer(text)), Insertion::Stored);
     }
+    net.idle().await;
     assert!(net.cache(1).draw_cells().await);
     for text in &texts {
         assert!(
