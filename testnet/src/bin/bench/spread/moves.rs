@@ -86,7 +86,8 @@ fn told_cold(n: usize, seconds: &[(u64, u64)], board: &mut Board) {
     board.tell(n, "of which not found", asked - hits);
     let low = seconds.iter().enumerate();
     let low = low.filter(|(_, (asked, hits))| share(*hits, 1) < BACK * share(*asked, 1));
-    let back = low.map(|(second, _)| second + 1).last().unwrap_or(0);
+    let mut low = low.map(|(second, _)| second + 1);
+    let back = low.next_back().unwrap_or(0);
     let goal = ("seconds until 95 % of these are found", "<= 30");
     board.hold(n, goal, back, back <= BACK_WITHIN && hits > 0);
 }
@@ -107,7 +108,8 @@ fn told(n: usize, seen: &Seen, killed: usize, board: &mut Board) {
     let lowest = lows.clone().fold(1.0, f64::min);
     board.tell(n, "lowest in a second, %", format!("{:.1}", lowest * 100.0));
     let low = lows.enumerate().filter(|(_, rate)| *rate < BACK * before);
-    let back = low.map(|(second, _)| second + 1).last().unwrap_or(0);
+    let mut low = low.map(|(second, _)| second + 1);
+    let back = low.next_back().unwrap_or(0);
     let goal = ("seconds until 95 % of it is back", "<= 30");
     board.hold(n, goal, back, back <= BACK_WITHIN && before > 0.0);
     for problem in &seen.told {

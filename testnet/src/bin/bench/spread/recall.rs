@@ -53,7 +53,7 @@ impl Judge {
     /// # Errors
     /// When a node does not answer.
     pub(super) async fn ask(
-        &mut self,
+        &self,
         fleet: &Fleet,
         n: usize,
         stored: &[String],

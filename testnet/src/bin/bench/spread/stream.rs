@@ -19,7 +19,7 @@ const COUNTED: usize = 200;
 pub(super) async fn run(nodes: &[usize], texts: &Texts) -> anyhow::Result<Board> {
     let mut board = Board::default();
     let mut single = None;
-    let mut judge = recall::Judge::load(texts).await?;
+    let judge = recall::Judge::load(texts).await?;
     for &n in [1].iter().chain(nodes) {
         let fleet = Fleet::start(n, n).await?;
         let stored = fleet.fill(&texts.stored).await?;
