@@ -357,7 +357,7 @@ impl AnswerCache {
     ///
     /// # Errors
     /// [`Error::Store`] when the disk did not take it; memory has forgotten all the same.
-    /// [`Error::Cluster`] when the nodes could not agree; nothing is forgotten then.
+    /// [`Error::Cluster`] when the nodes have not agreed; what timed out may yet be agreed on.
     pub async fn purge(&self, what: Purge) -> Result<Purged, Error> {
         if self.inner.peers().is_some() {
             return peers::called_off::call_off(&self.inner, &what).await;

@@ -224,7 +224,7 @@ impl State {
         self.meta.cache_epoch
     }
 
-    /// Answers to requests that began at this cache epoch or before are off, whatever they are.
+    /// Answers to requests that began at an earlier cache epoch are off, whatever they are.
     pub fn cache_floor(&self) -> u64 {
         self.meta.cache_floor
     }

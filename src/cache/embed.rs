@@ -217,6 +217,11 @@ impl Embedder {
         Ok(meaning)
     }
 
+    /// The text's vector is remembered within this scope.
+    pub fn remembers(&self, scope: &str, text: &str) -> bool {
+        self.inner.memo.lock().get(&key_of(scope, text)).is_some()
+    }
+
     /// Like [`Embedder::embed`], neither asking nor filling the memory of recent texts: for
     /// measuring.
     pub async fn embed_uncached(

@@ -54,6 +54,11 @@ pub trait TextEmbedder: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// The text's vector costs nothing, because it is remembered.
+    fn remembers(&self, _scope: &str, _text: &str) -> bool {
+        false
+    }
+
     /// What cosines mean in this space.
     fn calibration(&self) -> Calibration {
         Calibration::MINI_LM
@@ -87,6 +92,10 @@ impl TextEmbedder for Embedder {
         Embedder::states(self, scope, text, deadline)
             .await
             .map_err(EmbeddingError::new)
+    }
+
+    fn remembers(&self, scope: &str, text: &str) -> bool {
+        Embedder::remembers(self, scope, text)
     }
 
     fn calibration(&self) -> Calibration {

@@ -61,6 +61,9 @@ pub(super) struct Found {
 pub(super) struct Ahead<'a> {
     work: Pin<Box<dyn Future<Output = Found> + Send + 'a>>,
     found: Option<Found>,
+    /// Its vector costs nothing. One that has to be made is not made for a request that may find its
+    /// answer by its key.
+    eager: bool,
 }
 
 impl<'a> Ahead<'a> {
@@ -72,6 +75,11 @@ impl<'a> Ahead<'a> {
         request: &'a ChatRequest,
     ) -> Self {
         let asking = asking.filter(|asking| asking.tier != TierState::ExactOnly);
+        let scope = request.tenant.as_str();
+        let eager = asking.zip(inner.embedder.as_ref());
+        let eager = eager.is_some_and(|(asking, embedder)| {
+            inner.peers().is_some() && embedder.remembers(scope, &asking.question.text)
+        });
         let work = async move {
             let Some(asking) = asking else {
                 return Found::default();
@@ -88,17 +96,20 @@ impl<'a> Ahead<'a> {
         Ahead {
             work: Box::pin(work),
             found: None,
+            eager,
         }
     }
 
-    /// Goes on with it for as long as `other` takes.
+    /// Goes on with it for as long as `other` takes, where that costs next to nothing.
     pub(super) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
         tokio::pin!(other);
         loop {
             tokio::select! {
                 biased;
                 done = &mut other => return done,
-                found = &mut self.work, if self.found.is_none() => self.found = Some(found),
+                found = &mut self.work, if self.eager && self.found.is_none() => {
+                    self.found = Some(found);
+                }
             }
         }
     }
