@@ -246,8 +246,7 @@ impl AnswerCache {
         let inner = &self.inner;
         inner.epochs.adopt(link.epochs());
         let dimensions = inner.dimensions().await;
-        let config = inner.config.load();
-        let peers = Peers::new(link, secret, (inner.space(), dimensions), &config);
+        let peers = Peers::new(link, secret, (inner.space(), dimensions));
         if inner.peers.set(Arc::new(peers)).is_ok() {
             Peers::start(inner).await;
         }
@@ -266,7 +265,7 @@ impl AnswerCache {
     /// What other nodes may weigh in the placement of entries, by name; 1 where nothing is said.
     pub(crate) fn weigh_nodes(&self, weights: BTreeMap<String, u32>) {
         if let Some(peers) = self.inner.peers() {
-            peers.reconfigure(&self.inner.config.load(), weights);
+            peers.weigh(weights);
         }
     }
 

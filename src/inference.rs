@@ -28,6 +28,8 @@ mod retry;
 mod shadow;
 mod state;
 mod story;
+#[cfg(test)]
+mod testing;
 
 pub use engine::{BreakerMode, Engine, Parts, Source};
 pub use reply::{CacheStatus, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};

@@ -292,7 +292,7 @@ async fn found(inner: &Arc<Inner>, vector: &Arc<[f32]>) -> Vec<Candidate> {
     let mut found = Vec::new();
     for partition in partitions {
         found.extend(candidates_here(inner, partition, vector, (now, u64::MAX)).await);
-        if let Some(peers) = inner.peers() {
+        if let Some(peers) = inner.peers().filter(|peers| !peers.is_alone()) {
             let ask = Ask {
                 tenant: tenant.clone(),
                 partition,

@@ -20,6 +20,9 @@ pub enum Error {
     /// Background work was stopped.
     #[error("the cache is shutting down")]
     Stopped,
+    /// It was agreed on and is in force, but this node's disk has not let go of it.
+    #[error("called off, but not yet gone from this node's disk")]
+    StillOnDisk,
     /// The cluster did not agree.
     #[error(transparent)]
     Cluster(#[from] llm_router_cluster::Error),
@@ -30,7 +33,7 @@ impl From<Error> for NodeError {
         match failed {
             Error::Cluster(refused) => refused.into(),
             Error::Stopped => NodeError::new(Kind::Unavailable, failed.to_string()),
-            Error::Store(_) | Error::NoEmbedder | Error::Embedding(_) => {
+            Error::Store(_) | Error::NoEmbedder | Error::Embedding(_) | Error::StillOnDisk => {
                 NodeError::new(Kind::Internal, "the cache failed").with_source(failed)
             }
         }

@@ -45,8 +45,8 @@ use super::compact::Compact;
 use super::entry::Entry;
 use super::stats::Counters;
 use crate::config::routing::{CacheConfig, PartitionMode};
-use crate::types::Moment;
 use crate::types::report::CachePeers;
+use crate::types::{Moment, unix_millis};
 
 use ask::Suspects;
 use hot::Hot;
@@ -104,10 +104,8 @@ pub(crate) struct Peers {
     hot: Mutex<Hot>,
     keeper: Keeper,
     standing: Standing,
-    stopping: AtomicBool,
     isolated: AtomicBool,
     pub(crate) counters: PeerCounters,
-    copies: AtomicU64,
 }
 
 impl std::fmt::Debug for Peers {
@@ -126,7 +124,6 @@ impl Peers {
         link: Arc<dyn Link>,
         secret: &[u8; 32],
         (space, dimensions): (&str, usize),
-        config: &CacheConfig,
     ) -> Self {
         let cells = cells(&*link, space, dimensions);
         let alone = BTreeMap::from([(link.me(), 1)]);
@@ -143,10 +140,8 @@ impl Peers {
             hot: Mutex::default(),
             keeper: Keeper::default(),
             standing: Standing::default(),
-            stopping: AtomicBool::new(false),
             isolated: AtomicBool::new(false),
             counters: PeerCounters::default(),
-            copies: AtomicU64::new(u64::from(config.copies)),
             link,
         }
     }
@@ -168,22 +163,21 @@ impl Peers {
         self.views.load_full()
     }
 
-    fn copies(&self) -> usize {
-        usize::try_from(self.copies.load(Ordering::Relaxed)).unwrap_or(1)
+    /// Takes over what the config says of the nodes' parts.
+    pub(crate) fn weigh(&self, weights: BTreeMap<String, u32>) {
+        self.weights.store(Arc::new(weights));
     }
 
-    /// Takes over what the config says.
-    pub(crate) fn reconfigure(&self, config: &CacheConfig, weights: BTreeMap<String, u32>) {
-        self.copies
-            .store(u64::from(config.copies), Ordering::Relaxed);
-        self.weights.store(Arc::new(weights));
-        self.keeper.hurry();
+    /// This node keeps everything and nobody else anything.
+    pub(crate) fn is_alone(&self) -> bool {
+        let (views, me) = (self.views(), self.me());
+        views.reading.is_only(me) && views.target.is_only(me)
     }
 
     /// Everyone who keeps an entry now or will.
-    fn owners(&self, entry: &Entry, vector: Option<&Compact>) -> Vec<MemberId> {
+    fn owners(&self, inner: &Inner, entry: &Entry, vector: Option<&Compact>) -> Vec<MemberId> {
         let wide = vector.map(Compact::widen);
-        self.views().owners(entry, wide.as_deref(), self.copies())
+        self.views().owners(entry, wide.as_deref(), copies(inner))
     }
 
     /// This node is to keep the entry for its key.
@@ -234,16 +228,16 @@ impl Peers {
     pub(crate) fn served_from(&self, inner: &Arc<Inner>, from: MemberId, entry: &Arc<Entry>) {
         Counters::add(&self.counters.remote_hits);
         spread::send(inner, self, from, Out::Used(entry.id));
-        let now = crate::types::unix_millis();
-        let until = entry.expires.min(now.saturating_add(HOT_FOR_MILLIS));
-        let permit = Arc::clone(&inner.background).try_acquire_owned();
         if !self.hot.lock().hit(entry.id, Moment::now()) {
             return;
         }
-        let Ok(permit) = permit else { return };
+        let Ok(permit) = Arc::clone(&inner.background).try_acquire_owned() else {
+            return;
+        };
+        let until = unix_millis().saturating_add(HOT_FOR_MILLIS);
         let copy = Entry {
             serial: inner.shelf.lock().next_serial(),
-            expires: until,
+            expires: entry.expires.min(until),
             borrowed: true,
             ..Entry::clone(entry)
         };
@@ -278,7 +272,6 @@ impl Peers {
 
     /// Moves nothing any more, and answers for nobody; what waits in outboxes is delivered.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
         self.keeper.stop();
     }
 
@@ -290,8 +283,13 @@ impl Peers {
     }
 
     fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.keeper.is_stopping()
     }
+}
+
+/// Nodes that keep an entry for its meaning.
+fn copies(inner: &Inner) -> usize {
+    inner.config.load().copies.into()
 }
 
 /// The cells in force: those agreed for the space, or the set it begins with.

@@ -78,7 +78,8 @@ impl<'a> Ahead<'a> {
         let scope = request.tenant.as_str();
         let eager = asking.zip(inner.embedder.as_ref());
         let eager = eager.is_some_and(|(asking, embedder)| {
-            inner.peers().is_some() && embedder.remembers(scope, &asking.question.text)
+            inner.peers().is_some_and(|peers| !peers.is_alone())
+                && embedder.remembers(scope, &asking.question.text)
         });
         let work = async move {
             let Some(asking) = asking else {
@@ -248,7 +249,7 @@ async fn candidates(
     if let (Some(partition), [_, shared]) = (everyone, &mut found) {
         *shared = candidates_here(inner, partition, vector, fresh).await;
     }
-    if let Some(peers) = inner.peers() {
+    if let Some(peers) = inner.peers().filter(|peers| !peers.is_alone()) {
         let ask = Ask {
             tenant: request.tenant.clone(),
             partition: own,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use crate::sse::{Frame, Frames};
+use crate::sse::{self, Frame, Frames};
 
 /// No request of a test waits longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -177,6 +177,35 @@ impl Client {
     /// When there is no answer.
     pub async fn chat_with(&self, options: &[(&str, &str)], body: &Value) -> anyhow::Result<Reply> {
         whole(self.dressed(options, body)).await
+    }
+
+    /// Asks `model` for a whole answer or a stream, which has to end well. What the client was told: the
+    /// cache's part, and the text.
+    ///
+    /// # Errors
+    /// On anything but a whole answer with status 200.
+    pub async fn told(
+        &self,
+        model: &str,
+        prompt: &str,
+        stream: bool,
+    ) -> anyhow::Result<(String, String)> {
+        if !stream {
+            let reply = self.chat(&chat(model, prompt)).await?;
+            anyhow::ensure!(reply.status == 200, "{}", reply.text());
+            let part = reply.header("x-llm-router-cache").to_owned();
+            return Ok((part, reply.content()));
+        }
+        let mut events = self.stream(&chat_stream(model, prompt)).await?;
+        anyhow::ensure!(events.status == 200, "{}", events.status);
+        let part = events.headers["x-llm-router-cache"].to_str()?.to_owned();
+        let mut frames = Vec::new();
+        while let Some(frame) = events.next().await {
+            frames.push(frame);
+        }
+        let last = frames.iter().filter_map(Frame::data).next_back();
+        anyhow::ensure!(last == Some("[DONE]"), "cut off after {last:?}");
+        Ok((part, sse::text(&frames)))
     }
 
     /// A streamed chat completion.

@@ -17,6 +17,7 @@ pub mod check;
 pub mod client;
 pub mod cluster;
 pub mod eventually;
+pub mod listen;
 pub mod load;
 pub mod nemesis;
 pub mod node;

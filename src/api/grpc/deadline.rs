@@ -25,8 +25,12 @@ use crate::error::{Error, Kind};
 use crate::types::{Moment, RequestId};
 
 const HEADER: &str = "grpc-timeout";
-/// How long before the client's instant we cut; half of a timeout shorter than twice this.
+/// How long before the client's instant we cut, at the least; half of a timeout shorter than twice this.
 const MARGIN: Duration = Duration::from_millis(5);
+/// The margin as a part of the timeout, where that is longer: a busy client is late to read us.
+const MARGIN_PART: u32 = 20;
+/// The longest margin.
+const LONGEST_MARGIN: Duration = Duration::from_millis(100);
 /// Longest timeout kept as given; timers cannot look centuries ahead.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -36,7 +40,8 @@ pub(super) struct Deadline(pub(super) Moment);
 
 impl Deadline {
     fn after(timeout: Duration, now: Moment) -> Self {
-        Deadline(now + (timeout - MARGIN.min(timeout / 2)).min(LONGEST))
+        let margin = (timeout / MARGIN_PART).clamp(MARGIN, LONGEST_MARGIN);
+        Deadline(now + (timeout - margin.min(timeout / 2)).min(LONGEST))
     }
 }
 

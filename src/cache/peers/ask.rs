@@ -65,7 +65,6 @@ pub(crate) async fn gather(
     if to_ask.is_empty() {
         return gathered;
     }
-    let ask = Arc::new(ask);
     let asking = Asking {
         peers,
         ask: &ask,
@@ -79,7 +78,7 @@ pub(crate) async fn gather(
 
 struct Asking<'a> {
     peers: &'a Peers,
-    ask: &'a Arc<Ask>,
+    ask: &'a Ask,
     budget: Duration,
 }
 

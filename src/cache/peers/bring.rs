@@ -118,7 +118,10 @@ impl Bringing<'_> {
                         .filter_map(|at| some.get(usize::try_from(at).ok()?));
                     other.extend(places.map(|group| (group.cell, group.hour)));
                 }
-                Ok(Compared::Elsewhere) | Err(_) => complete = false,
+                Ok(Compared::Elsewhere) | Err(_) => {
+                    complete = false;
+                    break;
+                }
             }
         }
         offered.extend(
@@ -126,10 +129,13 @@ impl Bringing<'_> {
                 .into_iter()
                 .filter(|one| other.contains(&one.group())),
         );
-        for chunk in around(offered, self.begins).chunks(OFFER) {
+        let offered = around(offered, self.begins);
+        for (number, chunk) in offered.chunks(OFFER).enumerate() {
             if self.bring(chunk, unsure).await.is_none() {
-                complete = false;
-                unsure.extend(chunk.iter().map(|one| one.entry.serial));
+                // one that does not answer is not waited for again and again
+                let left = offered.iter().skip(number * OFFER);
+                unsure.extend(left.map(|one| one.entry.serial));
+                return false;
             }
         }
         complete

@@ -108,7 +108,10 @@ pub(crate) async fn call_off(inner: &Arc<Inner>, what: &Purge) -> Result<Purged,
     let peers = inner.peers().ok_or(Error::Stopped)?;
     let epoch = peers.link.call_off(what).await?;
     let here = wait(peers.standing.forgotten.subscribe(), epoch, HERE_WITHIN).await;
-    let here = here.ok_or(Error::Stopped)?;
+    let here = here.ok_or(match peers.is_stopping() {
+        true => Error::Stopped,
+        false => Error::StillOnDisk,
+    })?;
     let members = peers.link.members();
     let others: Vec<MemberId> = members
         .names

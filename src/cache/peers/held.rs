@@ -7,6 +7,7 @@ use std::time::Duration;
 use llm_router_cluster::MemberId;
 use parking_lot::Mutex;
 
+use super::copies;
 use super::view::Placed;
 use super::words::Group;
 use crate::cache::Inner;
@@ -26,12 +27,24 @@ pub(super) struct Held {
 }
 
 pub(super) type List = Arc<Vec<Held>>;
+
 /// What was worked out lately.
 #[derive(Default)]
 pub(super) struct Lists {
     /// Where entries belong, by serial, in one placement.
     known: Mutex<(u64, HashMap<u64, Placed>)>,
     listed: Mutex<Option<(Moment, u64, List)>>,
+}
+
+impl Lists {
+    /// A list that is too old to be used keeps no entry alive.
+    pub(super) fn forget_old(&self) {
+        let is_old = |at: Moment| Moment::now().since(at) >= LISTED_FOR;
+        // one who works a list out holds the lock, and makes it new
+        if let Some(mut listed) = self.listed.try_lock() {
+            listed.take_if(|(at, _, _)| is_old(*at));
+        }
+    }
 }
 
 impl Held {
@@ -99,7 +112,7 @@ fn list_now(inner: &Inner, fresh: bool) -> List {
         return List::default();
     };
     let lists = &peers.keeper.lists;
-    let (target, copies) = (Arc::clone(&peers.views().target), peers.copies());
+    let (target, copies) = (Arc::clone(&peers.views().target), copies(inner));
     let mark = target.fingerprint().wrapping_add(copies as u64);
     let mut listed = lists.listed.lock();
     let recent = listed

@@ -28,7 +28,7 @@ use super::held::Lists;
 use super::link::Members;
 use super::train;
 use super::view::{View, Views};
-use super::{Peers, cells};
+use super::{Peers, cells, copies};
 use crate::cache::Inner;
 use crate::types::Moment;
 
@@ -58,13 +58,18 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// A sweep is due at once.
+    /// A sweep is due soon.
     pub(super) fn hurry(&self) {
         self.wake.notify_one();
     }
 
     pub(super) fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// It was told to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Resolves when the keeper is told to stop.
@@ -139,6 +144,7 @@ pub(super) async fn run(inner: Arc<Inner>, mut course: Course) {
             sweeping = Some(Box::pin(sweep) as Sweep);
         }
         peers.is_isolated();
+        peers.keeper.lists.forget_old();
         course.switch(&inner, peers).await;
         course.train(&inner, peers);
     }
@@ -148,7 +154,7 @@ impl Course {
     /// Works out the placement anew when members or cells have changed; true when they have.
     async fn look_around(&mut self, inner: &Arc<Inner>, peers: &Arc<Peers>) -> bool {
         let members = peers.link.members();
-        let grounds = self.now(peers, &members);
+        let grounds = self.now((inner, peers), &members);
         let now = Moment::now();
         self.seen.retain(|_, at| now.since(*at) < REMEMBERED);
         let there = grounds.alive.keys().map(|member| (*member, now));
@@ -187,7 +193,7 @@ impl Course {
         true
     }
 
-    fn now(&self, peers: &Peers, members: &Members) -> Grounds {
+    fn now(&self, (inner, peers): (&Inner, &Peers), members: &Members) -> Grounds {
         let weights = peers.weights.load();
         let weight = |member: &MemberId| {
             let name = members.names.get(member);
@@ -205,7 +211,7 @@ impl Course {
         Grounds {
             alive,
             cells: space_epoch,
-            copies: peers.copies(),
+            copies: copies(inner),
         }
     }
 

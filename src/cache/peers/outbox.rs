@@ -75,12 +75,11 @@ impl Outboxes {
             Outbox { orders, bytes }
         });
         let weight = out.bytes();
-        if outbox.bytes.load(Ordering::Relaxed) + weight > WAITING_BYTES {
-            return false;
-        }
-        let sent = outbox.orders.try_send(out).is_ok();
-        if sent {
-            outbox.bytes.fetch_add(weight, Ordering::Relaxed);
+        // counted before it can be taken out again
+        let before = outbox.bytes.fetch_add(weight, Ordering::Relaxed);
+        let sent = before + weight <= WAITING_BYTES && outbox.orders.try_send(out).is_ok();
+        if !sent {
+            outbox.bytes.fetch_sub(weight, Ordering::Relaxed);
         }
         sent
     }

@@ -236,7 +236,6 @@ pub(crate) fn sample(inner: &Inner, space: &str, most: usize) -> Sampled {
     };
     let step = all.len().div_ceil(most.clamp(1, SAMPLE)).max(1);
     Sampled {
-        held: all.len() as u64,
         vectors: all
             .into_iter()
             .step_by(step)

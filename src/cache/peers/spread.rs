@@ -14,16 +14,18 @@ use crate::cache::stats::Counters;
 
 /// Brings an entry to its owners; what is this node's is kept here.
 pub(crate) async fn spread(inner: &Arc<Inner>, peers: &Peers, pending: Pending) {
+    if peers.is_alone() {
+        return keep_pending(inner, pending).await;
+    }
     let (entry, vector) = (Arc::clone(&pending.entry), pending.vector.clone());
-    let is_alone = peers.views().target.members().len() <= 1;
-    if entry.bytes() > MAX_SENT && !is_alone {
+    if entry.bytes() > MAX_SENT {
         let entry = Arc::new(Entry {
             borrowed: true,
             ..Entry::clone(&entry)
         });
         return keep_pending(inner, Pending { entry, ..pending }).await;
     }
-    let owners = peers.owners(&entry, vector.as_ref());
+    let owners = peers.owners(inner, &entry, vector.as_ref());
     let mut here = owners.contains(&peers.me());
     for owner in owners.into_iter().filter(|owner| *owner != peers.me()) {
         let out = Out::Keep(Arc::clone(&entry), vector.clone());

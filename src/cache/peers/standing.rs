@@ -34,6 +34,5 @@ pub(crate) async fn stand(inner: &Inner, epoch: u64, within: Duration) -> Stand 
         } else {
             0
         },
-        entries: inner.shelf.lock().len() as u64,
     }
 }

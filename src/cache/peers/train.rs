@@ -52,7 +52,7 @@ pub(crate) async fn look(inner: &Arc<Inner>, peers: &Peers, when: When) -> bool 
     if sample.len() < enough * CELLS * dimensions {
         return false;
     }
-    let (old, copies) = (Arc::clone(&view), peers.copies());
+    let (old, copies) = (Arc::clone(&view), super::copies(inner));
     let trained = tokio::task::spawn_blocking(move || {
         let before = unevenness(&old, &sample, copies);
         if when == When::Uneven && before <= UNEVEN {

@@ -36,7 +36,15 @@ impl View {
         members.map(|(member, _)| *member).collect()
     }
 
-    /// The epoch of its cells.
+    /// Nobody else keeps anything.
+    pub(crate) fn is_only(&self, me: MemberId) -> bool {
+        self.ownership
+            .members()
+            .iter()
+            .all(|(member, _)| *member == me)
+    }
+
+    /// Its cells.
     pub(crate) fn cells(&self) -> &Arc<Cells> {
         &self.cells
     }

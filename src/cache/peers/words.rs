@@ -132,8 +132,6 @@ pub(crate) struct Stand {
     pub(crate) settled: u64,
     /// Entries its latest forgetting took out.
     pub(crate) forgotten: u64,
-    /// Entries it holds.
-    pub(crate) entries: u64,
 }
 
 /// What became of entries that were sent.
@@ -156,6 +154,4 @@ pub(crate) struct Wanted {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sampled {
     pub(crate) vectors: Vec<Compact>,
-    /// How many it holds.
-    pub(crate) held: u64,
 }

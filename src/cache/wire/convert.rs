@@ -442,7 +442,6 @@ impl From<Stand> for v1::StandReply {
             placement: stand.placement,
             settled: stand.settled,
             forgotten: stand.forgotten,
-            entries: stand.entries,
         }
     }
 }
@@ -454,7 +453,6 @@ impl From<v1::StandReply> for Stand {
             placement: reply.placement,
             settled: reply.settled,
             forgotten: reply.forgotten,
-            entries: reply.entries,
         }
     }
 }
@@ -468,7 +466,6 @@ impl From<Sampled> for v1::SampleReply {
         v1::SampleReply {
             dimensions: u32::try_from(dimensions).unwrap_or(0),
             vectors: vectors.into(),
-            held: sampled.held,
         }
     }
 }
@@ -481,7 +478,6 @@ impl TryFrom<v1::SampleReply> for Sampled {
         if width == 0 {
             return Ok(Sampled {
                 vectors: Vec::new(),
-                held: reply.held,
             });
         }
         let vectors = reply.vectors.chunks(width).map(|bytes| {
@@ -490,7 +486,6 @@ impl TryFrom<v1::SampleReply> for Sampled {
         });
         Ok(Sampled {
             vectors: vectors.collect::<Result<_, _>>()?,
-            held: reply.held,
         })
     }
 }

@@ -23,6 +23,8 @@ use crate::cache::peers::{flight, serve};
 pub(super) const MAX_MESSAGE: usize = 24 << 20;
 /// Most calls worked on at once; one more is refused, which is a miss to who asks.
 const MAX_CALLS: usize = 512;
+/// For the question on a flight's stream; callers send it with the call.
+const FIRST_WITHIN: Duration = Duration::from_secs(2);
 /// Longest a node is made to wait for another's forgetting.
 const STAND_WITHIN: Duration = Duration::from_millis(1900);
 
@@ -86,7 +88,8 @@ impl CacheService for Server {
     ) -> Result<Response<Self::FlyStream>, Status> {
         visitor(&request)?;
         let mut words = request.into_inner();
-        let first = words.message().await?;
+        let first = tokio::time::timeout(FIRST_WITHIN, words.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("nothing is asked"))??;
         let first = first.ok_or_else(|| Status::invalid_argument("nothing is asked"))?;
         let ask = convert::fly_ask_in(first)?;
         // a stream that breaks or makes no sense has ended: its answer is given up

@@ -4,21 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use llm_router_cluster::Revision;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
-use crate::bridge::Bridge;
-use crate::cache::{AnswerCache, EmbeddingError, Settings, TextEmbedder};
-use crate::config::RoutingConfig;
+use crate::cache::{EmbeddingError, TextEmbedder};
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
-use crate::inference::{
-    BreakerMode, CacheStatus, Deployment, Engine, Parts, Reply, ReplyBody, ReplyMeta,
-};
+use crate::inference::{BreakerMode, CacheStatus, Engine, Reply, ReplyBody, ReplyMeta, testing};
 use crate::provider::{Answer, Call, Failure, Provider};
-use crate::telemetry::Metrics;
 use crate::types::Usage;
 
 const QUESTION: &str = "How do I reset my account password?";
@@ -117,7 +111,7 @@ impl Provider for Over {
 }
 
 async fn engine(upstream: &Arc<Upstream>, cache: serde_json::Value, most: u32) -> Engine {
-    let config: RoutingConfig = serde_json::from_value(json!({
+    let config = json!({
         "models": {
             "a": {"provider": "demo", "model": "echo", "max_concurrency": most,
                   "price": {"input_per_mtok": 1000.0, "output_per_mtok": 1000.0}},
@@ -125,33 +119,9 @@ async fn engine(upstream: &Arc<Upstream>, cache: serde_json::Value, most: u32) -
         },
         "routes": [{"name": "faq", "match": {"tenant": "t"}, "targets": ["a"]}],
         "cache": cache,
-    }))
-    .unwrap();
-    let embedder: Arc<dyn TextEmbedder> = Arc::new(LongestWord);
-    let settings = Settings {
-        dir: None,
-        embedder: Some(embedder),
-        config: config.cache,
-        secret: None,
-    };
-    let parts = Parts {
-        cache: AnswerCache::open(settings).unwrap(),
-        metrics: Metrics::detached(),
-        bridge: Bridge::alone(),
-    };
-    let engine = Engine::start(parts).await.unwrap();
-    let deployments = config.models.iter().map(|(name, model)| Deployment {
-        name: name.clone(),
-        config: model.clone(),
-        provider: Arc::new(Over(Arc::clone(upstream))),
-        identity: blake3::hash(name.as_str().as_bytes()),
     });
-    let deployments = deployments.collect();
-    engine
-        .apply(Revision(1), config, deployments)
-        .await
-        .unwrap();
-    engine
+    let embedder: Arc<dyn TextEmbedder> = Arc::new(LongestWord);
+    testing::engine(config, Some(embedder), Arc::new(Over(Arc::clone(upstream)))).await
 }
 
 async fn ask(engine: &Engine, question: &str) -> (String, ReplyMeta) {

@@ -6,43 +6,20 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{MOST_VISITS, Manner, Memory, Visit};
-
-/// Most connections at a time, for as many clients as a story may have.
-const MOST_CONNECTIONS: usize = 4096;
+use crate::listen;
 
 const GOOD: &str = r#"{"id":"chatcmpl-witness","object":"chat.completion","created":1700000000,"model":"scripted","choices":[{"index":0,"message":{"role":"assistant","content":"I have seen you."},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":4,"total_tokens":12}}"#;
 
 pub(super) async fn serve(listener: TcpListener, memory: Arc<Mutex<Memory>>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
-                if connections.len() >= MOST_CONNECTIONS {
-                    continue;
-                }
-                let memory = Arc::clone(&memory);
-                connections.spawn(async move {
-                    let _ = stream.set_nodelay(true);
-                    let service = service_fn(|request| answer(request, Arc::clone(&memory)));
-                    // A client that leaves is its own business, one that is severed ours.
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        }
-    }
+    listen::serve(listener, move |request| {
+        answer(request, Arc::clone(&memory))
+    })
+    .await;
 }
 
 /// Closes the connection.

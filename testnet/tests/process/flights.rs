@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use llm_router_testnet::client::{Client, chat, chat_stream};
-use llm_router_testnet::sse::{Frame, text};
+use llm_router_testnet::client::Client;
 use llm_router_testnet::{Node, Upstream, eventually};
 use tokio::task::JoinSet;
 
@@ -12,23 +11,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// What one client was told: the cache's part, and the text.
 async fn ask(client: Client, stream: bool) -> anyhow::Result<(String, String)> {
-    if !stream {
-        let reply = client.chat(&chat("gpt", PROMPT)).await?;
-        anyhow::ensure!(reply.status == 200, "{}", reply.text());
-        return Ok((
-            reply.header("x-llm-router-cache").to_owned(),
-            reply.content(),
-        ));
-    }
-    let mut events = client.stream(&chat_stream("gpt", PROMPT)).await?;
-    let part = events.headers["x-llm-router-cache"].to_str()?.to_owned();
-    let mut frames = Vec::new();
-    while let Some(frame) = events.next().await {
-        frames.push(frame);
-    }
-    let last = frames.iter().filter_map(Frame::data).next_back();
-    anyhow::ensure!(last == Some("[DONE]"), "cut off after {last:?}");
-    Ok((part, text(&frames)))
+    client.told("gpt", PROMPT, stream).await
 }
 
 async fn asked(upstream: &Upstream) -> anyhow::Result<()> {

@@ -142,7 +142,7 @@ proptest! {
         offered in vec((entry(), any::<u64>()), 0..6),
         groups in vec(group(), 0..6),
         other in option::of(vec(any::<u32>(), 0..6)),
-        (epoch, placement, settled, forgotten, entries) in any::<(u64, u64, u64, u64, u64)>(),
+        (epoch, placement, settled, forgotten) in any::<(u64, u64, u64, u64)>(),
     ) {
         let offered: Vec<Offered> = offered
             .into_iter()
@@ -154,17 +154,16 @@ proptest! {
         prop_assert_eq!(groups_in(out.groups).unwrap(), groups);
         let compared = other.map_or(Compared::Elsewhere, Compared::Other);
         prop_assert_eq!(Compared::from(v1::CompareReply::from(compared.clone())), compared);
-        let stand = Stand { epoch, placement, settled, forgotten, entries };
+        let stand = Stand { epoch, placement, settled, forgotten };
         prop_assert_eq!(Stand::from(v1::StandReply::from(stand)), stand);
     }
 
     #[test]
     fn samples_come_back_as_they_were(
         numbers in vec(vec(-1.0f32..1.0, 7), 0..6),
-        held in any::<u64>(),
     ) {
         let vectors = numbers.iter().map(|vector| Compact::of(vector)).collect();
-        let sampled = Sampled { vectors, held };
+        let sampled = Sampled { vectors };
         prop_assert_eq!(Sampled::try_from(v1::SampleReply::from(sampled.clone())).unwrap(), sampled);
     }
 }
@@ -280,7 +279,6 @@ fn what_is_missing_or_too_much_is_refused() {
     let sample = v1::SampleReply {
         dimensions: 3,
         vectors: Bytes::from_static(&[0; 8]),
-        held: 1,
     };
     assert!(Sampled::try_from(sample).is_err());
 }

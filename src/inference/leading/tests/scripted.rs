@@ -6,19 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
-use llm_router_cluster::Revision;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::bridge::Bridge;
-use crate::cache::{AnswerCache, Settings};
-use crate::config::RoutingConfig;
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
-use crate::inference::{Deployment, Engine, Parts};
+use crate::inference::{Engine, testing};
 use crate::provider::{Answer, Call, Class, Failure, Provider};
-use crate::telemetry::Metrics;
 use crate::types::{CacheMode, ChatRequest, Chunk, Finish, Moment, Priority, RequestId, Usage};
 
 /// What it answers.
@@ -167,36 +162,12 @@ fn pieces(head: &Head, script: Script) -> Vec<Result<Chunk, Failure>> {
 
 /// An engine with the one model `a`, a dollar for a thousand tokens, tried once.
 pub(super) async fn engine(upstream: &Arc<Upstream>) -> Engine {
-    let config: RoutingConfig = serde_json::from_value(json!({
+    let config = json!({
         "models": {"a": {"provider": "demo", "model": "echo", "max_concurrency": 64,
                          "price": {"input_per_mtok": 1000.0, "output_per_mtok": 1000.0}}},
         "retry": {"max_attempts": 1},
-    }))
-    .unwrap();
-    let settings = Settings {
-        dir: None,
-        embedder: None,
-        config: config.cache,
-        secret: None,
-    };
-    let parts = Parts {
-        cache: AnswerCache::open(settings).unwrap(),
-        metrics: Metrics::detached(),
-        bridge: Bridge::alone(),
-    };
-    let engine = Engine::start(parts).await.unwrap();
-    let deployments = config.models.iter().map(|(name, model)| Deployment {
-        name: name.clone(),
-        config: model.clone(),
-        provider: Arc::new(Over(Arc::clone(upstream))),
-        identity: blake3::hash(name.as_str().as_bytes()),
     });
-    let deployments = deployments.collect();
-    engine
-        .apply(Revision(1), config, deployments)
-        .await
-        .unwrap();
-    engine
+    testing::engine(config, None, Arc::new(Over(Arc::clone(upstream)))).await
 }
 
 /// The one question everybody asks.

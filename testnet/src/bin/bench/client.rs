@@ -52,6 +52,26 @@ impl Question {
     }
 }
 
+/// A connection to `address` (`host:port`), and what drives it as long as it is kept.
+///
+/// # Errors
+/// When the connection is refused.
+pub(crate) async fn connect(
+    address: &str,
+) -> anyhow::Result<(SendRequest<Full<Bytes>>, JoinSet<()>)> {
+    let stream = TcpStream::connect(address)
+        .await
+        .with_context(|| address.to_owned())?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    let mut driver = JoinSet::new();
+    driver.spawn(async move {
+        // Its errors come out of the requests on it.
+        let _ = connection.await;
+    });
+    Ok((sender, driver))
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -67,16 +87,7 @@ impl Connection {
     /// # Errors
     /// When the connection is refused.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .with_context(|| address.to_owned())?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        let mut driver = JoinSet::new();
-        driver.spawn(async move {
-            // Its errors come out of the requests on it.
-            let _ = connection.await;
-        });
+        let (sender, driver) = connect(address).await?;
         Ok(Connection {
             sender,
             address: address.to_owned(),

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use llm_router_testnet::client::{Client, chat, chat_stream};
-use llm_router_testnet::sse::{Frame, text};
+use llm_router_testnet::client::Client;
 use llm_router_testnet::{Cluster, Upstream, eventually};
 use tokio::task::JoinSet;
 
@@ -13,22 +12,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// What one client was told: the cache's part, and the text.
 async fn asking(client: Client, prompt: String, stream: bool) -> anyhow::Result<(String, String)> {
-    if !stream {
-        let reply = client.chat(&chat("gpt", &prompt)).await?;
-        anyhow::ensure!(reply.status == 200, "{}", reply.text());
-        let part = reply.header("x-llm-router-cache").to_owned();
-        return Ok((part, reply.content()));
-    }
-    let mut events = client.stream(&chat_stream("gpt", &prompt)).await?;
-    anyhow::ensure!(events.status == 200, "{}", events.status);
-    let part = events.headers["x-llm-router-cache"].to_str()?.to_owned();
-    let mut frames = Vec::new();
-    while let Some(frame) = events.next().await {
-        frames.push(frame);
-    }
-    let last = frames.iter().filter_map(Frame::data).next_back();
-    anyhow::ensure!(last == Some("[DONE]"), "cut off after {last:?}");
-    Ok((part, text(&frames)))
+    client.told("gpt", &prompt, stream).await
 }
 
 fn prompt(number: usize) -> String {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http1::SendRequest;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+
+use crate::client::connect;
 
 /// No request waits longer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -127,18 +127,4 @@ impl Asker {
         };
         Ok(Told { part, took, body })
     }
-}
-
-async fn connect(address: &str) -> anyhow::Result<(SendRequest<Full<Bytes>>, JoinSet<()>)> {
-    let stream = TcpStream::connect(address)
-        .await
-        .with_context(|| address.to_owned())?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    let mut driver = JoinSet::new();
-    driver.spawn(async move {
-        // Its errors come out of the requests on it.
-        let _ = connection.await;
-    });
-    Ok((sender, driver))
 }

@@ -9,15 +9,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use llm_router_testnet::listen;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-
-/// Most connections at once; eight nodes under load need far fewer.
-const MOST_CONNECTIONS: usize = 2048;
 
 /// The upstream. Dropping it closes its port.
 #[derive(Debug)]
@@ -34,7 +29,10 @@ impl Echo {
         let address = listener.local_addr()?;
         let short = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, Arc::clone(&short)));
+        let cut = Arc::clone(&short);
+        tasks.spawn(listen::serve(listener, move |request| {
+            answer(request, Arc::clone(&cut))
+        }));
         Ok(Echo {
             address,
             short,
@@ -55,30 +53,6 @@ impl Echo {
     /// Whether caches keep answers from now on.
     pub(super) fn keep(&self, kept: bool) {
         self.short.store(!kept, Ordering::Relaxed);
-    }
-}
-
-async fn serve(listener: TcpListener, short: Arc<AtomicBool>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
-                if connections.len() >= MOST_CONNECTIONS {
-                    continue;
-                }
-                let short = Arc::clone(&short);
-                connections.spawn(async move {
-                    let _ = stream.set_nodelay(true);
-                    let service = service_fn(|request| answer(request, Arc::clone(&short)));
-                    // A client that leaves is its own business.
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        }
     }
 }
 
