@@ -69,8 +69,8 @@ use crate::bridge::Bridge;
 use crate::cache::embed::Embedder;
 use crate::cache::{AnswerCache, Settings};
 use crate::config::routing::{
-    BreakerConfig, CacheConfig, MatchConfig, ModelConfig, OneOrMany, ProviderKind, RetryConfig,
-    RouteConfig, Strategy, Target,
+    BreakerConfig, CacheConfig, MatchConfig, ModelConfig, OnUnsupported, OneOrMany, ProviderKind,
+    RetryConfig, RouteConfig, Strategy, Target,
 };
 use crate::config::{RoutingConfig, check};
 use crate::dialect::json::raw;
@@ -206,6 +206,7 @@ impl Builder {
             fallback: Vec::new(),
             strategy: Strategy::default(),
             cache: None,
+            on_unsupported: OnUnsupported::default(),
         })
     }
 

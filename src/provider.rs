@@ -12,6 +12,7 @@ mod key;
 mod limits;
 pub mod ollama;
 pub mod openai;
+mod translate;
 mod wire;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use crate::dialect::carry::Uncarried;
 use crate::dialect::openai::ChatBody;
 use crate::types::{Chunk, Completion, Moment};
 
@@ -170,6 +172,12 @@ pub trait Provider: Send + Sync + 'static {
     /// The upstream's name for the model, asked for where [`Call::model`] is empty.
     fn default_model(&self) -> &str {
         ""
+    }
+
+    /// What of a request this upstream cannot be told, beyond what it refuses itself. Asked while
+    /// planning, so it must be quick; nothing by default.
+    fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
+        body.untranslated().to_vec()
     }
 
     /// Makes one try. Must honour `call.timeouts` for connecting and its own reads; the caller

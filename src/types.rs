@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod completion;
+pub mod event;
 pub mod name;
 pub mod priority;
 pub mod report;
@@ -12,6 +13,7 @@ pub mod usage;
 
 pub use clock::{Moment, unix_millis, unix_seconds};
 pub use completion::{Chunk, Completion, Finish, Tap};
+pub use event::{Dialect, Event};
 pub use name::{ModelName, RequestId, RouteName, TenantId};
 pub use priority::Priority;
 pub use request::{CacheMode, ChatRequest, Features, Request};

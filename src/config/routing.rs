@@ -329,6 +329,27 @@ pub struct RouteConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(dive)]
     pub cache: Option<RouteCache>,
+    /// What happens to parameters that a model's upstream has no place for.
+    #[serde(default, skip_serializing_if = "OnUnsupported::is_default")]
+    pub on_unsupported: OnUnsupported,
+}
+
+/// What happens to parameters that an upstream has no place for. What would make the answer wrong
+/// is never dropped: such a model is not asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnsupported {
+    /// They are left out, and named in `x-llm-router-dropped-params`.
+    #[default]
+    Drop,
+    /// The model is not asked.
+    Error,
+}
+
+impl OnUnsupported {
+    fn is_default(&self) -> bool {
+        *self == OnUnsupported::default()
+    }
 }
 
 /// A target: a name, or a name with a weight.

@@ -1,9 +1,11 @@
 //! OpenAI Chat Completions: requests, answers, chunks and errors.
 //!
 //! [`ChatBody`] is a request with every field kept raw; [`tap`] reads off answers what the node
-//! needs; [`build`] makes OpenAI-shaped JSON where the upstream does not speak it.
+//! needs; [`build`] makes OpenAI-shaped JSON where the upstream does not speak it, [`decode`] reads
+//! it back for a client that does not.
 
 pub mod build;
+pub mod decode;
 pub mod request;
 pub mod reshape;
 pub mod tap;

@@ -3,6 +3,7 @@
 //! The account is opened at the door and closed by the answer's last byte. Dropped before that,
 //! the client went away, and that is what is recorded.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use tracing::Span;
 use super::candidates::Walk;
 use super::engine::{Inner, Source};
 use super::reply::{CacheStatus, ReplyMeta};
+use super::state::State;
 use crate::api::status;
 use crate::cache::{Attached, EntryId, Explained, Hit, Tier};
 use crate::config::routing::Price;
 use crate::error::Error;
-use crate::routing::cost_usd;
+use crate::routing::{Plan, cost_usd};
 use crate::telemetry::{InFlight, RequestRecord, spans};
 use crate::types::{ChatRequest, ModelName, Moment, RequestId, RouteName, Usage};
 
@@ -28,6 +30,8 @@ pub(super) struct Account {
     arrived: Moment,
     span: Span,
     price: Option<Price>,
+    /// Parameters the model was asked without.
+    dropped: Vec<Cow<'static, str>>,
     revision: Revision,
     /// The entry that answers, and its age.
     found: Option<(EntryId, Duration)>,
@@ -50,6 +54,7 @@ impl Account {
             record,
             arrived: source.arrived,
             price: None,
+            dropped: Vec::new(),
             revision: Revision(0),
             found: None,
             explained: None,
@@ -72,6 +77,7 @@ impl Account {
             arrived: source.arrived,
             span: Span::none(),
             price: None,
+            dropped: Vec::new(),
             revision: Revision(0),
             found: None,
             explained: None,
@@ -134,9 +140,11 @@ impl Account {
         self.record.upstream = walk.upstream;
     }
 
-    pub(super) fn answering(&mut self, model: &ModelName, price: Option<Price>) {
+    /// A model of the plan answers.
+    pub(super) fn answering(&mut self, model: &ModelName, (state, plan): (&State, &Plan)) {
         self.record.model = Some(model.clone());
-        self.price = price;
+        self.price = state.table.model(model).and_then(|facts| facts.price);
+        self.dropped = plan.dropped(model).to_vec();
     }
 
     /// Token counts have become known. Returns the cost.
@@ -161,6 +169,7 @@ impl Account {
             route: self.record.route.clone(),
             model: self.record.model.clone().unwrap_or_else(|| "".into()),
             attempts: self.record.attempts,
+            dropped: self.dropped.clone(),
             cache: self.record.cache,
             similarity: self.record.similarity,
             entry: self.found.map(|(entry, _)| entry),

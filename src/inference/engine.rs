@@ -218,7 +218,7 @@ impl Engine {
     pub fn explain(&self, request: &ChatRequest) -> Result<Explanation, Error> {
         let state = self.inner.state.load();
         let now = Moment::now();
-        let view = |model: &ModelName| state.view(model, request.priority, now);
+        let view = |model: &ModelName| state.view(model, request, now);
         state
             .table
             .explain(&facts(request), view, self.inner.seed())

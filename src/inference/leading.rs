@@ -149,8 +149,7 @@ impl Run {
                 return;
             }
         };
-        let price = state.table.model(&model).and_then(|facts| facts.price);
-        self.books.lock().answering(&model, price);
+        self.books.lock().answering(&model, (state, plan));
         // a client that has left hears nothing, and the others are told by the flight
         match attempted {
             Attempted::Whole(whole, _) => {

@@ -1,5 +1,6 @@
 //! What the use case hands back to a door.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -53,6 +54,8 @@ pub struct ReplyMeta {
     pub model: ModelName,
     /// Tries made for this request; 0 for a hit.
     pub attempts: u32,
+    /// Parameters the model was asked without.
+    pub dropped: Vec<Cow<'static, str>>,
     /// The cache's part.
     pub cache: CacheStatus,
     /// Cosine of a semantic hit.
@@ -97,6 +100,13 @@ impl ReplyMeta {
             story.push(("x-llm-router-cache-explain", explained.to_string()));
         }
         story
+    }
+}
+
+impl ReplyMeta {
+    /// What the model was asked without, as a header's value; `None` for nothing.
+    pub fn dropped_params(&self) -> Option<String> {
+        (!self.dropped.is_empty()).then(|| self.dropped.join(", "))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::routing::ModelConfig;
 use crate::model::ModelHandle;
 use crate::provider::Provider;
 use crate::routing::{RoutingTable, View};
-use crate::types::{ModelName, Moment, Priority};
+use crate::types::{ChatRequest, ModelName, Moment};
 
 /// A model about to be put in service.
 #[derive(Clone)]
@@ -37,10 +37,10 @@ pub(crate) struct State {
 
 impl State {
     /// A model as routing sees it at this moment.
-    pub(crate) fn view(&self, model: &ModelName, priority: Priority, now: Moment) -> View {
+    pub(crate) fn view(&self, model: &ModelName, request: &ChatRequest, now: Moment) -> View {
         self.models
             .get(model)
-            .map(|model| model.view(now, priority))
+            .map(|model| model.view(now, request.priority, &request.body))
             .unwrap_or_default()
     }
 }

@@ -94,10 +94,7 @@ impl Inner {
         let walked = self.walk((&state, &plan), request, &mut walk).await;
         account.walked(&walk);
         let (model, attempted) = walked?;
-        account.answering(
-            &model,
-            state.table.model(&model).and_then(|facts| facts.price),
-        );
+        account.answering(&model, (&state, &plan));
         Ok(Told::Answer(Box::new(Answered {
             model,
             attempted,
@@ -143,7 +140,7 @@ impl Inner {
 
     pub(super) fn plan(&self, state: &State, request: &ChatRequest) -> Result<Plan, Error> {
         let now = Moment::now();
-        let view = |model: &ModelName| state.view(model, request.priority, now);
+        let view = |model: &ModelName| state.view(model, request, now);
         state
             .table
             .plan(&facts(request), view, self.seed())

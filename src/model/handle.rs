@@ -13,6 +13,7 @@ use super::wallet::Wallet;
 use crate::breaker::{BreakerHandle, Settings};
 use crate::bridge::{self, Bridge};
 use crate::config::routing::{ModelConfig, ProviderKind};
+use crate::dialect::openai::ChatBody;
 use crate::inference::Deployment;
 use crate::mailbox::Mailbox;
 use crate::provider::{Provider, Timeouts, is_private};
@@ -183,7 +184,7 @@ impl ModelHandle {
     }
 
     /// What routing needs to know right now. Reads published state; sends nothing.
-    pub(crate) fn view(&self, now: Moment, priority: Priority) -> View {
+    pub(crate) fn view(&self, now: Moment, priority: Priority, body: &ChatBody) -> View {
         let breaker = self.shared.breaker.view();
         let barred = match breaker.barred(now) {
             Some(bar) => Some(bar),
@@ -203,6 +204,7 @@ impl ModelHandle {
                 .lock()
                 .first_token
                 .map(Duration::from_secs_f64),
+            uncarried: self.spec.provider.uncarried(body),
         }
     }
 

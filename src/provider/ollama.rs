@@ -15,7 +15,9 @@ use super::limits::Watch;
 use super::wire::body::Body;
 use super::wire::{BuildError, Wire};
 use super::{Answer, Call, Class, Failure, Provider};
-use crate::dialect::ollama::{Bad, Untranslatable, answer, to_native};
+use crate::dialect::carry::Uncarried;
+use crate::dialect::ollama::{Bad, Untranslatable, answer, to_native, unsupported};
+use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
 
 /// Where Ollama listens on this machine.
@@ -97,6 +99,12 @@ impl Provider for Ollama {
 
     fn default_model(&self) -> &str {
         &self.model
+    }
+
+    fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
+        let mut uncarried = body.untranslated().to_vec();
+        uncarried.extend(unsupported(body).into_iter().map(Uncarried::droppable));
+        uncarried
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {

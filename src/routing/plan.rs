@@ -4,9 +4,12 @@
 //! Any other name takes the first rule that names it in `match.model` and holds, else the route
 //! of that name, else that model alone.
 
+use std::borrow::Cow;
+
 use super::order::{Dice, score};
 use super::table::{Bar, Barred, RoutingTable, Rule, View};
-use crate::config::routing::{RouteCache, Strategy};
+use crate::config::routing::{OnUnsupported, RouteCache, Strategy};
+use crate::dialect::carry::Uncarried;
 use crate::types::report::{CandidateReport, Explanation, RuleVerdict};
 use crate::types::{Features, ModelName, Priority, RouteName};
 
@@ -45,6 +48,8 @@ pub struct Candidate {
     pub score: f64,
     /// Why it must not be tried now.
     pub barred: Option<Barred>,
+    /// Parameters it is asked without.
+    pub dropped: Vec<Cow<'static, str>>,
 }
 
 /// Ordered choices.
@@ -58,6 +63,14 @@ pub struct Plan {
     pub candidates: Vec<Candidate>,
     /// The rule's cache overrides.
     pub cache: Option<RouteCache>,
+}
+
+impl Plan {
+    /// Parameters a candidate is asked without.
+    pub fn dropped(&self, model: &ModelName) -> &[Cow<'static, str>] {
+        let candidate = self.candidates.iter().find(|one| one.model == *model);
+        candidate.map_or(&[], |candidate| &candidate.dropped)
+    }
 }
 
 /// Nothing answers to the name.
@@ -93,9 +106,16 @@ impl RoutingTable {
         seed: u64,
     ) -> Result<Plan, Unroutable> {
         let way = self.resolve(facts)?;
-        let (route, strategy, cache) = match &way {
-            Way::Rule(rule) => (Some(rule.name.clone()), rule.strategy, rule.cache),
-            Way::Model(_) | Way::EveryModel => (None, Strategy::Ordered, None),
+        let (route, strategy, cache, policy) = match &way {
+            Way::Rule(rule) => (
+                Some(rule.name.clone()),
+                rule.strategy,
+                rule.cache,
+                rule.on_unsupported,
+            ),
+            Way::Model(_) | Way::EveryModel => {
+                (None, Strategy::Ordered, None, OnUnsupported::default())
+            }
         };
         let (targets, fallback): (Vec<(ModelName, u32)>, Vec<ModelName>) = match way {
             Way::Rule(rule) => (rule.targets.clone(), rule.fallback.clone()),
@@ -112,7 +132,7 @@ impl RoutingTable {
                 self.candidate(
                     model,
                     (Role::Target, strategy, weight),
-                    (facts, &view),
+                    (facts, policy, &view),
                     &mut dice,
                 )
             })
@@ -121,7 +141,7 @@ impl RoutingTable {
         for model in fallback {
             let role = (Role::Fallback, Strategy::Ordered, 1);
             if candidates.iter().all(|known| known.model != model) {
-                candidates.extend(self.candidate(model, role, (facts, &view), &mut dice));
+                candidates.extend(self.candidate(model, role, (facts, policy, &view), &mut dice));
             }
         }
         if candidates.is_empty() {
@@ -140,18 +160,21 @@ impl RoutingTable {
         &self,
         model: ModelName,
         (role, strategy, weight): (Role, Strategy, u32),
-        (facts, view): (&Facts<'_>, &impl Fn(&ModelName) -> View),
+        (facts, policy, view): (&Facts<'_>, OnUnsupported, &impl Fn(&ModelName) -> View),
         dice: &mut Dice,
     ) -> Option<Candidate> {
         let known = self.models.get(&model)?;
         let view = view(&model);
         let score = score(strategy, (known, &view, weight), facts.features, dice);
-        let barred = unfit(known, facts.features).or(view.barred);
+        let barred = unfit(known, facts.features)
+            .or_else(|| untold(&view.uncarried, policy))
+            .or(view.barred);
         Some(Candidate {
             model,
             role,
             score,
             barred,
+            dropped: view.uncarried.into_iter().map(|part| part.param).collect(),
         })
     }
 
@@ -218,10 +241,11 @@ impl RoutingTable {
                 Role::Fallback => "fallback",
             },
             eligible: candidate.barred.is_none(),
-            reason: candidate
-                .barred
-                .as_ref()
-                .map_or("ready".to_owned(), |bar| bar.reason.clone()),
+            reason: match (&candidate.barred, &candidate.dropped[..]) {
+                (Some(bar), _) => bar.reason.clone(),
+                (None, []) => "ready".to_owned(),
+                (None, dropped) => format!("ready, without {}", quoted(dropped)),
+            },
             score: candidate.score,
         });
         Ok(Explanation {
@@ -232,6 +256,27 @@ impl RoutingTable {
             candidates: candidates.collect(),
         })
     }
+}
+
+fn quoted(params: &[Cow<'static, str>]) -> String {
+    let quoted: Vec<String> = params.iter().map(|param| format!("`{param}`")).collect();
+    quoted.join(", ")
+}
+
+/// What it cannot be told bars a model where the answer would be wrong without, or where the rule
+/// says so.
+fn untold(uncarried: &[Uncarried], policy: OnUnsupported) -> Option<Barred> {
+    let bars = |part: &&Uncarried| part.essential || policy == OnUnsupported::Error;
+    let params: Vec<_> = uncarried
+        .iter()
+        .filter(bars)
+        .map(|part| part.param.clone())
+        .collect();
+    (!params.is_empty()).then(|| Barred {
+        reason: format!("cannot be told {}", quoted(&params)),
+        retry_after: None,
+        cause: Bar::Unfit,
+    })
 }
 
 fn unfit(model: &super::table::ModelFacts, features: &Features) -> Option<Barred> {

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 
 use super::rules::{BadPattern, Conditions};
 use crate::config::RoutingConfig;
-use crate::config::routing::{Capabilities, Price, RouteCache, Strategy};
+use crate::config::routing::{Capabilities, OnUnsupported, Price, RouteCache, Strategy};
+use crate::dialect::carry::Uncarried;
 use crate::types::{ModelName, RouteName};
 
 /// Unchanging facts about one model.
@@ -31,6 +32,8 @@ pub struct View {
     pub busy: u64,
     /// Moving average until the first real delta; `None` until measured.
     pub first_token: Option<Duration>,
+    /// What of the request it cannot be told.
+    pub uncarried: Vec<Uncarried>,
 }
 
 /// Why a model must not be tried now.
@@ -65,6 +68,7 @@ pub(super) struct Rule {
     pub(super) fallback: Vec<ModelName>,
     pub(super) strategy: Strategy,
     pub(super) cache: Option<RouteCache>,
+    pub(super) on_unsupported: OnUnsupported,
 }
 
 /// One revision of the routing config, compiled.
@@ -92,6 +96,7 @@ impl RoutingTable {
                 fallback: route.fallback.clone(),
                 strategy: route.strategy,
                 cache: route.cache,
+                on_unsupported: route.on_unsupported,
             })
         });
         let models = config.models.iter().map(|(name, model)| {

@@ -1,11 +1,12 @@
 //! What comes back from a provider: one whole answer, or chunks of one.
 //!
 //! Inside the node every answer is OpenAI-shaped JSON, kept as the bytes the upstream sent where
-//! it speaks that dialect. Beside the bytes travels a [`Tap`]: the few facts the node itself needs.
+//! it speaks that dialect, or the bytes of another [`Dialect`] that client and upstream share. Beside the bytes travels a [`Tap`]: the few facts the node itself needs.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::event::Dialect;
 use super::usage::Usage;
 
 /// Why an answer ended.
@@ -65,8 +66,10 @@ pub struct Tap {
 /// One whole, non-streamed answer.
 #[derive(Clone, Debug)]
 pub struct Completion {
-    /// The `chat.completion` object.
+    /// The `chat.completion` object, or another dialect's whole answer.
     pub raw: Bytes,
+    /// What it is written in.
+    pub dialect: Dialect,
     /// What was read off it.
     pub tap: Tap,
 }
@@ -74,8 +77,10 @@ pub struct Completion {
 /// One piece of a streamed answer.
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    /// The `chat.completion.chunk` object, without SSE framing.
+    /// The `chat.completion.chunk` object, or another dialect's event, without SSE framing.
     pub raw: Bytes,
+    /// What it is written in.
+    pub dialect: Dialect,
     /// What was read off it.
     pub tap: Tap,
     /// Nothing but token counts (`choices` is empty): dropped unless the client asked for usage.

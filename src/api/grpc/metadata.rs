@@ -17,6 +17,9 @@ pub(super) fn write(meta: &ReplyMeta, explain: bool, out: &mut HeaderMap) {
     set("x-request-id", meta.id.as_str());
     set("x-llm-router-revision", &meta.revision.to_string());
     set("x-llm-router-model", meta.model.as_str());
+    if let Some(dropped) = meta.dropped_params() {
+        set("x-llm-router-dropped-params", &dropped);
+    }
     set("x-llm-router-cache", meta.cache.as_str());
     set("x-llm-router-attempts", &meta.attempts.to_string());
     if let Some(route) = &meta.route {

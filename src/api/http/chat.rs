@@ -108,6 +108,9 @@ pub(super) fn describe(meta: &ReplyMeta, explain: bool, headers: &mut HeaderMap)
     }
     set(headers, "x-llm-router-model", meta.model.as_str());
     set(headers, "x-llm-router-attempts", &meta.attempts.to_string());
+    if let Some(dropped) = meta.dropped_params() {
+        set(headers, "x-llm-router-dropped-params", &dropped);
+    }
     set(headers, "x-llm-router-cache", meta.cache.as_str());
     if let Some(similarity) = meta.similarity {
         set(

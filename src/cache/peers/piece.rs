@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::flight::Break;
 use crate::error::Kind;
-use crate::types::{Chunk, Finish, Tap, Usage};
+use crate::types::{Chunk, Dialect, Finish, Tap, Usage};
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -21,6 +21,8 @@ struct Head {
     usage: Option<Usage>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     usage_only: bool,
+    #[serde(default, skip_serializing_if = "Dialect::is_openai")]
+    dialect: Dialect,
 }
 
 /// 4 bytes length of the head (little endian), head (JSON), the bytes as the upstream sent them.
@@ -39,6 +41,7 @@ pub(super) fn write(chunk: &Chunk) -> Vec<u8> {
         finish,
         usage,
         usage_only: chunk.usage_only,
+        dialect: chunk.dialect,
     };
     let mut bytes = vec![0; 4];
     let written = serde_json::to_writer(&mut bytes, &head);
@@ -57,6 +60,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Chunk> {
     let head: Head = serde_json::from_slice(head).ok()?;
     Some(Chunk {
         raw: raw.to_vec().into(),
+        dialect: head.dialect,
         tap: Tap {
             text: head.text,
             beyond_text: head.beyond_text,
@@ -98,6 +102,7 @@ mod tests {
         fn a_piece_is_read_back_as_it_was(text in ".{0,20}", raw in ".{0,40}", flags in 0u8..16) {
             let chunk = Chunk {
                 raw: raw.into_bytes().into(),
+                dialect: if flags & 1 > 0 { Dialect::Anthropic } else { Dialect::OpenAi },
                 tap: Tap {
                     text,
                     beyond_text: flags & 1 > 0,
@@ -110,6 +115,7 @@ mod tests {
             let back = read(&write(&chunk)).unwrap();
             prop_assert_eq!(back.raw, chunk.raw);
             prop_assert_eq!(back.tap, chunk.tap);
+            prop_assert_eq!(back.dialect, chunk.dialect);
             prop_assert_eq!(back.usage_only, chunk.usage_only);
         }
     }

@@ -9,7 +9,9 @@ use super::File;
 use crate::config::document::{Node, Value};
 use crate::config::path::{Path, Step};
 use crate::config::problem::Finding;
-use crate::config::routing::{MatchConfig, ModelConfig, ProviderKind, RouteConfig, Strategy};
+use crate::config::routing::{
+    MatchConfig, ModelConfig, OnUnsupported, ProviderKind, RouteConfig, Strategy,
+};
 use crate::config::suggest::nearest;
 
 /// A file with stand-ins.
@@ -105,6 +107,7 @@ fn routes(fitting: &Node, standing_in: &mut Vec<Path>) -> Vec<RouteConfig> {
                 fallback: Vec::new(),
                 strategy: Strategy::default(),
                 cache: None,
+                on_unsupported: OnUnsupported::default(),
             }
         })
     });

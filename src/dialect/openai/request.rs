@@ -1,12 +1,14 @@
 //! A chat request: validated where we must, opaque everywhere else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::carry::{Native, Uncarried};
 use crate::dialect::json::{JsonError, Object, raw};
-use crate::types::Features;
+use crate::types::{Dialect, Features};
 
 /// Most messages in one request.
 pub const MAX_MESSAGES: usize = 2048;
@@ -97,6 +99,7 @@ impl Message {
 pub struct ChatBody {
     object: Object,
     messages: Vec<Message>,
+    native: Option<Arc<Native>>,
 }
 
 impl ChatBody {
@@ -128,7 +131,11 @@ impl ChatBody {
             ));
         }
         check_scalars(&object)?;
-        Ok(ChatBody { object, messages })
+        Ok(ChatBody {
+            object,
+            messages,
+            native: None,
+        })
     }
 
     /// A request built from `(role, text)` pairs.
@@ -148,6 +155,28 @@ impl ChatBody {
         Self::from_object(object)
     }
 
+    /// The same request with the form it came in beside it. The OpenAI-shaped fields must hold
+    /// whatever tells two requests apart: the cache and the rules read nothing else.
+    pub fn with_native(mut self, native: Native) -> Self {
+        self.native = Some(Arc::new(native));
+        self
+    }
+
+    /// The form it came in, when that was not OpenAI Chat Completions.
+    pub fn native(&self) -> Option<&Native> {
+        self.native.as_deref()
+    }
+
+    /// The form it came in, when that was `dialect`.
+    pub fn native_in(&self, dialect: Dialect) -> Option<&Native> {
+        self.native().filter(|native| native.dialect == dialect)
+    }
+
+    /// What its translation could not carry; nothing where it needed none.
+    pub fn untranslated(&self) -> &[Uncarried] {
+        self.native().map_or(&[], |native| &native.uncarried)
+    }
+
     /// Raw top-level fields.
     pub fn object(&self) -> &Object {
         &self.object
@@ -156,7 +185,9 @@ impl ChatBody {
     /// The same request with a field set or replaced.
     pub fn with(mut self, name: &str, value: Box<RawValue>) -> Result<Self, BadRequest> {
         self.object.set(name, value);
-        Self::from_object(self.object)
+        let native = self.native;
+        let body = Self::from_object(self.object)?;
+        Ok(ChatBody { native, ..body })
     }
 
     /// The messages, read.

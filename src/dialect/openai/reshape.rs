@@ -3,15 +3,13 @@
 //! Providers answer in the form they were asked for; a custom provider that knows only one form,
 //! and a cached answer asked for as a stream, are reshaped here.
 
-use std::collections::BTreeMap;
-
-use futures::{StreamExt, stream};
-use serde_json::{Value, json};
-
 use super::build::Head;
+use super::decode::{self, Decoder};
 use super::request::ChatBody;
+use crate::dialect::whole::Whole;
 use crate::provider::{ChunkStream, Class, Failure};
-use crate::types::{Chunk, Completion, Finish, Usage};
+use crate::types::{Chunk, Completion, Event, Finish};
+use futures::{StreamExt, stream};
 
 /// Characters of text per chunk of a replayed answer.
 const REPLAY_CHARS: usize = 24;
@@ -20,53 +18,35 @@ const MAX_COLLECTED: usize = 64 << 20;
 
 /// A whole answer, piece by piece.
 pub fn stream(whole: Completion) -> ChunkStream {
-    let document: Value = serde_json::from_slice(&whole.raw).unwrap_or_default();
-    let word = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
-    let mut head = Head::new(word("model"));
-    if !word("id").is_empty() {
-        head.id = word("id");
+    let read = Whole::of(decode::whole(&whole.raw).unwrap_or_default());
+    let mut head = Head::new(read.model.as_str());
+    if !read.id.is_empty() {
+        head.id.clone_from(&read.id);
     }
-    let calls = document["choices"][0]["message"]["tool_calls"]
-        .as_array()
-        .cloned();
-    let finish = whole.tap.finish.unwrap_or(Finish::Stop);
-    let chunks = replay(
-        &head,
-        &whole.tap.text,
-        calls.as_deref(),
-        (finish, whole.tap.usage),
-    );
+    let read = Whole {
+        finish: whole.tap.finish.or(Some(Finish::Stop)),
+        usage: whole.tap.usage,
+        ..read
+    };
+    let chunks: Vec<Chunk> = read
+        .into_events()
+        .into_iter()
+        .flat_map(in_steps)
+        .map(|event| head.said(&event))
+        .collect();
     stream::iter(chunks.into_iter().map(Ok)).boxed()
 }
 
-/// The chunks of an answer known in full: role, text, tool calls, finish, usage.
-pub fn replay(
-    head: &Head,
-    text: &str,
-    calls: Option<&[Value]>,
-    (finish, usage): (Finish, Option<Usage>),
-) -> Vec<Chunk> {
-    let mut chunks = vec![head.role()];
+/// A text as several.
+fn in_steps(event: Event) -> Vec<Event> {
+    let Event::Text(text) = event else {
+        return vec![event];
+    };
     let letters: Vec<char> = text.chars().collect();
-    for piece in letters.chunks(REPLAY_CHARS) {
-        chunks.push(head.text(&piece.iter().collect::<String>()));
-    }
-    let indexed = calls
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-        .map(|(at, call)| {
-            let mut call = call.clone();
-            call["index"] = json!(at);
-            call
-        });
-    let indexed: Vec<Value> = indexed.collect();
-    if !indexed.is_empty() {
-        chunks.push(head.tool_calls(&Value::Array(indexed)));
-    }
-    chunks.push(head.finish(finish));
-    chunks.extend(usage.map(|usage| head.usage(usage)));
-    chunks
+    let steps = letters.chunks(REPLAY_CHARS);
+    steps
+        .map(|step| Event::Text(step.iter().collect()))
+        .collect()
 }
 
 /// A stream, read to its end.
@@ -74,64 +54,27 @@ pub fn replay(
 /// # Errors
 /// The stream's own failure, a stream that ends unfinished, or one over 64 MiB.
 pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Completion, Failure> {
-    let (mut text, mut seen) = (String::new(), 0usize);
-    let mut calls: BTreeMap<u64, Value> = BTreeMap::new();
-    let (mut finish, mut usage, mut head) = (None, None, Head::new(request.model()));
+    let (mut decoder, mut whole, mut seen) = (Decoder::default(), Whole::default(), 0usize);
     while let Some(chunk) = pieces.next().await {
         let chunk = chunk?;
-        text.push_str(&chunk.tap.text);
         seen = seen.saturating_add(chunk.raw.len());
         if seen > MAX_COLLECTED {
             return Err(Failure::new(Class::Hard, "answer is over 64 MiB"));
         }
-        finish = chunk.tap.finish.or(finish);
-        usage = chunk.tap.usage.or(usage);
-        let document: Value = serde_json::from_slice(&chunk.raw).unwrap_or_default();
-        if let Some(model) = document["model"].as_str() {
-            model.clone_into(&mut head.model);
-        }
-        for call in document["choices"][0]["delta"]["tool_calls"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            join(&mut calls, call);
-        }
+        // a custom provider's chunk is believed where it can be read
+        let events = decoder.chunk(&chunk.raw).unwrap_or_default();
+        events.into_iter().for_each(|event| whole.add(event));
+        whole.finish = chunk.tap.finish.or(whole.finish);
+        whole.usage = chunk.tap.usage.or(whole.usage);
     }
-    let finish = finish.ok_or_else(|| {
-        Failure::new(
+    if whole.finish.is_none() {
+        return Err(Failure::new(
             Class::Hard,
             "upstream cut the stream off before it finished",
-        )
-    })?;
-    let calls: Vec<Value> = calls.into_values().collect();
-    let calls = if calls.is_empty() {
-        Value::Null
-    } else {
-        Value::Array(calls)
-    };
-    Ok(head.completion(&text, &calls, finish, usage.unwrap_or_default()))
-}
-
-/// Joins a fragment of a tool call to what came before, by `index`.
-fn join(calls: &mut BTreeMap<u64, Value>, fragment: &Value) {
-    const MAX_CALLS: usize = 128;
-    let index = fragment["index"].as_u64().unwrap_or(0);
-    if !calls.contains_key(&index) && calls.len() >= MAX_CALLS {
-        return;
+        ));
     }
-    let call = calls.entry(index).or_insert_with(
-        || json!({"id": "", "type": "function", "function": {"name": "", "arguments": ""}}),
-    );
-    if let Some(id) = fragment["id"].as_str() {
-        call["id"] = json!(id);
-    }
-    for part in ["name", "arguments"] {
-        if let Some(more) = fragment["function"][part].as_str() {
-            let so_far = call["function"][part].as_str().unwrap_or_default();
-            call["function"][part] = json!(format!("{so_far}{more}"));
-        }
-    }
+    whole.usage.get_or_insert_default();
+    Ok(Head::new(request.model()).whole(&whole))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::Object;
-use crate::types::{Chunk, Completion, Finish, Tap, Usage};
+use crate::types::{Chunk, Completion, Dialect, Finish, Tap, Usage};
 
 /// What the upstream sent is not an answer.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,8 @@ struct Content<'a> {
     reasoning_content: Option<&'a RawValue>,
     #[serde(default, borrow)]
     reasoning: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    thinking_blocks: Option<&'a RawValue>,
 }
 
 /// Reads a whole answer.
@@ -68,7 +70,11 @@ struct Content<'a> {
 /// [`Garbled`] when it is not one.
 pub fn completion(raw: Bytes) -> Result<Completion, Garbled> {
     let tap = read(&raw)?.ok_or(Garbled::NoChoice)?;
-    Ok(Completion { raw, tap })
+    Ok(Completion {
+        raw,
+        dialect: Dialect::OpenAi,
+        tap,
+    })
 }
 
 /// Reads one streamed chunk.
@@ -81,6 +87,7 @@ pub fn chunk(raw: Bytes) -> Result<Chunk, Garbled> {
     let tap = tap_of(envelope);
     Ok(Chunk {
         raw,
+        dialect: Dialect::OpenAi,
         tap,
         usage_only,
     })
@@ -125,7 +132,11 @@ fn tap_of(envelope: Envelope<'_>) -> Tap {
             content.audio,
         ]
         .into_iter()
-        .chain([content.reasoning_content, content.reasoning])
+        .chain([
+            content.reasoning_content,
+            content.reasoning,
+            content.thinking_blocks,
+        ])
         .flatten()
         .any(|value| !matches!(value.get(), "null" | "[]" | "\"\""));
         tap.beyond_text |= beyond;

@@ -261,6 +261,7 @@ fn meta() -> ReplyMeta {
         route: Some("cheap".into()),
         model: "gpu-fast".into(),
         attempts: 2,
+        dropped: Vec::new(),
         cache: CacheStatus::Miss,
         similarity: None,
         entry: None,

@@ -89,6 +89,7 @@ pub(super) fn meta(request: &ChatRequest) -> ReplyMeta {
         route: Some("cheap".into()),
         model: "gpu-fast".into(),
         attempts: 1,
+        dropped: Vec::new(),
         cache: CacheStatus::Semantic,
         similarity: Some(0.9375),
         entry: None,
