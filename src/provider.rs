@@ -24,7 +24,7 @@ use futures::stream::BoxStream;
 
 use crate::dialect::carry::Uncarried;
 use crate::dialect::openai::ChatBody;
-use crate::types::{Chunk, Completion, Moment};
+use crate::types::{Chunk, Completion, Embeddings, Inputs, Moment};
 
 pub use self::base::{BadBase, is_private};
 pub use self::build::from_config;
@@ -142,6 +142,25 @@ pub struct Call {
     pub traceparent: Option<String>,
 }
 
+/// One attempt at vectors.
+#[derive(Clone, Debug)]
+pub struct EmbedCall {
+    /// What to embed, shared with every other attempt.
+    pub inputs: Arc<Inputs>,
+    /// The upstream's name for the model; empty asks for [`Provider::default_model`].
+    pub model: Arc<str>,
+    /// How long the vectors are to be, where the client said.
+    pub dimensions: Option<u32>,
+    /// The end user, as the upstream is told.
+    pub user: Option<Arc<str>>,
+    /// When the client stops waiting.
+    pub deadline: Moment,
+    /// Phase limits.
+    pub timeouts: Timeouts,
+    /// `traceparent` to send upstream, where the model's config allows it.
+    pub traceparent: Option<String>,
+}
+
 /// Pieces of a streamed answer. A stream that ends without a piece whose tap has `finish` was cut
 /// off, and the provider ends it with a [`Class::Hard`] failure.
 pub type ChunkStream = BoxStream<'static, Result<Chunk, Failure>>;
@@ -183,6 +202,18 @@ pub trait Provider: Send + Sync + 'static {
     /// Makes one try. Must honour `call.timeouts` for connecting and its own reads; the caller
     /// bounds first token, idle and total time as well.
     async fn generate(&self, call: Call) -> Result<Answer, Failure>;
+
+    /// Makes one try at vectors, one for each input and in their order.
+    ///
+    /// # Errors
+    /// [`Class::Caller`] with status 400 from an upstream that makes none, as by default.
+    async fn embed(&self, _call: EmbedCall) -> Result<Embeddings, Failure> {
+        let message = format!("{} models make no embeddings", self.kind());
+        Err(Failure {
+            status: Some(400),
+            ..Failure::new(Class::Caller, message)
+        })
+    }
 
     /// Looks whether the upstream is there, without asking for a completion.
     async fn health(&self) -> Result<(), Failure>;

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod completion;
+pub mod embedding;
 pub mod event;
 pub mod name;
 pub mod priority;
@@ -13,6 +14,7 @@ pub mod usage;
 
 pub use clock::{Moment, unix_millis, unix_seconds};
 pub use completion::{Chunk, Completion, Finish, Tap};
+pub use embedding::{Embeddings, Inputs};
 pub use event::{Dialect, Event};
 pub use name::{ModelName, RequestId, RouteName, TenantId};
 pub use priority::Priority;
