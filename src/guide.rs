@@ -71,4 +71,7 @@ pub mod decisions {
 
     #[doc = include_str!("guide/decisions/0012-owners-send-candidates.md")]
     pub mod d0012_owners_send_candidates {}
+
+    #[doc = include_str!("guide/decisions/0013-openais-shape-inside-events-between.md")]
+    pub mod d0013_openais_shape_inside_events_between {}
 }
