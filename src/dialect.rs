@@ -1,5 +1,6 @@
 //! Wire structs and conversions. No I/O; fields we do not know are kept.
 
+pub mod anthropic;
 pub mod carry;
 pub mod json;
 pub mod lines;

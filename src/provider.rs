@@ -4,6 +4,7 @@
 //! in one word ([`Class`]) what the try means. Dropping the returned future or stream aborts the
 //! upstream request.
 
+pub mod anthropic;
 mod base;
 mod build;
 mod classify;
@@ -26,6 +27,7 @@ use crate::dialect::carry::Uncarried;
 use crate::dialect::openai::ChatBody;
 use crate::types::{Chunk, Completion, Embeddings, Inputs, Moment};
 
+pub use self::anthropic::Anthropic;
 pub use self::base::{BadBase, is_private};
 pub use self::build::from_config;
 pub use self::demo::Demo;
@@ -213,6 +215,12 @@ pub trait Provider: Send + Sync + 'static {
             status: Some(400),
             ..Failure::new(Class::Caller, message)
         })
+    }
+
+    /// Counts the tokens of a request, where the upstream can and the request came in its dialect;
+    /// nothing by default.
+    async fn count_tokens(&self, _call: Call) -> Option<Result<u64, Failure>> {
+        None
     }
 
     /// Looks whether the upstream is there, without asking for a completion.

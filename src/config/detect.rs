@@ -21,6 +21,8 @@ const MAX_OLLAMA_MODELS: usize = 32;
 const OLLAMA: &str = "http://127.0.0.1:11434";
 /// Models offered when an OpenAI key is set, cheaper first.
 const OPENAI_MODELS: [&str; 2] = ["gpt-4o-mini", "gpt-4o"];
+/// Models offered when an Anthropic key is set, cheaper first.
+const ANTHROPIC_MODELS: [&str; 2] = ["claude-haiku-4-5", "claude-sonnet-4-5"];
 
 /// What was found, for the routing config and for the banner.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Found {
     pub ollama: Option<Ollama>,
     /// `OPENAI_API_KEY` is set.
     pub openai: bool,
+    /// `ANTHROPIC_API_KEY` is set.
+    pub anthropic: bool,
 }
 
 /// An Ollama that answered.
@@ -52,6 +56,7 @@ pub async fn detect(env: &Environment) -> Found {
         ollama_url,
         ollama,
         openai: env.openai_key,
+        anthropic: env.anthropic_key,
     }
 }
 
@@ -84,12 +89,18 @@ impl Found {
             model.base_url = Some(self.ollama_url.clone());
             models.insert(ModelName::from(name.as_str()), model);
         }
-        for name in OPENAI_MODELS.into_iter().filter(|_| self.openai) {
-            let mut model = ModelConfig::new(ProviderKind::OpenAi, name);
-            model.api_key = Some(Secret::Env {
-                env: "OPENAI_API_KEY".to_owned(),
-            });
-            models.entry(name.into()).or_insert(model);
+        let clouds = [
+            (self.openai, ProviderKind::OpenAi, OPENAI_MODELS, "OPENAI_API_KEY"),
+            (self.anthropic, ProviderKind::Anthropic, ANTHROPIC_MODELS, "ANTHROPIC_API_KEY"),
+        ];
+        for (_, kind, names, variable) in clouds.into_iter().filter(|(is_set, ..)| *is_set) {
+            for name in names {
+                let mut model = ModelConfig::new(kind, name);
+                model.api_key = Some(Secret::Env {
+                    env: variable.to_owned(),
+                });
+                models.entry(name.into()).or_insert(model);
+            }
         }
         for name in DEMO_MODELS {
             models.insert(
@@ -115,14 +126,16 @@ impl Found {
                 format!("{} ({left_out} more left out)", counted(models.len()))
             }
         };
-        let openai = if self.openai {
-            counted(OPENAI_MODELS.len())
-        } else {
-            "not set".to_owned()
+        let keyed = |is_set: bool, models: usize| match is_set {
+            true => counted(models),
+            false => "not set".to_owned(),
         };
+        let openai = keyed(self.openai, OPENAI_MODELS.len());
+        let anthropic = keyed(self.anthropic, ANTHROPIC_MODELS.len());
         [
             ["ollama", self.ollama_url.as_str(), ollama.as_str()],
             ["openai", "OPENAI_API_KEY", openai.as_str()],
+            ["anthropic", "ANTHROPIC_API_KEY", anthropic.as_str()],
             ["demo", "built in", counted(DEMO_MODELS.len()).as_str()],
         ]
         .map(|line| line.map(str::to_owned))

@@ -62,6 +62,8 @@ impl PlacementConfig {
 pub enum ProviderKind {
     /// OpenAI Chat Completions, or anything compatible at `base_url`.
     OpenAi,
+    /// Anthropic Messages, or anything compatible at `base_url`.
+    Anthropic,
     /// Ollama's native `/api/chat`.
     Ollama,
     /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.

@@ -6,6 +6,10 @@ use std::sync::Arc;
 use super::json::Object;
 use crate::types::Dialect;
 
+/// The field of an OpenAI-shaped translation that holds what OpenAI's dialect has no field for. It
+/// tells two requests apart and is sent to no upstream.
+pub const BESIDE: &str = "x_untranslated";
+
 /// A part of a request that cannot be told to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uncarried {

@@ -162,11 +162,14 @@ impl Gathered {
         struct Shown {
             #[serde(default)]
             model: Option<String>,
+            /// Where the first event of a stream in Anthropic's dialect has it.
+            #[serde(default)]
+            message: Option<Box<Shown>>,
         }
         if self.shown_model.is_none() {
             let shown = serde_json::from_slice::<Shown>(&chunk.raw)
                 .ok()
-                .and_then(|s| s.model);
+                .and_then(|shown| shown.model.or(shown.message?.model));
             self.shown_model = Some(shown.unwrap_or_default());
         }
         self.beyond_text |= chunk.tap.beyond_text;
@@ -199,7 +202,9 @@ pub(super) fn for_client(mut chunk: Chunk, include_usage: bool) -> Option<Chunk>
     if chunk.usage_only {
         return None;
     }
-    chunk.raw = tap::without_usage(chunk.raw);
+    if chunk.dialect.is_openai() {
+        chunk.raw = tap::without_usage(chunk.raw);
+    }
     Some(chunk)
 }
 

@@ -178,7 +178,8 @@ const fn reason_of(bar: Bar) -> Reason {
 /// context too large.
 pub(super) fn another_may_take_it(failure: &Failure) -> bool {
     let text = String::from_utf8_lossy(&failure.body);
-    matches!(failure.status, Some(404 | 413)) || text.contains("context_length_exceeded")
+    let too_long = ["context_length_exceeded", "prompt is too long"];
+    matches!(failure.status, Some(404 | 413)) || too_long.iter().any(|said| text.contains(said))
 }
 
 #[cfg(test)]

@@ -68,7 +68,11 @@ impl Spec {
         let server = base_url
             .and_then(|url| reqwest::Url::parse(url).ok())
             .and_then(|url| url.host_str().map(str::to_owned));
-        let at_home = base_url.map_or(config.provider != ProviderKind::OpenAi, is_private);
+        let in_the_cloud = matches!(
+            config.provider,
+            ProviderKind::OpenAi | ProviderKind::Anthropic
+        );
+        let at_home = base_url.map_or(!in_the_cloud, is_private);
         let target = bridge::target(&name, &config);
         let breaker = Settings {
             first_token: config.timeouts.first_token.get(),

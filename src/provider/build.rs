@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{BuildError, Demo, Ollama, OpenAi, Provider};
+use super::{Anthropic, BuildError, Demo, Ollama, OpenAi, Provider};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.
@@ -39,6 +39,22 @@ pub fn from_config(
         }
         ProviderKind::Ollama => {
             let mut provider = Ollama::new(&model.model)
+                .options(model.options.clone())
+                .connect_timeout(connect);
+            if let Some(url) = &model.base_url {
+                provider = provider.base_url(url);
+            }
+            if let Some(key) = secret {
+                provider = provider.api_key(key);
+            }
+            if let Some(path) = health_path {
+                provider = provider.health_path(path);
+            }
+            provider.check()?;
+            Ok(Arc::new(provider))
+        }
+        ProviderKind::Anthropic => {
+            let mut provider = Anthropic::new(&model.model)
                 .options(model.options.clone())
                 .connect_timeout(connect);
             if let Some(url) = &model.base_url {
@@ -110,10 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn impossible_anthropic_options_are_refused_by_name() {
+        for (name, value) in [
+            ("auth", json!("basic")),
+            ("version", json!("2024-01-01")),
+            ("max_tokens", json!(0)),
+            ("effort", json!("much")),
+            ("temperature", json!(1)),
+        ] {
+            let option = json!({"provider": "anthropic", "model": "m", "options": {name: value}});
+            let error = refused(option, None).to_string();
+            assert!(error.contains(&format!("`{name}`")), "{error}");
+        }
+    }
+
+    #[test]
     fn each_kind_is_built_with_its_model() {
         for (kind, model) in [
             ("openai", "gpt-4o"),
             ("ollama", "qwen2.5:3b"),
+            ("anthropic", "claude-haiku-4-5"),
             ("demo", "echo"),
         ] {
             let value = json!({"provider": kind, "model": model, "base_url": "http://127.0.0.1:9",

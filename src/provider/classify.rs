@@ -3,6 +3,7 @@
 //! | status | class |
 //! |---|---|
 //! | 429; 503 with `Retry-After` | gate |
+//! | 429 because a spending limit is reached | credential |
 //! | 401, 402, 403 | credential |
 //! | 400 and the other 4xx, 408 apart | caller; the body is kept |
 //! | 3xx, 408, 5xx | hard |
@@ -24,10 +25,14 @@ pub(super) const MAX_ERROR_BODY: usize = 64 << 10;
 /// Most of an error body that is quoted, in characters.
 const MAX_QUOTE: usize = 500;
 
+/// What Anthropic calls an account that may spend no more: waiting does not help.
+const SPENT: &str = "enforced_spend_limit_reached";
+
 /// The failure a status other than 2xx stands for. `now_millis` is the wall clock, for dates.
 pub(super) fn status(status: u16, headers: &HeaderMap, body: Bytes, now_millis: u64) -> Failure {
     let wait = retry_after(headers, now_millis);
     let class = match status {
+        429 if code(&body).as_deref() == Some(SPENT) => Class::Credential,
         429 => Class::Gate { retry_after: wait },
         503 if wait.is_some() => Class::Gate { retry_after: wait },
         401..=403 => Class::Credential,
@@ -95,9 +100,10 @@ struct Reported {
     code: Option<serde_json::Value>,
     #[serde(rename = "type")]
     kind: Option<String>,
+    details: Option<serde_json::Value>,
 }
 
-/// The error's `code`, else its `type`, where it is a plain word.
+/// The error's `details.error_code`, else its `code`, else its `type`, where it is a plain word.
 fn code(body: &[u8]) -> Option<String> {
     let Envelope { error } = serde_json::from_slice(body).ok()?;
     let code = match error.code {
@@ -109,7 +115,10 @@ fn code(body: &[u8]) -> Option<String> {
         (1..=40).contains(&word.len())
             && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
-    code.filter(plain).or_else(|| error.kind.filter(plain))
+    let details = error.details.unwrap_or_default();
+    let precise = details["error_code"].as_str().map(str::to_owned);
+    let known = precise.filter(plain).or_else(|| code.filter(plain));
+    known.or_else(|| error.kind.filter(plain))
 }
 
 /// Whether an error object inside a 200 asks for patience.

@@ -16,7 +16,8 @@ use super::limits::Watch;
 use super::wire::body::Body;
 use super::wire::{BuildError, Wire};
 use super::{Answer, Call, Class, Failure, Provider, classify};
-use crate::dialect::openai::tap;
+use crate::dialect::carry::Uncarried;
+use crate::dialect::openai::{ChatBody, tap};
 
 /// Where OpenAI is.
 pub const DEFAULT_BASE: &str = "https://api.openai.com/v1";
@@ -102,6 +103,14 @@ impl Provider for OpenAi {
 
     fn default_model(&self) -> &str {
         &self.model
+    }
+
+    fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
+        let mut uncarried = body.untranslated().to_vec();
+        if body.recalls_thinking() {
+            uncarried.push(Uncarried::droppable("messages[].thinking"));
+        }
+        uncarried
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {

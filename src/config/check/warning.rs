@@ -53,10 +53,15 @@ fn credential(
                 format!("environment variable {env} is not set"),
             ));
         }
-        None if model.provider == ProviderKind::OpenAi && model.base_url.is_none() => {
+        None if model.base_url.is_none() => {
+            let (host, variable) = match model.provider {
+                ProviderKind::OpenAi => ("api.openai.com", "OPENAI_API_KEY"),
+                ProviderKind::Anthropic => ("api.anthropic.com", "ANTHROPIC_API_KEY"),
+                ProviderKind::Ollama | ProviderKind::Demo | ProviderKind::Custom => return,
+            };
             found.push(
-                Finding::new(path, "no credential for api.openai.com")
-                    .help("add `api_key: { env: OPENAI_API_KEY }`"),
+                Finding::new(path, format!("no credential for {host}"))
+                    .help(format!("add `api_key: {{ env: {variable} }}`")),
             );
         }
         Some(Secret::Env { .. } | Secret::File { .. } | Secret::Sealed(_) | Secret::Literal(_))

@@ -82,6 +82,7 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
     let env = Environment {
         ollama_host: Some(address.clone()),
         openai_key: true,
+        anthropic_key: true,
         ..Environment::default()
     };
     let (found, ()) = tokio::join!(detect(&env), server);
@@ -92,6 +93,8 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
             "alpha:8b",
             "gpt-4o-mini",
             "gpt-4o",
+            "claude-haiku-4-5",
+            "claude-sonnet-4-5",
             "demo/echo",
             "demo/lorem",
             "demo/tools",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::carry::{Native, Uncarried};
+use crate::dialect::carry::{BESIDE, Native, Uncarried};
 use crate::dialect::json::{JsonError, Object, raw};
 use crate::types::{Dialect, Features};
 
@@ -14,6 +14,9 @@ use crate::types::{Dialect, Features};
 pub const MAX_MESSAGES: usize = 2048;
 /// Most answers one request may ask for.
 pub const MAX_CHOICES: u64 = 128;
+
+/// Fields of a translated message that OpenAI's own messages do not have.
+const MESSAGE_EXTRAS: [&str; 3] = ["reasoning_content", "thinking_blocks", "is_error"];
 
 /// A request the client must change, with the field at fault in OpenAI's `param`.
 #[derive(Debug, thiserror::Error)]
@@ -288,12 +291,40 @@ impl ChatBody {
         } else {
             changes.push(("stream_options", None)); // refused by upstreams outside a stream
         }
+        if self.native.is_some() {
+            changes.push((BESIDE, None));
+            let plain = self.messages_without_thinking();
+            changes.extend(plain.map(|messages| ("messages", Some(messages))));
+        }
         let owned = ["model", "stream", "stream_options", "messages"];
         let missing = defaults
             .iter()
             .filter(|(name, _)| !owned.contains(&name.as_str()) && self.object.get(name).is_none());
         changes.extend(missing.map(|(name, value)| (name.as_str(), Some(raw(value)))));
         self.object.to_bytes_with(&changes)
+    }
+
+    /// The messages of a translated request without the fields that OpenAI's own do not have, which
+    /// strict upstreams refuse; `None` where no message has one.
+    fn messages_without_thinking(&self) -> Option<Box<RawValue>> {
+        let given = self.object.get("messages")?;
+        if !MESSAGE_EXTRAS.iter().any(|name| given.get().contains(name)) {
+            return None;
+        }
+        let messages: Vec<Object> = serde_json::from_str(given.get()).ok()?;
+        let plain = messages.iter().map(|message| {
+            let without: Vec<_> = MESSAGE_EXTRAS.iter().map(|name| (*name, None)).collect();
+            String::from_utf8(message.to_bytes_with(&without))
+                .ok()
+                .and_then(|text| RawValue::from_string(text).ok())
+        });
+        plain.collect::<Option<Vec<_>>>().map(|plain| raw(&plain))
+    }
+
+    /// Earlier turns of a translated request hold a model's thinking.
+    pub fn recalls_thinking(&self) -> bool {
+        let recalls = |text: &str| text.contains("\"reasoning_content\":") || text.contains("\"thinking_blocks\":");
+        self.native.is_some() && self.object.get("messages").is_some_and(|m| recalls(m.get()))
     }
 
     fn stream_options_with_usage(&self) -> Option<Box<RawValue>> {

@@ -4,8 +4,8 @@
 //! and a cached answer asked for as a stream, are reshaped here.
 
 use super::build::Head;
-use super::decode::{self, Decoder};
 use super::request::ChatBody;
+use crate::dialect::transcode::{self, Decoder};
 use crate::dialect::whole::Whole;
 use crate::provider::{ChunkStream, Class, Failure};
 use crate::types::{Chunk, Completion, Event, Finish};
@@ -18,7 +18,7 @@ const MAX_COLLECTED: usize = 64 << 20;
 
 /// A whole answer, piece by piece.
 pub fn stream(whole: Completion) -> ChunkStream {
-    let read = Whole::of(decode::whole(&whole.raw).unwrap_or_default());
+    let read = transcode::whole(&whole).unwrap_or_default();
     let mut head = Head::new(read.model.as_str());
     if !read.id.is_empty() {
         head.id.clone_from(&read.id);
@@ -62,7 +62,7 @@ pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Comp
             return Err(Failure::new(Class::Hard, "answer is over 64 MiB"));
         }
         // a custom provider's chunk is believed where it can be read
-        let events = decoder.chunk(&chunk.raw).unwrap_or_default();
+        let events = decoder.events(&chunk).unwrap_or_default();
         events.into_iter().for_each(|event| whole.add(event));
         whole.finish = chunk.tap.finish.or(whole.finish);
         whole.usage = chunk.tap.usage.or(whole.usage);
