@@ -26,6 +26,18 @@ impl KeyGuard {
     /// # Errors
     /// The key is blank or cannot stand in a header.
     pub(super) fn bearer(&self) -> Result<Option<HeaderValue>, InvalidHeaderValue> {
+        self.value("Bearer ")
+    }
+
+    /// The value of a header that holds the key alone; `None` without a key.
+    ///
+    /// # Errors
+    /// The key is blank or cannot stand in a header.
+    pub(super) fn plain(&self) -> Result<Option<HeaderValue>, InvalidHeaderValue> {
+        self.value("")
+    }
+
+    fn value(&self, scheme: &str) -> Result<Option<HeaderValue>, InvalidHeaderValue> {
         let Some(key) = self.0.as_ref().map(ExposeSecret::expose_secret) else {
             return Ok(None);
         };
@@ -33,7 +45,7 @@ impl KeyGuard {
         let text = if key.trim().is_empty() {
             "\n".to_owned()
         } else {
-            format!("Bearer {key}")
+            format!("{scheme}{key}")
         };
         let mut value = HeaderValue::from_str(&text)?;
         value.set_sensitive(true);
@@ -85,6 +97,8 @@ mod tests {
     #[test]
     fn a_blank_key_is_no_key() {
         assert!(KeyGuard::new(SecretString::from(" ")).bearer().is_err());
+        assert!(KeyGuard::new(SecretString::from(" ")).plain().is_err());
         assert!(KeyGuard::default().bearer().unwrap().is_none());
+        assert!(KeyGuard::default().plain().unwrap().is_none());
     }
 }

@@ -5,13 +5,14 @@
 
 pub(super) mod body;
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url, redirect, retry};
 
 use super::base::{BadBase, Base};
@@ -56,11 +57,58 @@ pub enum BuildError {
     Custom,
 }
 
+/// How a key travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum KeyHeader {
+    /// `authorization: Bearer …`.
+    #[default]
+    Bearer,
+    /// Alone, in the header of this name (lower case).
+    Named(&'static str),
+}
+
+/// What is posted.
+#[derive(Clone, Debug)]
+pub(super) struct Post<'a> {
+    /// Where below the base; starts with a slash and may hold a query.
+    pub(super) path: Cow<'a, str>,
+    /// The body, as JSON.
+    pub(super) body: Vec<u8>,
+    /// A stream is asked for.
+    pub(super) stream: bool,
+    /// `traceparent` to send along.
+    pub(super) traceparent: Option<&'a str>,
+    /// Further headers (lower case); one that cannot be sent is left out.
+    pub(super) headers: Vec<(&'static str, &'a str)>,
+}
+
+impl<'a> Post<'a> {
+    /// What `call` asks for, at `path`.
+    pub(super) fn of(call: &'a Call, path: impl Into<Cow<'a, str>>, body: Vec<u8>) -> Self {
+        Post {
+            path: path.into(),
+            body,
+            stream: call.stream,
+            traceparent: call.traceparent.as_deref(),
+            headers: Vec::new(),
+        }
+    }
+
+    fn accept(&self) -> &'static str {
+        if self.stream {
+            "text/event-stream, application/json"
+        } else {
+            "application/json"
+        }
+    }
+}
+
 /// The settings, and the client once it is needed.
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) base_url: String,
     pub(super) key: KeyGuard,
+    pub(super) key_header: KeyHeader,
     pub(super) connect_timeout: Duration,
     pub(super) health_path: Option<String>,
     ready: OnceLock<Ready>,
@@ -70,18 +118,19 @@ pub(super) struct Wire {
 struct Ready {
     client: Client,
     base: Base,
-    authorization: Option<HeaderValue>,
-    /// The one address requests are posted to, parsed once.
-    posted: OnceLock<(&'static str, Option<Url>)>,
+    /// The key, in its header.
+    credential: Option<(HeaderName, HeaderValue)>,
+    /// The address most requests are posted to, parsed once.
+    posted: OnceLock<(String, Option<Url>)>,
 }
 
 impl Ready {
-    fn post_url(&self, path: &'static str) -> Result<Url, String> {
+    fn post_url(&self, path: &str) -> Result<Url, String> {
         let (known, url) = self
             .posted
-            .get_or_init(|| (path, Url::parse(&self.base.below(path)).ok()));
+            .get_or_init(|| (path.to_owned(), Url::parse(&self.base.below(path)).ok()));
         match url {
-            Some(url) if *known == path => Ok(url.clone()),
+            Some(url) if known == path => Ok(url.clone()),
             Some(_) | None => Err(self.base.below(path)),
         }
     }
@@ -92,6 +141,7 @@ impl Wire {
         Wire {
             base_url: base_url.to_owned(),
             key: KeyGuard::default(),
+            key_header: KeyHeader::default(),
             connect_timeout: super::Timeouts::default().connect,
             health_path: None,
             ready: OnceLock::new(),
@@ -108,7 +158,7 @@ impl Wire {
             return Ok(ready);
         }
         let base = Base::parse(&self.base_url, self.key.is_some())?;
-        let authorization = self.key.bearer().map_err(|_| BuildError::Key)?;
+        let credential = self.credential()?;
         if let Some(path) = &self.health_path {
             let plain = path.starts_with('/') && !path.starts_with("//");
             if !plain || path.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -119,9 +169,18 @@ impl Wire {
         Ok(self.ready.get_or_init(|| Ready {
             client,
             base,
-            authorization,
+            credential,
             posted: OnceLock::new(),
         }))
+    }
+
+    fn credential(&self) -> Result<Option<(HeaderName, HeaderValue)>, BuildError> {
+        let (name, value) = match self.key_header {
+            KeyHeader::Bearer => (AUTHORIZATION, self.key.bearer()),
+            KeyHeader::Named(name) => (HeaderName::from_static(name), self.key.plain()),
+        };
+        let value = value.map_err(|_| BuildError::Key)?;
+        Ok(value.map(|value| (name, value)))
     }
 
     fn usable(&self) -> Result<&Ready, Failure> {
@@ -132,7 +191,7 @@ impl Wire {
     /// Sends `body` to `path` below the base and waits for a 2xx head.
     ///
     /// # Errors
-    /// Any other status, classified; a connection that failed; a limit that passed.
+    /// As for [`Wire::send`].
     pub(super) async fn post(
         &self,
         path: &'static str,
@@ -140,28 +199,30 @@ impl Wire {
         call: &Call,
         watch: &Watch,
     ) -> Result<Response, Failure> {
+        self.send(Post::of(call, path, body), watch).await
+    }
+
+    /// Posts below the base and waits for a 2xx head.
+    ///
+    /// # Errors
+    /// Any other status, classified; a connection that failed; a limit that passed.
+    pub(super) async fn send(&self, post: Post<'_>, watch: &Watch) -> Result<Response, Failure> {
         let ready = self.usable()?;
-        let accept = if call.stream {
-            "text/event-stream, application/json"
-        } else {
-            "application/json"
-        };
-        let request = match ready.post_url(path) {
+        let request = match ready.post_url(&post.path) {
             Ok(url) => ready.client.post(url),
             Err(text) => ready.client.post(text),
         };
-        let mut request = request
+        let request = request
             .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, accept)
-            .body(body);
-        request = with_key(request, ready);
-        let trace = call
-            .traceparent
-            .as_deref()
-            .and_then(|text| HeaderValue::from_str(text).ok());
-        if let Some(trace) = trace {
-            request = request.header("traceparent", trace);
+            .header(ACCEPT, post.accept());
+        let mut request = with_key(request, ready);
+        let trace = post.traceparent.map(|trace| ("traceparent", trace));
+        for (name, value) in post.headers.into_iter().chain(trace) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                request = request.header(name, value);
+            }
         }
+        let request = request.body(post.body);
         let sent = watch.bound(Phase::Head, request.send()).await?;
         let response = sent.map_err(|error| self.broken(error))?;
         if head_bytes(response.headers()) > MAX_HEAD {
@@ -225,8 +286,8 @@ impl Wire {
 }
 
 fn with_key(request: RequestBuilder, ready: &Ready) -> RequestBuilder {
-    match &ready.authorization {
-        Some(value) => request.header(AUTHORIZATION, value.clone()),
+    match &ready.credential {
+        Some((name, value)) => request.header(name.clone(), value.clone()),
         None => request,
     }
 }
