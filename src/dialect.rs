@@ -1,6 +1,7 @@
 //! Wire structs and conversions. No I/O; fields we do not know are kept.
 
 pub mod carry;
+pub mod gemini;
 pub mod json;
 pub mod lines;
 pub mod ollama;

@@ -8,11 +8,13 @@ mod base;
 mod build;
 mod classify;
 pub mod demo;
+pub mod gemini;
 mod key;
 mod limits;
 pub mod ollama;
 pub mod openai;
 mod translate;
+mod vectors;
 mod wire;
 
 use std::sync::Arc;
@@ -28,7 +30,9 @@ use crate::types::{Chunk, Completion, Embeddings, Inputs, Moment};
 
 pub use self::base::{BadBase, is_private};
 pub use self::build::from_config;
+pub(crate) use self::classify::is_context_length;
 pub use self::demo::Demo;
+pub use self::gemini::Gemini;
 pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
 pub use self::wire::BuildError;

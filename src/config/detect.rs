@@ -1,5 +1,5 @@
 //! With nothing configured: what this machine offers. Two short questions to a local Ollama, a look
-//! for a key, and the built-in demo models. Nothing is sent to a paid API.
+//! for keys, and the built-in demo models. Nothing is sent to a paid API.
 
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ const OLLAMA: &str = "http://127.0.0.1:11434";
 /// Models offered when an OpenAI key is set, cheaper first.
 const OPENAI_MODELS: [&str; 2] = ["gpt-4o-mini", "gpt-4o"];
 
+/// Models offered when a Gemini key is set, cheaper first.
+const GEMINI_MODELS: [&str; 2] = ["gemini-2.5-flash", "gemini-2.5-pro"];
+
 /// What was found, for the routing config and for the banner.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
@@ -31,6 +34,8 @@ pub struct Found {
     pub ollama: Option<Ollama>,
     /// `OPENAI_API_KEY` is set.
     pub openai: bool,
+    /// The variable that holds a Gemini key, where one is set.
+    pub gemini: Option<&'static str>,
 }
 
 /// An Ollama that answered.
@@ -52,6 +57,7 @@ pub async fn detect(env: &Environment) -> Found {
         ollama_url,
         ollama,
         openai: env.openai_key,
+        gemini: env.gemini_key,
     }
 }
 
@@ -91,6 +97,16 @@ impl Found {
             });
             models.entry(name.into()).or_insert(model);
         }
+        for (name, env) in GEMINI_MODELS
+            .into_iter()
+            .filter_map(|name| Some((name, self.gemini?)))
+        {
+            let mut model = ModelConfig::new(ProviderKind::Gemini, name);
+            model.api_key = Some(Secret::Env {
+                env: env.to_owned(),
+            });
+            models.entry(name.into()).or_insert(model);
+        }
         for name in DEMO_MODELS {
             models.insert(
                 format!("demo/{name}").into(),
@@ -120,9 +136,18 @@ impl Found {
         } else {
             "not set".to_owned()
         };
+        let gemini = match self.gemini {
+            Some(_) => counted(GEMINI_MODELS.len()),
+            None => "not set".to_owned(),
+        };
         [
             ["ollama", self.ollama_url.as_str(), ollama.as_str()],
             ["openai", "OPENAI_API_KEY", openai.as_str()],
+            [
+                "gemini",
+                self.gemini.unwrap_or("GEMINI_API_KEY"),
+                gemini.as_str(),
+            ],
             ["demo", "built in", counted(DEMO_MODELS.len()).as_str()],
         ]
         .map(|line| line.map(str::to_owned))

@@ -35,6 +35,8 @@ pub struct Environment {
     pub ollama_host: Option<String>,
     /// `OPENAI_API_KEY` is set; its value is read when a model needs it, not before.
     pub openai_key: bool,
+    /// Which of `GEMINI_API_KEY` and `GOOGLE_API_KEY` is set, the first of them.
+    pub gemini_key: Option<&'static str>,
     /// The user's data directory, ours below it.
     pub data_home: Option<PathBuf>,
     /// The user's cache directory, ours below it.
@@ -63,6 +65,9 @@ impl Environment {
             otlp_endpoint: lookup("OTEL_EXPORTER_OTLP_ENDPOINT"),
             ollama_host: lookup("OLLAMA_HOST"),
             openai_key: lookup("OPENAI_API_KEY").is_some(),
+            gemini_key: ["GEMINI_API_KEY", "GOOGLE_API_KEY"]
+                .into_iter()
+                .find(|name| lookup(name).is_some()),
             data_home: data
                 .or_else(|| below_home(".local/share"))
                 .map(|dir| dir.join("llm-router")),

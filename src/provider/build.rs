@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{BuildError, Demo, Ollama, OpenAi, Provider};
+use super::{BuildError, Demo, Gemini, Ollama, OpenAi, Provider};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.
@@ -39,6 +39,22 @@ pub fn from_config(
         }
         ProviderKind::Ollama => {
             let mut provider = Ollama::new(&model.model)
+                .options(model.options.clone())
+                .connect_timeout(connect);
+            if let Some(url) = &model.base_url {
+                provider = provider.base_url(url);
+            }
+            if let Some(key) = secret {
+                provider = provider.api_key(key);
+            }
+            if let Some(path) = health_path {
+                provider = provider.health_path(path);
+            }
+            provider.check()?;
+            Ok(Arc::new(provider))
+        }
+        ProviderKind::Gemini => {
+            let mut provider = Gemini::new(&model.model)
                 .options(model.options.clone())
                 .connect_timeout(connect);
             if let Some(url) = &model.base_url {
@@ -114,6 +130,7 @@ mod tests {
         for (kind, model) in [
             ("openai", "gpt-4o"),
             ("ollama", "qwen2.5:3b"),
+            ("gemini", "gemini-2.5-flash"),
             ("demo", "echo"),
         ] {
             let value = json!({"provider": kind, "model": model, "base_url": "http://127.0.0.1:9",

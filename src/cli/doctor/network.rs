@@ -81,6 +81,7 @@ pub(super) async fn upstreams(routing: &RoutingConfig) -> Vec<Check> {
 fn address(model: &ModelConfig) -> Option<String> {
     let default = match model.provider {
         ProviderKind::OpenAi => "https://api.openai.com/v1",
+        ProviderKind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
         ProviderKind::Ollama => "http://127.0.0.1:11434",
         ProviderKind::Demo | ProviderKind::Custom => return None,
     };
