@@ -2,6 +2,7 @@
 
 pub mod anthropic;
 pub mod carry;
+pub mod gemini;
 pub mod json;
 pub mod lines;
 pub mod ollama;

@@ -45,5 +45,5 @@ pub mod types;
 
 pub use error::{Error, Kind};
 pub use library::{Answer, Cache, Router};
-pub use provider::{Demo, Ollama, OpenAi};
+pub use provider::{Demo, Gemini, Ollama, OpenAi};
 pub use types::{CacheMode, Priority, Request};

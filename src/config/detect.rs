@@ -1,5 +1,5 @@
 //! With nothing configured: what this machine offers. Two short questions to a local Ollama, a look
-//! for a key, and the built-in demo models. Nothing is sent to a paid API.
+//! for keys, and the built-in demo models. Nothing is sent to a paid API.
 
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ const OPENAI_MODELS: [&str; 2] = ["gpt-4o-mini", "gpt-4o"];
 /// Models offered when an Anthropic key is set, cheaper first.
 const ANTHROPIC_MODELS: [&str; 2] = ["claude-haiku-4-5", "claude-sonnet-4-5"];
 
+/// Models offered when a Gemini key is set, cheaper first.
+const GEMINI_MODELS: [&str; 2] = ["gemini-2.5-flash", "gemini-2.5-pro"];
+
 /// What was found, for the routing config and for the banner.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
@@ -35,6 +38,8 @@ pub struct Found {
     pub openai: bool,
     /// `ANTHROPIC_API_KEY` is set.
     pub anthropic: bool,
+    /// The variable that holds a Gemini key, where one is set.
+    pub gemini: Option<&'static str>,
 }
 
 /// An Ollama that answered.
@@ -57,6 +62,7 @@ pub async fn detect(env: &Environment) -> Found {
         ollama,
         openai: env.openai_key,
         anthropic: env.anthropic_key,
+        gemini: env.gemini_key,
     }
 }
 
@@ -102,6 +108,16 @@ impl Found {
                 models.entry(name.into()).or_insert(model);
             }
         }
+        for (name, env) in GEMINI_MODELS
+            .into_iter()
+            .filter_map(|name| Some((name, self.gemini?)))
+        {
+            let mut model = ModelConfig::new(ProviderKind::Gemini, name);
+            model.api_key = Some(Secret::Env {
+                env: env.to_owned(),
+            });
+            models.entry(name.into()).or_insert(model);
+        }
         for name in DEMO_MODELS {
             models.insert(
                 format!("demo/{name}").into(),
@@ -132,10 +148,19 @@ impl Found {
         };
         let openai = keyed(self.openai, OPENAI_MODELS.len());
         let anthropic = keyed(self.anthropic, ANTHROPIC_MODELS.len());
+        let gemini = match self.gemini {
+            Some(_) => counted(GEMINI_MODELS.len()),
+            None => "not set".to_owned(),
+        };
         [
             ["ollama", self.ollama_url.as_str(), ollama.as_str()],
             ["openai", "OPENAI_API_KEY", openai.as_str()],
             ["anthropic", "ANTHROPIC_API_KEY", anthropic.as_str()],
+            [
+                "gemini",
+                self.gemini.unwrap_or("GEMINI_API_KEY"),
+                gemini.as_str(),
+            ],
             ["demo", "built in", counted(DEMO_MODELS.len()).as_str()],
         ]
         .map(|line| line.map(str::to_owned))

@@ -37,6 +37,8 @@ pub struct Environment {
     pub openai_key: bool,
     /// `ANTHROPIC_API_KEY` is set; likewise.
     pub anthropic_key: bool,
+    /// Which of `GEMINI_API_KEY` and `GOOGLE_API_KEY` is set, the first of them.
+    pub gemini_key: Option<&'static str>,
     /// The user's data directory, ours below it.
     pub data_home: Option<PathBuf>,
     /// The user's cache directory, ours below it.
@@ -66,6 +68,9 @@ impl Environment {
             ollama_host: lookup("OLLAMA_HOST"),
             openai_key: lookup("OPENAI_API_KEY").is_some(),
             anthropic_key: lookup("ANTHROPIC_API_KEY").is_some(),
+            gemini_key: ["GEMINI_API_KEY", "GOOGLE_API_KEY"]
+                .into_iter()
+                .find(|name| lookup(name).is_some()),
             data_home: data
                 .or_else(|| below_home(".local/share"))
                 .map(|dir| dir.join("llm-router")),

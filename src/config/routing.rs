@@ -66,6 +66,8 @@ pub enum ProviderKind {
     Anthropic,
     /// Ollama's native `/api/chat`.
     Ollama,
+    /// Google's Gemini, natively.
+    Gemini,
     /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
     Demo,
     /// The embedding application's own; no file can name it.
@@ -105,7 +107,9 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(dive)]
     pub price: Option<Price>,
-    /// Provider-specific options: Ollama's `options`, the demo provider's settings.
+    /// Provider-specific options: fields added to a request for `openai`, and how to ask there
+    /// (`api_version`, `auth: api-key`, `stream_usage: false`); Ollama's `options`; Gemini's
+    /// `generationConfig` and `safetySettings`; the demo provider's settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[garde(length(max = 64))]
     pub options: BTreeMap<String, serde_json::Value>,

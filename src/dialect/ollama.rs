@@ -1,14 +1,17 @@
-//! Ollama's native `/api/chat`: OpenAI-shaped requests out, its answers back in OpenAI's shape.
+//! Ollama's native `/api/chat`: OpenAI-shaped requests out, its answers back as events.
 //!
 //! The native API rather than Ollama's own OpenAI endpoint, because only it takes `num_ctx` and
-//! `keep_alive`. What it cannot carry is either refused ([`Untranslatable`]) or named by
-//! [`unsupported`]; nothing a user said in a message is dropped.
+//! `keep_alive`. What it cannot carry is named by [`unsupported`] where it may be left out and by
+//! [`untold`] where it may not, and then refused ([`Untranslatable`]) should anyone ask all the
+//! same; nothing a user said in a message is dropped.
 
 pub mod answer;
 pub mod request;
+mod untold;
 
 pub use answer::{Bad, Decoder};
 pub use request::{Untranslatable, to_native};
+pub use untold::untold;
 
 use super::openai::ChatBody;
 

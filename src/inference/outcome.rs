@@ -177,9 +177,7 @@ const fn reason_of(bar: Bar) -> Reason {
 /// A refusal of the caller's making that another model may not share: an unknown model, a body or
 /// context too large.
 pub(super) fn another_may_take_it(failure: &Failure) -> bool {
-    let text = String::from_utf8_lossy(&failure.body);
-    let too_long = ["context_length_exceeded", "prompt is too long"];
-    matches!(failure.status, Some(404 | 413)) || too_long.iter().any(|said| text.contains(said))
+    failure.status == Some(404) || crate::provider::is_context_length(failure)
 }
 
 #[cfg(test)]

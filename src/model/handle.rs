@@ -68,11 +68,7 @@ impl Spec {
         let server = base_url
             .and_then(|url| reqwest::Url::parse(url).ok())
             .and_then(|url| url.host_str().map(str::to_owned));
-        let in_the_cloud = matches!(
-            config.provider,
-            ProviderKind::OpenAi | ProviderKind::Anthropic
-        );
-        let at_home = base_url.map_or(!in_the_cloud, is_private);
+        let at_home = base_url.map_or(stays_home(config.provider), is_private);
         let target = bridge::target(&name, &config);
         let breaker = Settings {
             first_token: config.timeouts.first_token.get(),
@@ -248,5 +244,13 @@ impl ModelHandle {
                 _ => "unknown",
             },
         }
+    }
+}
+
+/// Whether a provider without an address is on this machine rather than someone else's.
+const fn stays_home(provider: ProviderKind) -> bool {
+    match provider {
+        ProviderKind::OpenAi | ProviderKind::Anthropic | ProviderKind::Gemini => false,
+        ProviderKind::Ollama | ProviderKind::Demo | ProviderKind::Custom => true,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{Anthropic, BuildError, Demo, Ollama, OpenAi, Provider};
+use super::{Anthropic, BuildError, Demo, Gemini, Ollama, OpenAi, Provider};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.
@@ -20,55 +20,29 @@ pub fn from_config(
         .as_ref()
         .and_then(|health| health.path.as_deref());
     let connect = model.timeouts.connect.get();
+    macro_rules! over_http {
+        ($provider:ty) => {{
+            let mut provider = <$provider>::new(&model.model)
+                .options(model.options.clone())
+                .connect_timeout(connect);
+            if let Some(url) = &model.base_url {
+                provider = provider.base_url(url);
+            }
+            if let Some(key) = secret {
+                provider = provider.api_key(key);
+            }
+            if let Some(path) = health_path {
+                provider = provider.health_path(path);
+            }
+            provider.check()?;
+            Ok(Arc::new(provider))
+        }};
+    }
     match model.provider {
-        ProviderKind::OpenAi => {
-            let mut provider = OpenAi::new(&model.model)
-                .options(model.options.clone())
-                .connect_timeout(connect);
-            if let Some(url) = &model.base_url {
-                provider = provider.base_url(url);
-            }
-            if let Some(key) = secret {
-                provider = provider.api_key(key);
-            }
-            if let Some(path) = health_path {
-                provider = provider.health_path(path);
-            }
-            provider.check()?;
-            Ok(Arc::new(provider))
-        }
-        ProviderKind::Ollama => {
-            let mut provider = Ollama::new(&model.model)
-                .options(model.options.clone())
-                .connect_timeout(connect);
-            if let Some(url) = &model.base_url {
-                provider = provider.base_url(url);
-            }
-            if let Some(key) = secret {
-                provider = provider.api_key(key);
-            }
-            if let Some(path) = health_path {
-                provider = provider.health_path(path);
-            }
-            provider.check()?;
-            Ok(Arc::new(provider))
-        }
-        ProviderKind::Anthropic => {
-            let mut provider = Anthropic::new(&model.model)
-                .options(model.options.clone())
-                .connect_timeout(connect);
-            if let Some(url) = &model.base_url {
-                provider = provider.base_url(url);
-            }
-            if let Some(key) = secret {
-                provider = provider.api_key(key);
-            }
-            if let Some(path) = health_path {
-                provider = provider.health_path(path);
-            }
-            provider.check()?;
-            Ok(Arc::new(provider))
-        }
+        ProviderKind::OpenAi => over_http!(OpenAi),
+        ProviderKind::Anthropic => over_http!(Anthropic),
+        ProviderKind::Gemini => over_http!(Gemini),
+        ProviderKind::Ollama => over_http!(Ollama),
         ProviderKind::Custom => Err(BuildError::Custom),
         ProviderKind::Demo => {
             let provider = Demo::new(&model.model).options(model.options.clone());
@@ -146,6 +120,7 @@ mod tests {
             ("openai", "gpt-4o"),
             ("ollama", "qwen2.5:3b"),
             ("anthropic", "claude-haiku-4-5"),
+            ("gemini", "gemini-2.5-flash"),
             ("demo", "echo"),
         ] {
             let value = json!({"provider": kind, "model": model, "base_url": "http://127.0.0.1:9",

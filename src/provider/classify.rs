@@ -2,11 +2,13 @@
 //!
 //! | status | class |
 //! |---|---|
-//! | 429; 503 with `Retry-After` | gate |
+//! | 429; 503 that says how long to wait | gate |
 //! | 429 because a spending limit is reached | credential |
 //! | 401, 402, 403 | credential |
 //! | 400 and the other 4xx, 408 apart | caller; the body is kept |
 //! | 3xx, 408, 5xx | hard |
+
+mod body;
 
 use std::error::Error as StdError;
 use std::io;
@@ -14,9 +16,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::Deserialize;
 
 use super::{Class, Failure};
+
+pub(crate) use self::body::is_context_length;
+pub(super) use self::body::told;
 
 /// Longest wait an upstream may ask for.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -30,30 +34,23 @@ const SPENT: &str = "enforced_spend_limit_reached";
 
 /// The failure a status other than 2xx stands for. `now_millis` is the wall clock, for dates.
 pub(super) fn status(status: u16, headers: &HeaderMap, body: Bytes, now_millis: u64) -> Failure {
-    let wait = retry_after(headers, now_millis);
-    let class = match status {
-        429 if code(&body).as_deref() == Some(SPENT) => Class::Credential,
-        429 => Class::Gate { retry_after: wait },
-        503 if wait.is_some() => Class::Gate { retry_after: wait },
-        401..=403 => Class::Credential,
-        408 => Class::Hard,
-        400..=499 => Class::Caller,
-        _ => Class::Hard,
-    };
+    let wait = retry_after(headers, now_millis).or_else(|| body::hint(&body));
+    let spent = status == 429 && body::code(&body).as_deref() == Some(SPENT);
+    let class = if spent { Class::Credential } else { class(status, wait) };
     let message = match (class, status) {
         (_, 300..=399) => format!("http {status}: redirect refused"),
-        (Class::Hard, _) => match quote(&body) {
+        (Class::Hard, _) => match body::quote(&body) {
             text if text.is_empty() => format!("http {status}"),
             text => format!("http {status}: {text}"),
         },
         // bodies of these may echo a prompt or name a key, their codes do not
-        (Class::Gate { .. } | Class::Credential | Class::Caller, _) => match code(&body) {
+        (Class::Gate { .. } | Class::Credential | Class::Caller, _) => match body::code(&body) {
             Some(code) => format!("http {status} ({code})"),
             None => format!("http {status}"),
         },
     };
     let body = if class == Class::Caller {
-        body
+        body::worded(body)
     } else {
         Bytes::new()
     };
@@ -61,6 +58,17 @@ pub(super) fn status(status: u16, headers: &HeaderMap, body: Bytes, now_millis: 
         status: Some(status),
         body,
         ..Failure::new(class, message)
+    }
+}
+
+fn class(status: u16, wait: Option<Duration>) -> Class {
+    match status {
+        429 => Class::Gate { retry_after: wait },
+        503 if wait.is_some() => Class::Gate { retry_after: wait },
+        401..=403 => Class::Credential,
+        408 => Class::Hard,
+        400..=499 => Class::Caller,
+        _ => Class::Hard,
     }
 }
 
@@ -89,55 +97,41 @@ pub(super) fn retry_after(headers: &HeaderMap, now_millis: u64) -> Option<Durati
         })
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    error: Reported,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Reported {
-    code: Option<serde_json::Value>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    details: Option<serde_json::Value>,
-}
-
-/// The error's `details.error_code`, else its `code`, else its `type`, where it is a plain word.
-fn code(body: &[u8]) -> Option<String> {
-    let Envelope { error } = serde_json::from_slice(body).ok()?;
-    let code = match error.code {
-        Some(serde_json::Value::String(code)) => Some(code),
-        Some(serde_json::Value::Number(code)) => Some(code.to_string()),
-        _ => None,
-    };
-    let plain = |word: &String| {
-        (1..=40).contains(&word.len())
-            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    };
-    let details = error.details.unwrap_or_default();
-    let precise = details["error_code"].as_str().map(str::to_owned);
-    let known = precise.filter(plain).or_else(|| code.filter(plain));
-    known.or_else(|| error.kind.filter(plain))
-}
-
 /// Whether an error object inside a 200 asks for patience.
 pub(super) fn in_stream(body: &[u8]) -> Class {
-    match code(body).as_deref() {
-        Some("429" | "slow_down") => Class::Gate { retry_after: None },
-        Some(word) if word.starts_with("rate_limit") => Class::Gate { retry_after: None },
-        _ => Class::Hard,
+    inside(body).0
+}
+
+/// The failure that an error object inside a 200 stands for. `message` says so in one line.
+pub(super) fn reported(body: &Bytes, message: impl Into<String>) -> Failure {
+    let (class, status) = inside(body);
+    let body = match class {
+        Class::Caller => body::worded(body.clone()),
+        Class::Gate { .. } | Class::Credential | Class::Hard => Bytes::new(),
+    };
+    Failure {
+        status,
+        body,
+        ..Failure::new(class, message)
     }
 }
 
-/// The first [`MAX_QUOTE`] characters on one line.
-fn quote(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_QUOTE)]);
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .collect();
-    let line: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    line.join(" ").chars().take(MAX_QUOTE).collect()
+/// What an error object inside a 200 means, and the status it would have had where it says so.
+fn inside(body: &[u8]) -> (Class, Option<u16>) {
+    let retry_after = body::hint(body);
+    let gate = Class::Gate { retry_after };
+    match body::code(body).as_deref() {
+        Some("slow_down" | "RESOURCE_EXHAUSTED") => return (gate, Some(429)),
+        Some(word) if word.starts_with("rate_limit") => return (gate, Some(429)),
+        Some("context_length_exceeded" | "content_filter" | "invalid_request_error") => {
+            return (Class::Caller, Some(400));
+        }
+        Some(_) | None => {}
+    }
+    match body::number(body) {
+        Some(status) => (class(status, retry_after), Some(status)),
+        None => (Class::Hard, None),
+    }
 }
 
 /// A connection that failed: in few words, with the cause and without the address.

@@ -5,6 +5,8 @@ use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Failure;
+
 /// Shortest key that can be told from ordinary text.
 const MIN_STRIKE: usize = 6;
 
@@ -73,6 +75,17 @@ impl KeyGuard {
     /// The same for text.
     pub(super) fn strike_out_text(&self, text: String) -> String {
         String::from_utf8_lossy(&self.strike_out(Bytes::from(text))).into_owned()
+    }
+}
+
+impl Failure {
+    /// The same failure with every occurrence of the key struck out.
+    pub(super) fn struck(self, key: &KeyGuard) -> Self {
+        Failure {
+            message: key.strike_out_text(self.message),
+            body: key.strike_out(self.body),
+            ..self
+        }
     }
 }
 

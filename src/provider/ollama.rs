@@ -1,24 +1,27 @@
 //! Ollama through its native API: `options`, `keep_alive` and `think` reach it.
 
-mod stream;
+mod embed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::key::KeyGuard;
 use super::limits::Watch;
+use super::translate::{self, Decode, Form, Framing};
 use super::wire::body::Body;
 use super::wire::{BuildError, Wire};
-use super::{Answer, Call, Class, Failure, Provider};
+use super::{Answer, Call, Class, EmbedCall, Failure, Provider, classify};
 use crate::dialect::carry::Uncarried;
-use crate::dialect::ollama::{Bad, Untranslatable, answer, to_native, unsupported};
+use crate::dialect::ollama::{
+    Bad, Decoder, Untranslatable, answer, to_native, unsupported, untold,
+};
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
+use crate::types::{Embeddings, Event};
 
 /// Where Ollama listens on this machine.
 pub const DEFAULT_BASE: &str = "http://127.0.0.1:11434";
@@ -89,6 +92,10 @@ impl Ollama {
     pub fn check(&self) -> Result<(), BuildError> {
         self.wire.build()
     }
+
+    fn asked<'a>(&'a self, model: &'a str) -> &'a str {
+        if model.is_empty() { &self.model } else { model }
+    }
 }
 
 #[async_trait]
@@ -103,36 +110,34 @@ impl Provider for Ollama {
 
     fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
         let mut uncarried = body.untranslated().to_vec();
+        uncarried.extend(untold(body));
         uncarried.extend(unsupported(body).into_iter().map(Uncarried::droppable));
         uncarried
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {
         let watch = Watch::start(call.timeouts, call.stream);
-        let model = if call.model.is_empty() {
-            self.model.as_str()
-        } else {
-            &call.model
-        };
+        let model = self.asked(&call.model);
         let sent = to_native(&call.body, model, call.stream, &self.options)
             .map_err(|given| untranslatable(&given))?;
         let head = Head::new(model);
-        let response = self
-            .wire
-            .post("/api/chat", sent, &call, &watch)
-            .await
-            .map_err(in_openai_words)?;
+        let response = self.wire.post("/api/chat", sent, &call, &watch).await?;
         let body = Body::of(response, watch);
+        let key = self.wire.key.clone();
         if call.stream {
-            return Ok(Answer::Stream(stream::chunks(
-                body,
-                head,
-                self.wire.key.clone(),
-            )));
+            let form = (Framing::lines(), Form::OpenAi(head));
+            let chunks = translate::chunks(body, Decoder::default(), form, key);
+            return Ok(Answer::Stream(chunks));
         }
         let raw = body.whole().await?;
-        let completion = answer::whole(&head, &raw).map_err(|bad| garbled(&bad, &self.wire.key))?;
-        Ok(Answer::Whole(completion))
+        match answer::whole(&raw) {
+            Ok(whole) => Ok(Answer::Whole(head.whole(&whole))),
+            Err(bad) => Err(garbled(&bad).struck(&key)),
+        }
+    }
+
+    async fn embed(&self, call: EmbedCall) -> Result<Embeddings, Failure> {
+        embed::embed(self, &call).await
     }
 
     async fn health(&self) -> Result<(), Failure> {
@@ -140,41 +145,33 @@ impl Provider for Ollama {
     }
 }
 
-/// What the upstream got wrong inside a success.
-fn garbled(bad: &Bad, key: &KeyGuard) -> Failure {
-    Failure::new(Class::Hard, key.strike_out_text(bad.to_string()))
+impl Decode for Decoder {
+    /// A line is a message: unlike events, lines have no room for noise between them.
+    fn message(&mut self, message: &[u8], said: &mut Vec<Event>) -> Result<(), Failure> {
+        self.line(message, said).map_err(|bad| garbled(&bad))
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
 }
 
-fn error_body(message: &str, param: Option<&str>) -> Bytes {
-    let error =
-        json!({"message": message, "type": "invalid_request_error", "param": param, "code": null});
-    Bytes::from(json!({"error": error}).to_string())
+/// What the upstream got wrong inside a success; its text may quote the upstream.
+fn garbled(bad: &Bad) -> Failure {
+    Failure::new(Class::Hard, bad.to_string())
 }
 
 fn untranslatable(given: &Untranslatable) -> Failure {
-    let message = given.to_string();
-    let body = error_body(&message, Some(given.param));
+    refused(given.to_string(), given.param)
+}
+
+/// A mistake of the caller's that the upstream was not asked about.
+fn refused(message: String, param: &str) -> Failure {
+    let body = classify::told(&message, "invalid_request_error", (Some(param), None));
     Failure {
         status: Some(400),
         body,
         ..Failure::new(Class::Caller, message)
-    }
-}
-
-/// Ollama's `{"error": "text"}` as the object OpenAI's clients expect.
-fn in_openai_words(failure: Failure) -> Failure {
-    if failure.class != Class::Caller {
-        return failure;
-    }
-    let Ok(given) = serde_json::from_slice::<Value>(&failure.body) else {
-        return failure;
-    };
-    match given.get("error").and_then(Value::as_str) {
-        Some(text) => Failure {
-            body: error_body(text, None),
-            ..failure
-        },
-        None => failure,
     }
 }
 

@@ -1,5 +1,7 @@
-//! OpenAI Chat Completions, and everything compatible with it. Bytes in, bytes out.
+//! OpenAI Chat Completions, and everything compatible with it, Azure's included. Bytes in, bytes out.
 
+mod embed;
+mod manners;
 pub(super) mod stream;
 
 use std::collections::BTreeMap;
@@ -14,10 +16,12 @@ use serde_json::Value;
 use super::key::KeyGuard;
 use super::limits::Watch;
 use super::wire::body::Body;
-use super::wire::{BuildError, Wire};
-use super::{Answer, Call, Class, Failure, Provider, classify};
+use super::wire::{BuildError, Post, Wire};
+use super::{Answer, Call, Class, EmbedCall, Failure, Provider, classify};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::openai::{ChatBody, tap};
+use crate::types::Embeddings;
+use manners::Manners;
 
 /// Where OpenAI is.
 pub const DEFAULT_BASE: &str = "https://api.openai.com/v1";
@@ -30,11 +34,27 @@ pub const DEFAULT_BASE: &str = "https://api.openai.com/v1";
 /// let cloud = OpenAi::new("gpt-4o").api_key(SecretString::from("sk-..."));
 /// let local = OpenAi::new("qwen").base_url("http://127.0.0.1:8000/v1");
 /// ```
+///
+/// Azure OpenAI is told by three words: the deployment in the address, and two options.
+///
+/// ```
+/// # use std::collections::BTreeMap;
+/// # use llm_router::provider::OpenAi;
+/// let azure = OpenAi::new("gpt-4o")
+///     .base_url("https://mine.openai.azure.com/openai/deployments/chat")
+///     .options(BTreeMap::from([
+///         ("api_version".to_owned(), "2025-04-01-preview".into()),
+///         ("auth".to_owned(), "api-key".into()),
+///     ]));
+/// azure.check().unwrap();
+/// ```
 #[derive(Debug)]
 pub struct OpenAi {
     model: String,
     wire: Wire,
     options: BTreeMap<String, Value>,
+    /// How it wants to be asked; an error until [`OpenAi::check`] has said so.
+    manners: Result<Manners, String>,
 }
 
 impl OpenAi {
@@ -44,6 +64,7 @@ impl OpenAi {
             model: model.into(),
             wire: Wire::new(DEFAULT_BASE),
             options: BTreeMap::new(),
+            manners: Ok(Manners::default()),
         }
     }
 
@@ -59,8 +80,15 @@ impl OpenAi {
         self
     }
 
-    /// Fields added to every request that does not state them itself.
-    pub fn options(mut self, options: BTreeMap<String, Value>) -> Self {
+    /// Fields added to every request that does not state them itself. Three are no fields but say
+    /// how to ask: `api_version` goes into the address as `?api-version=`, `auth: api-key` sends
+    /// the key in a header of that name, `stream_usage: false` leaves `stream_options` out, for
+    /// servers that refuse it.
+    pub fn options(mut self, mut options: BTreeMap<String, Value>) -> Self {
+        self.manners = Manners::taken_from(&mut options);
+        if let Ok(manners) = &self.manners {
+            self.wire.key_header = manners.key_header;
+        }
         self.options = options;
         self
     }
@@ -82,17 +110,31 @@ impl OpenAi {
     /// # Errors
     /// [`BuildError`] names the setting at fault.
     pub fn check(&self) -> Result<(), BuildError> {
-        self.wire.build()
+        match &self.manners {
+            Ok(_) => self.wire.build(),
+            Err(problem) => Err(BuildError::Option(problem.clone())),
+        }
+    }
+
+    fn manners(&self) -> Result<&Manners, Failure> {
+        self.manners
+            .as_ref()
+            .map_err(|problem| Failure::new(Class::Hard, problem.clone()))
+    }
+
+    fn asked<'a>(&'a self, model: &'a str) -> &'a str {
+        if model.is_empty() { &self.model } else { model }
     }
 }
 
 /// What the upstream got wrong inside a success.
 fn garbled(garbled: tap::Garbled, raw: &Bytes, key: &KeyGuard) -> Failure {
-    let class = match garbled {
-        tap::Garbled::Error(_) => classify::in_stream(raw),
-        tap::Garbled::Shape(_) | tap::Garbled::NoChoice => Class::Hard,
+    let message = garbled.to_string();
+    let failure = match garbled {
+        tap::Garbled::Error(_) => classify::reported(raw, message),
+        tap::Garbled::Shape(_) | tap::Garbled::NoChoice => Failure::new(Class::Hard, message),
     };
-    Failure::new(class, key.strike_out_text(garbled.to_string()))
+    failure.struck(key)
 }
 
 #[async_trait]
@@ -115,16 +157,15 @@ impl Provider for OpenAi {
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {
         let watch = Watch::start(call.timeouts, call.stream);
-        let model = if call.model.is_empty() {
-            self.model.as_str()
+        let (manners, model) = (self.manners()?, self.asked(&call.model));
+        let sent = if manners.stream_usage {
+            call.body.to_upstream_as(model, call.stream, &self.options)
         } else {
-            &call.model
+            let body = &call.body;
+            body.to_upstream_plain(model, call.stream, &self.options)
         };
-        let sent = call.body.to_upstream_as(model, call.stream, &self.options);
-        let response = self
-            .wire
-            .post("/chat/completions", sent, &call, &watch)
-            .await?;
+        let path = manners.path("/chat/completions");
+        let response = self.wire.send(Post::of(&call, path, sent), &watch).await?;
         let is_json = response
             .headers()
             .get(CONTENT_TYPE)
@@ -143,8 +184,12 @@ impl Provider for OpenAi {
         Ok(Answer::Whole(completion))
     }
 
+    async fn embed(&self, call: EmbedCall) -> Result<Embeddings, Failure> {
+        embed::embed(self, &call).await
+    }
+
     async fn health(&self) -> Result<(), Failure> {
-        self.wire.health("/models").await
+        self.wire.health(&self.manners()?.path("/models")).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::try_unfold;
+use serde::de::IgnoredAny;
 
 use super::key::KeyGuard;
 use super::openai::stream::CUT_OFF;
@@ -142,7 +143,7 @@ impl<D: Decode> Reading<D> {
         let mut said = Vec::new();
         let read = self.decoder.message(message, &mut said);
         self.say(said, Some(message));
-        read.map_err(|failure| self.struck(failure))
+        read.map_err(|failure| failure.struck(&self.key))
     }
 
     fn say(&mut self, said: Vec<Event>, message: Option<&Bytes>) {
@@ -182,8 +183,13 @@ impl<D: Decode> Reading<D> {
     fn rest(&mut self) -> Result<(), Failure> {
         if let Some(last) = self.framing.rest() {
             let mut said = Vec::new();
-            if self.decoder.message(&last, &mut said).is_ok() {
-                self.say(said, Some(&last));
+            match self.decoder.message(&last, &mut said) {
+                Ok(()) => self.say(said, Some(&last)),
+                // a whole message, and its own words say more than that something is missing
+                Err(failure) if serde_json::from_slice::<IgnoredAny>(&last).is_ok() => {
+                    return Err(failure.struck(&self.key));
+                }
+                Err(_) => return Err(cut_off()),
             }
         }
         let mut said = Vec::new();
@@ -192,16 +198,12 @@ impl<D: Decode> Reading<D> {
         if self.decoder.is_done() || !self.ready.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(Class::Hard, CUT_OFF))
+        Err(cut_off())
     }
+}
 
-    fn struck(&self, failure: Failure) -> Failure {
-        Failure {
-            message: self.key.strike_out_text(failure.message),
-            body: self.key.strike_out(failure.body),
-            ..failure
-        }
-    }
+fn cut_off() -> Failure {
+    Failure::new(Class::Hard, CUT_OFF)
 }
 
 /// The facts of one message kept as it came.

@@ -82,6 +82,7 @@ fn address(model: &ModelConfig) -> Option<String> {
     let default = match model.provider {
         ProviderKind::OpenAi => "https://api.openai.com/v1",
         ProviderKind::Anthropic => "https://api.anthropic.com/v1",
+        ProviderKind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
         ProviderKind::Ollama => "http://127.0.0.1:11434",
         ProviderKind::Demo | ProviderKind::Custom => return None,
     };

@@ -64,6 +64,12 @@ fn credential(
                     .help(format!("add `api_key: {{ env: {variable} }}`")),
             );
         }
+        None if model.provider == ProviderKind::Gemini && model.base_url.is_none() => {
+            found.push(
+                Finding::new(path, "no credential for generativelanguage.googleapis.com")
+                    .help("add `api_key: { env: GEMINI_API_KEY }`"),
+            );
+        }
         Some(Secret::Env { .. } | Secret::File { .. } | Secret::Sealed(_) | Secret::Literal(_))
         | None => {}
     }

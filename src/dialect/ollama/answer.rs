@@ -1,11 +1,10 @@
-//! Ollama's answers in OpenAI's shape.
+//! Ollama's answers as events.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
-use crate::dialect::openai::build::{Head, Parts};
-use crate::types::{Chunk, Completion, Finish, Usage};
+use crate::dialect::whole::Whole;
+use crate::types::{Event, Finish, Usage};
 
 /// What the upstream sent is not an answer.
 #[derive(Debug, thiserror::Error)]
@@ -102,10 +101,10 @@ impl Line<'_> {
     }
 }
 
-fn openai_call(index: u64, call: Called<'_>) -> Value {
+/// A call, whole: Ollama sends no fragments.
+fn call(index: u32, call: Called<'_>, said: &mut Vec<Event>) {
     let made_up = || format!("call_{}", uuid::Uuid::now_v7().simple());
-    let id = call.id.filter(|id| !id.is_empty()).unwrap_or_else(made_up);
-    let arguments = match call.function.arguments {
+    let json = match call.function.arguments {
         None => "{}".to_owned(),
         // some forks already send a string
         Some(text) if text.get().starts_with('"') => {
@@ -113,67 +112,53 @@ fn openai_call(index: u64, call: Called<'_>) -> Value {
         }
         Some(object) => object.get().to_owned(),
     };
-    json!({"index": index, "id": id, "type": "function",
-           "function": {"name": call.function.name, "arguments": arguments}})
+    said.push(Event::ToolCall {
+        index,
+        id: call.id.filter(|id| !id.is_empty()).unwrap_or_else(made_up),
+        name: call.function.name,
+        signature: None,
+    });
+    said.push(Event::Arguments { index, json });
 }
 
-/// Turns the lines of one stream into chunks.
-#[derive(Debug)]
+/// Turns the lines of one answer into events.
+#[derive(Debug, Default)]
 pub struct Decoder {
-    head: Head,
-    announced: bool,
-    calls: u64,
+    started: bool,
+    calls: u32,
     done: bool,
 }
 
 impl Decoder {
-    /// A decoder whose chunks carry `head`.
-    pub fn new(head: Head) -> Self {
-        Decoder {
-            head,
-            announced: false,
-            calls: 0,
-            done: false,
-        }
-    }
-
     /// The answer is complete; what follows means nothing.
     pub fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Chunks of one line: at most a role, thinking, text, calls, an end and a usage chunk.
+    /// What one line says, appended to `said`.
     ///
     /// # Errors
     /// [`Bad`]; read no further.
-    pub fn line(&mut self, bytes: &[u8]) -> Result<Vec<Chunk>, Bad> {
+    pub fn line(&mut self, bytes: &[u8], said: &mut Vec<Event>) -> Result<(), Bad> {
         let mut line = parse(bytes)?;
-        let said = line.message.take().unwrap_or_default();
-        let mut chunks = Vec::new();
-        if !std::mem::replace(&mut self.announced, true) {
-            chunks.push(self.head.role());
+        let message = line.message.take().unwrap_or_default();
+        if !std::mem::replace(&mut self.started, true) {
+            let (id, model) = Default::default();
+            said.push(Event::Start { id, model });
         }
-        if let Some(thinking) = said.thinking.filter(|text| !text.is_empty()) {
-            chunks.push(self.head.reasoning(&thinking));
-        }
-        if let Some(text) = said.content.filter(|text| !text.is_empty()) {
-            chunks.push(self.head.text(&text));
-        }
-        let calls = said.tool_calls.unwrap_or_default();
-        if !calls.is_empty() {
-            let calls: Vec<Value> = (self.calls..)
-                .zip(calls)
-                .map(|(index, call)| openai_call(index, call))
-                .collect();
-            self.calls += calls.len() as u64;
-            chunks.push(self.head.tool_calls(&Value::Array(calls)));
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        said.extend(filled(message.thinking).map(Event::Thinking));
+        said.extend(filled(message.content).map(Event::Text));
+        for called in message.tool_calls.unwrap_or_default() {
+            call(self.calls, called, said);
+            self.calls = self.calls.saturating_add(1);
         }
         if line.done {
             self.done = true;
-            chunks.push(self.head.finish(line.finish(self.calls > 0)?));
-            chunks.extend(line.usage().map(|usage| self.head.usage(usage)));
+            said.push(Event::Finish(line.finish(self.calls > 0)?));
+            said.extend(line.usage().map(Event::Usage));
         }
-        Ok(chunks)
+        Ok(())
     }
 }
 
@@ -181,31 +166,12 @@ impl Decoder {
 ///
 /// # Errors
 /// [`Bad`] when it is not one.
-pub fn whole(head: &Head, bytes: &[u8]) -> Result<Completion, Bad> {
-    let mut line = parse(bytes)?;
-    if !line.done {
-        return Err(Bad::NotDone);
+pub fn whole(bytes: &[u8]) -> Result<Whole, Bad> {
+    let (mut decoder, mut said) = (Decoder::default(), Vec::new());
+    decoder.line(bytes, &mut said)?;
+    if decoder.is_done() {
+        Ok(Whole::of(said))
+    } else {
+        Err(Bad::NotDone)
     }
-    let said = line.message.take().unwrap_or_default();
-    let calls = said.tool_calls.unwrap_or_default();
-    let finish = line.finish(!calls.is_empty())?;
-    let calls: Vec<Value> = (0..)
-        .zip(calls)
-        .map(|(index, call)| {
-            let mut call = openai_call(index, call);
-            // only fragments of a stream are numbered
-            call.as_object_mut().map(|fields| fields.remove("index"));
-            call
-        })
-        .collect();
-    let parts = Parts {
-        text: said.content.as_deref().unwrap_or_default(),
-        reasoning: said.thinking.as_deref().unwrap_or_default(),
-        calls: &if calls.is_empty() {
-            Value::Null
-        } else {
-            Value::Array(calls)
-        },
-    };
-    Ok(head.answer(parts, finish, line.usage()))
 }

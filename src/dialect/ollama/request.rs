@@ -263,17 +263,10 @@ fn translate<'a>(
 
 /// OpenAI's arguments are JSON in a string, Ollama's are the object itself.
 fn call(given: &GivenCall) -> Result<NativeCall, Untranslatable> {
-    let text = match given.function.arguments.trim() {
-        "" => "{}",
-        text => text,
-    };
-    let arguments = RawValue::from_string(text.to_owned())
-        .ok()
-        .filter(|value| value.get().starts_with('{'))
-        .ok_or(cannot(
-            "messages",
-            "holds a tool call whose arguments are not a JSON object",
-        ))?;
+    let arguments = arguments(&given.function.arguments).ok_or(cannot(
+        "messages",
+        "holds a tool call whose arguments are not a JSON object",
+    ))?;
     let function = NativeFunction {
         name: given.function.name.clone(),
         arguments,
@@ -282,6 +275,16 @@ fn call(given: &GivenCall) -> Result<NativeCall, Untranslatable> {
         id: given.id.clone(),
         function,
     })
+}
+
+/// A call's arguments, where they are an object.
+pub(super) fn arguments(text: &str) -> Option<Box<RawValue>> {
+    let text = match text.trim() {
+        "" => "{}",
+        text => text,
+    };
+    let value = RawValue::from_string(text.to_owned()).ok()?;
+    value.get().starts_with('{').then_some(value)
 }
 
 /// Text and base64 images of a message's content.
@@ -314,7 +317,7 @@ fn content(given: Option<&RawValue>) -> Result<(String, Vec<String>), Untranslat
         match part.kind.as_str() {
             "text" => texts.extend(part.text),
             "refusal" => texts.extend(part.refusal),
-            "image_url" => images.push(image(part.image_url)?),
+            "image_url" => images.push(image(part.image_url)?.into_owned()),
             _ => {
                 return Err(cannot(
                     "messages",
@@ -326,23 +329,34 @@ fn content(given: Option<&RawValue>) -> Result<(String, Vec<String>), Untranslat
     Ok((texts.join("\n"), images))
 }
 
-fn image(given: Option<&RawValue>) -> Result<String, Untranslatable> {
+/// The data of an image, which Ollama takes without its kind.
+pub(super) fn image(given: Option<&RawValue>) -> Result<Cow<'_, str>, Untranslatable> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Image {
-        Plain(String),
-        Object { url: String },
+    struct Plain<'a>(#[serde(borrow)] Cow<'a, str>);
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow)]
+        url: Cow<'a, str>,
     }
-    let url = given
-        .and_then(|given| serde_json::from_str(given.get()).ok())
-        .map(|image| match image {
-            Image::Plain(url) | Image::Object { url } => url,
-        });
-    let data = url.as_deref().and_then(|url| url.strip_prefix("data:"));
-    data.and_then(|data| data.split_once(";base64,"))
-        .map(|(_, base64)| base64.to_owned())
-        .ok_or(cannot(
-            "messages",
-            "holds an image that is not a base64 `data:` uri",
-        ))
+    let url = given.and_then(|given| {
+        let plain = serde_json::from_str(given.get()).map(|Plain(url)| url);
+        plain
+            .or_else(|_| serde_json::from_str(given.get()).map(|Image { url }| url))
+            .ok()
+    });
+    let data = |url: &str| {
+        let (_, base64) = url.strip_prefix("data:")?.split_once(";base64,")?;
+        Some(url.len() - base64.len())
+    };
+    url.and_then(|url| {
+        let start = data(&url)?;
+        Some(match url {
+            Cow::Borrowed(url) => Cow::Borrowed(&url[start..]),
+            Cow::Owned(url) => Cow::Owned(url[start..].to_owned()),
+        })
+    })
+    .ok_or(cannot(
+        "messages",
+        "holds an image that is not a base64 `data:` uri",
+    ))
 }

@@ -106,10 +106,18 @@ impl Decoder {
                 self.said(said, &mut events);
             }
             let reason = choice.finish_reason.filter(|reason| !reason.is_empty());
-            events.extend(reason.map(|reason| Event::Finish(Finish::from_openai(&reason))));
+            events.extend(reason.map(|reason| Event::Finish(self.finish(&reason))));
         }
         events.extend(read.usage.map(Event::Usage));
         Ok(events)
+    }
+
+    /// Some servers say `stop` after calls too; a client that then looks for none would not act.
+    fn finish(&self, reason: &str) -> Finish {
+        match Finish::from_openai(reason) {
+            Finish::Stop if !self.calls.is_empty() => Finish::ToolCalls,
+            finish => finish,
+        }
     }
 
     fn said(&mut self, said: Said, events: &mut Vec<Event>) {

@@ -282,15 +282,32 @@ impl ChatBody {
         stream: bool,
         defaults: &BTreeMap<String, serde_json::Value>,
     ) -> Vec<u8> {
+        let options = stream.then(|| self.stream_options_with_usage()).flatten();
+        self.rewritten(model, stream, (options, defaults))
+    }
+
+    /// The same without `stream_options`, for servers that refuse it: nobody counts their tokens.
+    pub fn to_upstream_plain(
+        &self,
+        model: &str,
+        stream: bool,
+        defaults: &BTreeMap<String, serde_json::Value>,
+    ) -> Vec<u8> {
+        self.rewritten(model, stream, (None, defaults))
+    }
+
+    /// Outside a stream `options` must be `None`: upstreams refuse them there.
+    fn rewritten(
+        &self,
+        model: &str,
+        stream: bool,
+        (options, defaults): (Option<Box<RawValue>>, &BTreeMap<String, serde_json::Value>),
+    ) -> Vec<u8> {
         let mut changes: Vec<(&str, Option<Box<RawValue>>)> = vec![("model", Some(raw(model)))];
         if stream != self.wants_stream() {
             changes.push(("stream", Some(raw(&stream))));
         }
-        if stream {
-            changes.push(("stream_options", self.stream_options_with_usage()));
-        } else {
-            changes.push(("stream_options", None)); // refused by upstreams outside a stream
-        }
+        changes.push(("stream_options", options));
         if self.native.is_some() {
             changes.push((BESIDE, None));
             let plain = self.messages_without_thinking();

@@ -9,7 +9,7 @@ use crate::dialect::openai::tap::{self, Garbled};
 use crate::dialect::sse::{Event, Splitter};
 use crate::provider::key::KeyGuard;
 use crate::provider::wire::body::Body;
-use crate::provider::{ChunkStream, Class, Failure};
+use crate::provider::{ChunkStream, Class, Failure, translate};
 use crate::types::Chunk;
 
 /// What a stream without an end is reported as.
@@ -81,8 +81,12 @@ impl Reading {
             let text = String::from_utf8_lossy(&data).chars().take(500).collect();
             return Err(garbled(Garbled::Error(text), &data, &self.key));
         }
-        let chunk = tap::chunk(data.clone()).map_err(|bad| garbled(bad, &data, &self.key))?;
-        Ok(self.note(chunk))
+        match tap::chunk(data.clone()) {
+            Ok(chunk) => Ok(self.note(chunk)),
+            // noise on the line: the answer is whole without it
+            Err(Garbled::Shape(_)) if !translate::may_carry(&data) => Ok(None),
+            Err(bad) => Err(garbled(bad, &data, &self.key)),
+        }
     }
 
     fn note(&mut self, chunk: Chunk) -> Option<Chunk> {
