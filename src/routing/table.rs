@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::rules::{BadPattern, Conditions};
 use crate::config::RoutingConfig;
-use crate::config::routing::{Capabilities, OnUnsupported, Price, RouteCache, Strategy};
+use crate::config::routing::{Abilities, OnUnsupported, Price, RouteCache, Strategy};
 use crate::dialect::carry::Uncarried;
 use crate::types::{ModelName, RouteName};
 
@@ -18,7 +18,7 @@ pub struct ModelFacts {
     /// What it costs.
     pub price: Option<Price>,
     /// What it can do.
-    pub capabilities: Capabilities,
+    pub capabilities: Abilities,
     /// Attempts that may run at once.
     pub max_concurrency: u32,
 }
@@ -103,7 +103,7 @@ impl RoutingTable {
             let facts = ModelFacts {
                 context_window: model.context_window,
                 price: model.price,
-                capabilities: model.capabilities,
+                capabilities: model.capabilities.at(model.provider),
                 max_concurrency: model.max_concurrency,
             };
             (name.clone(), facts)
