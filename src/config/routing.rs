@@ -101,7 +101,7 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "RateLimits::is_empty")]
     #[garde(dive)]
     pub limits: RateLimits,
-    /// Price in US dollars.
+    /// Price in US dollars, where the shipped table is to be overruled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(dive)]
     pub price: Option<Price>,
@@ -113,7 +113,8 @@ pub struct ModelConfig {
     #[serde(default)]
     #[garde(dive)]
     pub timeouts: TimeoutsConfig,
-    /// Tokens the model can take, prompt and answer together.
+    /// Tokens the model can take, prompt and answer together, where the shipped table is to be
+    /// overruled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(range(min = 1))]
     pub context_window: Option<u64>,
@@ -196,6 +197,14 @@ pub struct Price {
     /// Answer tokens.
     #[garde(range(min = 0.0, max = 1_000_000.0))]
     pub output_per_mtok: f64,
+    /// Prompt tokens read from the provider's own prompt cache; the prompt's price when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = 0.0, max = 1_000_000.0)))]
+    pub cached_input_per_mtok: Option<f64>,
+    /// Prompt tokens written to the provider's own prompt cache; the prompt's price when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = 0.0, max = 1_000_000.0)))]
+    pub cache_write_per_mtok: Option<f64>,
 }
 
 /// Phase limits of an attempt.
