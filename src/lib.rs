@@ -32,6 +32,7 @@ pub mod dialect;
 pub mod error;
 pub mod guide;
 pub mod inference;
+pub mod ledger;
 pub mod library;
 mod mailbox;
 mod model;

@@ -3,13 +3,11 @@
 //! A [`RoutingTable`] is compiled once per revision of the routing config. [`plan`](RoutingTable::plan)
 //! combines it with a view of every model at this moment.
 
-mod cost;
 mod order;
 mod plan;
 mod rules;
 mod table;
 
-pub use cost::cost_usd;
 pub use plan::{Candidate, Facts, Plan, Role, Unroutable};
 pub use rules::BadPattern;
 pub use table::{Bar, Barred, ModelFacts, RoutingTable, View};

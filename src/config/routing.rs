@@ -1,5 +1,6 @@
 //! The routing part: models, routes, breaker, cache and retry. Changes live, without a restart.
 
+mod abilities;
 mod judge;
 mod settings;
 
@@ -15,6 +16,7 @@ use super::duration::Span;
 use super::seal::{DOTS, Sealed};
 use crate::types::{ModelName, Priority, RouteName};
 
+pub use abilities::{Abilities, Capabilities};
 pub use judge::{JudgeConfig, JudgeModel};
 pub use settings::{
     BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, PartitionMode,
@@ -103,7 +105,7 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "RateLimits::is_empty")]
     #[garde(dive)]
     pub limits: RateLimits,
-    /// Price in US dollars.
+    /// Price in US dollars, where the shipped table is to be overruled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(dive)]
     pub price: Option<Price>,
@@ -117,12 +119,13 @@ pub struct ModelConfig {
     #[serde(default)]
     #[garde(dive)]
     pub timeouts: TimeoutsConfig,
-    /// Tokens the model can take, prompt and answer together.
+    /// Tokens the model can take, prompt and answer together, where the shipped table is to be
+    /// overruled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(range(min = 1))]
     pub context_window: Option<u64>,
-    /// What the model can do; anything not said is assumed.
-    #[serde(default)]
+    /// What the model can do, where the shipped table is to be overruled.
+    #[serde(default, skip_serializing_if = "Capabilities::is_empty")]
     pub capabilities: Capabilities,
     /// Active health checks, off unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,31 +203,14 @@ pub struct Price {
     /// Answer tokens.
     #[garde(range(min = 0.0, max = 1_000_000.0))]
     pub output_per_mtok: f64,
-}
-
-/// What a model can do.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Capabilities {
-    /// Takes `tools`.
-    pub tools: bool,
-    /// Takes images.
-    pub vision: bool,
-    /// Continues a started assistant message.
-    pub prefill: bool,
-    /// Takes a JSON schema as response format.
-    pub json_schema: bool,
-}
-
-impl Default for Capabilities {
-    fn default() -> Self {
-        Capabilities {
-            tools: true,
-            vision: true,
-            prefill: true,
-            json_schema: true,
-        }
-    }
+    /// Prompt tokens read from the provider's own prompt cache; the prompt's price when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = 0.0, max = 1_000_000.0)))]
+    pub cached_input_per_mtok: Option<f64>,
+    /// Prompt tokens written to the provider's own prompt cache; the prompt's price when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = 0.0, max = 1_000_000.0)))]
+    pub cache_write_per_mtok: Option<f64>,
 }
 
 /// Phase limits of an attempt.

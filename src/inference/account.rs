@@ -16,9 +16,9 @@ use super::reply::{CacheStatus, ReplyMeta};
 use super::state::State;
 use crate::api::status;
 use crate::cache::{Attached, EntryId, Explained, Hit, Tier};
-use crate::config::routing::Price;
 use crate::error::Error;
-use crate::routing::{Plan, cost_usd};
+use crate::ledger::Tariff;
+use crate::routing::Plan;
 use crate::telemetry::{InFlight, RequestRecord, spans};
 use crate::types::{ChatRequest, ModelName, Moment, RequestId, RouteName, Usage};
 
@@ -29,7 +29,7 @@ pub(super) struct Account {
     record: RequestRecord,
     arrived: Moment,
     span: Span,
-    price: Option<Price>,
+    price: Option<Tariff>,
     /// Parameters the model was asked without.
     dropped: Vec<Cow<'static, str>>,
     revision: Revision,
@@ -150,7 +150,7 @@ impl Account {
     /// Token counts have become known. Returns the cost.
     pub(super) fn used(&mut self, usage: Usage) -> Option<f64> {
         self.record.usage = Some(usage);
-        self.record.cost_usd = self.price.map(|price| cost_usd(price, usage));
+        self.record.cost_usd = self.price.map(|price| price.cost_usd(usage));
         self.record.cost_usd
     }
 

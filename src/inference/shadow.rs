@@ -19,7 +19,6 @@ use crate::cache::{Hit, Pair, StoredAnswer, Verdict};
 use crate::config::routing::CacheConfig;
 use crate::error::Kind;
 use crate::model::{Attempt, Attempted, ModelHandle};
-use crate::routing::cost_usd;
 use crate::telemetry::{RequestRecord, spans};
 use crate::types::{
     CacheMode, ChatRequest, Completion, Finish, Moment, Priority, RequestId, RouteName, TenantId,
@@ -195,7 +194,7 @@ impl Inner {
                 let price = price.and_then(|facts| facts.price);
                 record.cost_usd = price
                     .zip(whole.tap.usage)
-                    .map(|(price, usage)| cost_usd(price, usage));
+                    .map(|(price, usage)| price.cost_usd(usage));
                 Ok(whole)
             }
             // a stream was not asked for

@@ -2,7 +2,6 @@
 
 use super::table::{ModelFacts, View};
 use crate::config::routing::Strategy;
-use crate::routing::cost_usd;
 use crate::types::{Features, Usage};
 
 /// Answer tokens assumed when the request names no limit.
@@ -47,7 +46,7 @@ pub(super) fn score(
             .map_or(0.0, |time| time.as_secs_f64() * 1000.0),
         Strategy::LowestCost => facts.price.map_or(0.0, |price| {
             let output = features.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS);
-            cost_usd(price, Usage::new(features.prompt_tokens, output))
+            price.cost_usd(Usage::new(features.prompt_tokens, output))
         }),
     }
 }

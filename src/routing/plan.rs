@@ -288,6 +288,10 @@ fn unfit(model: &super::table::ModelFacts, features: &Features) -> Option<Barred
             format!("context too small: about {wanted} tokens wanted, {window} available")
         }
         _ if features.has_tools && !model.capabilities.tools => "cannot use tools".to_owned(),
+        _ if features.has_images && !model.capabilities.vision => "cannot see images".to_owned(),
+        _ if features.wants_json_schema && !model.capabilities.json_schema => {
+            "cannot hold to a json schema".to_owned()
+        }
         _ => return None,
     };
     Some(Barred {

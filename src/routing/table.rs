@@ -6,8 +6,9 @@ use indexmap::IndexMap;
 
 use super::rules::{BadPattern, Conditions};
 use crate::config::RoutingConfig;
-use crate::config::routing::{Capabilities, OnUnsupported, Price, RouteCache, Strategy};
+use crate::config::routing::{Abilities, OnUnsupported, RouteCache, Strategy};
 use crate::dialect::carry::Uncarried;
+use crate::ledger::{Facts, Tariff};
 use crate::types::{ModelName, RouteName};
 
 /// Unchanging facts about one model.
@@ -15,10 +16,12 @@ use crate::types::{ModelName, RouteName};
 pub struct ModelFacts {
     /// Tokens it can take, prompt and answer together.
     pub context_window: Option<u64>,
+    /// Most tokens of one answer.
+    pub max_output: Option<u64>,
     /// What it costs.
-    pub price: Option<Price>,
+    pub price: Option<Tariff>,
     /// What it can do.
-    pub capabilities: Capabilities,
+    pub capabilities: Abilities,
     /// Attempts that may run at once.
     pub max_concurrency: u32,
 }
@@ -56,7 +59,7 @@ pub enum Bar {
     Gated,
     /// Its queue.
     Full,
-    /// It cannot do what the request asks: context, tools.
+    /// It cannot do what the request asks: context, tools, images, a schema.
     Unfit,
 }
 
@@ -100,10 +103,12 @@ impl RoutingTable {
             })
         });
         let models = config.models.iter().map(|(name, model)| {
+            let known = Facts::of(model);
             let facts = ModelFacts {
-                context_window: model.context_window,
-                price: model.price,
-                capabilities: model.capabilities,
+                context_window: known.context_window,
+                max_output: known.max_output,
+                price: known.tariff,
+                capabilities: known.abilities,
                 max_concurrency: model.max_concurrency,
             };
             (name.clone(), facts)

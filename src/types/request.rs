@@ -47,6 +47,10 @@ pub struct Features {
     pub text: Arc<str>,
     /// Tools are offered.
     pub has_tools: bool,
+    /// A message holds an image.
+    pub has_images: bool,
+    /// The answer is to follow a JSON schema.
+    pub wants_json_schema: bool,
     /// The body's `user` field.
     pub user: Option<String>,
 }

@@ -81,20 +81,32 @@ impl Message {
 
     /// The content is a string, or consists of `text` parts alone.
     pub fn is_plain_text(&self) -> bool {
-        #[derive(Deserialize)]
-        struct Part {
-            #[serde(default, rename = "type")]
-            kind: String,
-        }
         let Some(content) = &self.content else {
             return false;
         };
-        if content.get().starts_with('"') {
-            return true;
-        }
-        serde_json::from_str::<Vec<Part>>(content.get())
-            .is_ok_and(|parts| parts.iter().all(|part| part.kind == "text"))
+        content.get().starts_with('"')
+            || self
+                .parts()
+                .is_some_and(|parts| parts.iter().all(|part| part.kind == "text"))
     }
+
+    /// The content has an image among its parts.
+    pub fn has_image(&self) -> bool {
+        self.parts()
+            .is_some_and(|parts| parts.iter().any(|part| part.kind == "image_url"))
+    }
+
+    fn parts(&self) -> Option<Vec<Part>> {
+        let content = self.content.as_ref()?.get();
+        let listed = content.starts_with('[');
+        listed.then(|| serde_json::from_str(content).ok()).flatten()
+    }
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default, rename = "type")]
+    kind: String,
 }
 
 /// A chat request as it came, fields in order and values raw.
@@ -249,6 +261,18 @@ impl ChatBody {
         filled("tools") || filled("functions")
     }
 
+    /// The answer is to follow a JSON schema.
+    pub fn wants_json_schema(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Format {
+            #[serde(default, rename = "type")]
+            kind: String,
+        }
+        self.object
+            .read::<Format>("response_format")
+            .is_some_and(|format| format.kind == "json_schema")
+    }
+
     /// What routing reads.
     pub fn features(&self) -> Features {
         let texts: Vec<String> = self.messages.iter().map(Message::text).collect();
@@ -263,6 +287,8 @@ impl ChatBody {
             max_output_tokens: self.max_tokens(),
             text: texts.join("\n").into(),
             has_tools: self.has_tools(),
+            has_images: self.messages.iter().any(Message::has_image),
+            wants_json_schema: self.wants_json_schema(),
             user: self.object.read("user"),
         }
     }
