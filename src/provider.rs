@@ -10,6 +10,7 @@ mod classify;
 pub mod demo;
 mod key;
 mod limits;
+pub mod local;
 pub mod ollama;
 pub mod openai;
 mod translate;
@@ -29,6 +30,7 @@ use crate::types::{Chunk, Completion, Embeddings, Inputs, Moment};
 pub use self::base::{BadBase, is_private};
 pub use self::build::from_config;
 pub use self::demo::Demo;
+pub use self::local::Local;
 pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
 pub use self::wire::BuildError;
@@ -182,6 +184,15 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+/// Why a provider cannot make the vectors that are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CannotEmbed {
+    /// Never these: it takes no such inputs, or makes no such vectors.
+    These(String),
+    /// It is not there; others may be.
+    Absent(String),
+}
+
 /// A wire dialect with an account. Implement this to add an upstream of your own.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
@@ -202,6 +213,27 @@ pub trait Provider: Send + Sync + 'static {
     /// Makes one try. Must honour `call.timeouts` for connecting and its own reads; the caller
     /// bounds first token, idle and total time as well.
     async fn generate(&self, call: Call) -> Result<Answer, Failure>;
+
+    /// It answers chat requests.
+    fn chats(&self) -> bool {
+        true
+    }
+
+    /// It makes vectors: one that does not is never asked for any.
+    fn embeds(&self) -> bool {
+        false
+    }
+
+    /// Most inputs of one [`Provider::embed`]; more are cut into several calls, made in order.
+    fn embed_batch(&self) -> usize {
+        512
+    }
+
+    /// Why it cannot make these vectors, beyond what the upstream refuses itself. Asked while
+    /// planning, so it must be quick.
+    fn cannot_embed(&self, _inputs: &Inputs, _dimensions: Option<u32>) -> Option<CannotEmbed> {
+        None
+    }
 
     /// Makes one try at vectors, one for each input and in their order.
     ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{BuildError, Demo, Ollama, OpenAi, Provider};
+use super::{BuildError, Demo, Local, Ollama, OpenAi, Provider};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.
@@ -53,6 +53,7 @@ pub fn from_config(
             provider.check()?;
             Ok(Arc::new(provider))
         }
+        ProviderKind::Local => Ok(Arc::new(Local::new(&model.model))),
         ProviderKind::Custom => Err(BuildError::Custom),
         ProviderKind::Demo => {
             let provider = Demo::new(&model.model).options(model.options.clone());

@@ -14,11 +14,12 @@ use super::key::KeyGuard;
 use super::limits::Watch;
 use super::wire::body::Body;
 use super::wire::{BuildError, Wire};
-use super::{Answer, Call, Class, Failure, Provider};
+use super::{Answer, Call, CannotEmbed, Class, Failure, Provider};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::ollama::{Bad, Untranslatable, answer, to_native, unsupported};
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
+use crate::types::Inputs;
 
 /// Where Ollama listens on this machine.
 pub const DEFAULT_BASE: &str = "http://127.0.0.1:11434";
@@ -133,6 +134,21 @@ impl Provider for Ollama {
         let raw = body.whole().await?;
         let completion = answer::whole(&head, &raw).map_err(|bad| garbled(&bad, &self.wire.key))?;
         Ok(Answer::Whole(completion))
+    }
+
+    fn embeds(&self) -> bool {
+        true
+    }
+
+    fn embed_batch(&self) -> usize {
+        512
+    }
+
+    fn cannot_embed(&self, inputs: &Inputs, _: Option<u32>) -> Option<CannotEmbed> {
+        match inputs {
+            Inputs::Texts(_) => None,
+            Inputs::Tokens(_) => Some(CannotEmbed::These("takes no token ids".to_owned())),
+        }
     }
 
     async fn health(&self) -> Result<(), Failure> {

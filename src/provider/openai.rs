@@ -134,6 +134,14 @@ impl Provider for OpenAi {
         Ok(Answer::Whole(completion))
     }
 
+    fn embeds(&self) -> bool {
+        true
+    }
+
+    fn embed_batch(&self) -> usize {
+        2048
+    }
+
     async fn health(&self) -> Result<(), Failure> {
         self.wire.health("/models").await
     }

@@ -82,7 +82,7 @@ fn address(model: &ModelConfig) -> Option<String> {
     let default = match model.provider {
         ProviderKind::OpenAi => "https://api.openai.com/v1",
         ProviderKind::Ollama => "http://127.0.0.1:11434",
-        ProviderKind::Demo | ProviderKind::Custom => return None,
+        ProviderKind::Demo | ProviderKind::Local | ProviderKind::Custom => return None,
     };
     Some(model.base_url.clone().unwrap_or_else(|| default.to_owned()))
 }
