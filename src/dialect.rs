@@ -1,10 +1,12 @@
 //! Wire structs and conversions. No I/O; fields we do not know are kept.
 
 pub mod carry;
+pub mod completions;
 pub mod json;
 pub mod lines;
 pub mod ollama;
 pub mod openai;
+pub mod responses;
 pub mod sse;
 pub mod transcode;
 pub mod whole;

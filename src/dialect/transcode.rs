@@ -2,6 +2,7 @@
 
 use super::openai::decode;
 use super::openai::tap::Garbled;
+use super::responses;
 use super::whole::Whole;
 use crate::types::{Chunk, Completion, Dialect, Event};
 
@@ -9,6 +10,7 @@ use crate::types::{Chunk, Completion, Dialect, Event};
 #[derive(Debug, Default)]
 pub struct Decoder {
     openai: decode::Decoder,
+    responses: responses::Decoder,
 }
 
 impl Decoder {
@@ -18,9 +20,8 @@ impl Decoder {
     /// [`Garbled`] when it cannot be read.
     pub fn events(&mut self, chunk: &Chunk) -> Result<Vec<Event>, Garbled> {
         match chunk.dialect {
-            Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => {
-                self.openai.chunk(&chunk.raw)
-            }
+            Dialect::OpenAi | Dialect::Anthropic => self.openai.chunk(&chunk.raw),
+            Dialect::Responses => self.responses.event(&chunk.raw),
         }
     }
 }
@@ -31,7 +32,8 @@ impl Decoder {
 /// [`Garbled`] when it cannot be read.
 pub fn whole(answer: &Completion) -> Result<Whole, Garbled> {
     let events = match answer.dialect {
-        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => decode::whole(&answer.raw)?,
+        Dialect::OpenAi | Dialect::Anthropic => decode::whole(&answer.raw)?,
+        Dialect::Responses => responses::decode::whole(&answer.raw)?,
     };
     Ok(Whole::of(events))
 }

@@ -1,5 +1,6 @@
 //! OpenAI Chat Completions, and everything compatible with it. Bytes in, bytes out.
 
+mod responses;
 pub(super) mod stream;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,9 @@ use super::limits::Watch;
 use super::wire::body::Body;
 use super::wire::{BuildError, Wire};
 use super::{Answer, Call, Class, Failure, Provider, classify};
-use crate::dialect::openai::tap;
+use crate::dialect::carry::Uncarried;
+use crate::dialect::openai::{ChatBody, tap};
+use crate::types::Dialect;
 
 /// Where OpenAI is.
 pub const DEFAULT_BASE: &str = "https://api.openai.com/v1";
@@ -34,6 +37,8 @@ pub struct OpenAi {
     model: String,
     wire: Wire,
     options: BTreeMap<String, Value>,
+    /// It has the Responses API; what is said of it, or nothing.
+    responses: Option<Value>,
 }
 
 impl OpenAi {
@@ -43,6 +48,7 @@ impl OpenAi {
             model: model.into(),
             wire: Wire::new(DEFAULT_BASE),
             options: BTreeMap::new(),
+            responses: None,
         }
     }
 
@@ -58,8 +64,10 @@ impl OpenAi {
         self
     }
 
-    /// Fields added to every request that does not state them itself.
-    pub fn options(mut self, options: BTreeMap<String, Value>) -> Self {
+    /// Fields added to every chat request that does not state them itself. `responses` is none of
+    /// them: it says whether the upstream has the Responses API, as only OpenAI's own is taken to.
+    pub fn options(mut self, mut options: BTreeMap<String, Value>) -> Self {
+        self.responses = options.remove("responses");
         self.options = options;
         self
     }
@@ -81,7 +89,15 @@ impl OpenAi {
     /// # Errors
     /// [`BuildError`] names the setting at fault.
     pub fn check(&self) -> Result<(), BuildError> {
+        if self.responses.as_ref().is_some_and(|said| !said.is_boolean()) {
+            let message = "option `responses` must be true or false";
+            return Err(BuildError::Option(message.to_owned()));
+        }
         self.wire.build()
+    }
+
+    fn model_of<'a>(&'a self, asked: &'a str) -> &'a str {
+        if asked.is_empty() { &self.model } else { asked }
     }
 }
 
@@ -104,13 +120,21 @@ impl Provider for OpenAi {
         &self.model
     }
 
+    fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
+        match body.native_in(Dialect::Responses) {
+            Some(_) if self.has_responses() => Vec::new(),
+            Some(_) | None => body.untranslated().to_vec(),
+        }
+    }
+
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {
+        if self.has_responses()
+            && let Some(native) = call.body.native_in(Dialect::Responses)
+        {
+            return self.respond(native, &call).await;
+        }
         let watch = Watch::start(call.timeouts, call.stream);
-        let model = if call.model.is_empty() {
-            self.model.as_str()
-        } else {
-            &call.model
-        };
+        let model = self.model_of(&call.model);
         let sent = call.body.to_upstream_as(model, call.stream, &self.options);
         let response = self
             .wire
