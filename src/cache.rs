@@ -317,6 +317,11 @@ impl AnswerCache {
         insert::insert(&self.inner, ticket, answer)
     }
 
+    /// What makes the cache's vectors, whether or not the cache is on.
+    pub fn embedder(&self) -> Option<&Arc<dyn TextEmbedder>> {
+        self.inner.embedder.as_ref()
+    }
+
     /// The counters.
     pub fn stats(&self) -> CacheStats {
         let inner = &self.inner;

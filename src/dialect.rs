@@ -3,10 +3,12 @@
 pub mod anthropic;
 pub mod carry;
 pub mod gemini;
+pub mod completions;
 pub mod json;
 pub mod lines;
 pub mod ollama;
 pub mod openai;
+pub mod responses;
 pub mod sse;
 pub mod transcode;
 pub mod whole;

@@ -4,6 +4,8 @@
 //! engine      the public handle: chat, explain, models, stats, apply
 //! story       one request from beginning to end
 //! candidates  walks the plan: tries, repeats, fails over
+//! errand      what the walk asks of a model: an answer, or vectors
+//! embedding   a request for vectors from beginning to end
 //! outcome     reads what failed as one error
 //! retry       backoff and budget
 //! delivery    a stream on its way out: usage stripped, answer kept for the cache, end accounted
@@ -18,7 +20,9 @@
 mod account;
 mod candidates;
 mod delivery;
+mod embedding;
 mod engine;
+mod errand;
 mod leading;
 mod opinion;
 mod outcome;
@@ -31,6 +35,7 @@ mod story;
 #[cfg(test)]
 mod testing;
 
-pub use engine::{BreakerMode, Engine, Parts, Source};
+pub use embedding::EmbedReply;
+pub use engine::{BreakerMode, Engine, Named, Parts, Source};
 pub use reply::{CacheStatus, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};
 pub(crate) use state::Deployment;

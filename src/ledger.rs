@@ -65,7 +65,7 @@ struct Place {
 impl Place {
     fn of(provider: ProviderKind) -> Self {
         match provider {
-            ProviderKind::OpenAi => Place {
+            ProviderKind::OpenAi | ProviderKind::Anthropic | ProviderKind::Gemini => Place {
                 named: true,
                 free: false,
             },
@@ -73,7 +73,7 @@ impl Place {
                 named: true,
                 free: true,
             },
-            ProviderKind::Demo => Place {
+            ProviderKind::Demo | ProviderKind::Local => Place {
                 named: false,
                 free: true,
             },
@@ -90,7 +90,12 @@ impl Place {
 fn set_up(model: &ModelConfig) -> Option<u64> {
     match model.provider {
         ProviderKind::Ollama => model.options.get("num_ctx")?.as_u64().filter(|n| *n > 0),
-        ProviderKind::OpenAi | ProviderKind::Demo | ProviderKind::Custom => None,
+        ProviderKind::OpenAi
+        | ProviderKind::Anthropic
+        | ProviderKind::Gemini
+        | ProviderKind::Local
+        | ProviderKind::Demo
+        | ProviderKind::Custom => None,
     }
 }
 

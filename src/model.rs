@@ -7,10 +7,12 @@ mod ping;
 mod profile;
 mod purse;
 mod stream;
+mod vectors;
 mod verdict;
 mod wallet;
 
 pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
-pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};
+pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal, Timing};
 pub(crate) use handle::{ModelHandle, Spec};
 pub(crate) use purse::Terms;
+pub(crate) use vectors::Embedded;

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod gemini;
 mod key;
 mod limits;
+pub mod local;
 pub mod ollama;
 pub mod openai;
 mod translate;
@@ -35,6 +36,7 @@ pub use self::build::from_config;
 pub(crate) use self::classify::is_context_length;
 pub use self::demo::Demo;
 pub use self::gemini::Gemini;
+pub use self::local::Local;
 pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
 pub use self::wire::BuildError;
@@ -188,6 +190,15 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+/// Why a provider cannot make the vectors that are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CannotEmbed {
+    /// Never these: it takes no such inputs, or makes no such vectors.
+    These(String),
+    /// It is not there; others may be.
+    Absent(String),
+}
+
 /// A wire dialect with an account. Implement this to add an upstream of your own.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
@@ -208,6 +219,27 @@ pub trait Provider: Send + Sync + 'static {
     /// Makes one try. Must honour `call.timeouts` for connecting and its own reads; the caller
     /// bounds first token, idle and total time as well.
     async fn generate(&self, call: Call) -> Result<Answer, Failure>;
+
+    /// It answers chat requests.
+    fn chats(&self) -> bool {
+        true
+    }
+
+    /// It makes vectors: one that does not is never asked for any.
+    fn embeds(&self) -> bool {
+        false
+    }
+
+    /// Most inputs of one [`Provider::embed`]; more are cut into several calls, made in order.
+    fn embed_batch(&self) -> usize {
+        512
+    }
+
+    /// Why it cannot make these vectors, beyond what the upstream refuses itself. Asked while
+    /// planning, so it must be quick.
+    fn cannot_embed(&self, _inputs: &Inputs, _dimensions: Option<u32>) -> Option<CannotEmbed> {
+        None
+    }
 
     /// Makes one try at vectors, one for each input and in their order.
     ///

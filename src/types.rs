@@ -14,7 +14,7 @@ pub mod usage;
 
 pub use clock::{Moment, unix_millis, unix_seconds};
 pub use completion::{Chunk, Completion, Finish, Tap};
-pub use embedding::{Embeddings, Inputs};
+pub use embedding::{EmbedRequest, Embeddings, Inputs};
 pub use event::{Dialect, Event};
 pub use name::{ModelName, RequestId, RouteName, TenantId};
 pub use priority::Priority;

@@ -4,12 +4,16 @@ mod admin;
 mod auth;
 mod body;
 mod chat;
+mod completions;
+mod embeddings;
 mod errors;
+mod events;
 mod generate;
 mod guard;
 mod health;
 mod keys;
 mod models;
+mod responses;
 mod revision;
 pub mod server;
 mod sse;
@@ -35,6 +39,13 @@ pub fn routes(node: Arc<Node>) -> Router {
         .route("/chat/completions", post(chat::completions))
         .route("/models", get(models::list))
         .route("/models/{*id}", get(models::retrieve))
+        .route("/embeddings", post(embeddings::embeddings))
+        .route("/completions", post(completions::completions))
+        .route("/responses", post(responses::create))
+        .route(
+            "/responses/{id}",
+            get(responses::kept).delete(responses::kept),
+        )
         .route("/generate", post(generate::generate))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&node),

@@ -44,6 +44,7 @@ use bert::Scratch;
 use engine::{Engine, Loaded};
 use memo::{MEMO_ENTRIES, Memo, key_of};
 use model::Model;
+use tokenize::WordPieces;
 use workers::{Ask, Meaning, Outcome, Plan, QUEUE_JOBS, Want, Work, Workers};
 
 pub use bert::ModelError;
@@ -105,6 +106,7 @@ pub struct Embedder {
 struct Inner {
     workers: Workers,
     memo: Mutex<Memo>,
+    words: WordPieces,
     space: String,
     calibration: Calibration,
     dimensions: usize,
@@ -159,7 +161,7 @@ impl Embedder {
             coarseness,
         } = Engine::load(&model, options.precision)?;
         let engine = Arc::new(engine);
-        let tried = engine.warm_up();
+        let (tried, words) = (engine.warm_up(), engine.words());
         let making = Arc::clone(&engine);
         let make = move || -> Work {
             let (engine, mut scratch) = (Arc::clone(&making), Scratch::default());
@@ -174,6 +176,7 @@ impl Embedder {
             inner: Arc::new(Inner {
                 workers: Workers::start(plan, make)?,
                 memo: Mutex::new(Memo::new(MEMO_ENTRIES)),
+                words,
                 space: if bytes {
                     format!("{}+int8", model.name)
                 } else {
@@ -234,6 +237,16 @@ impl Embedder {
             Some(Meaning::States(states)) => Some(Arc::clone(&states.vector)),
             None => None,
         })
+    }
+
+    /// How many word pieces the model reads of `text`, the marks at both ends included; `None` when
+    /// it is longer than the model takes.
+    ///
+    /// # Errors
+    /// The tokenizer cannot split it.
+    pub fn pieces(&self, text: &str) -> Result<Option<u64>, EmbedError> {
+        let ids = self.inner.words.encode(text)?;
+        Ok(ids.map(|ids| ids.len() as u64))
     }
 
     /// The last layer's rows of `text` and its vector, or `None` when it is longer than the

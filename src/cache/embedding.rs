@@ -54,6 +54,26 @@ pub trait TextEmbedder: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// The vector of `text`, with how many word pieces it was made of; `None` when it is too long to
+    /// be read whole. An embedder that remembers neither asks nor fills its memory.
+    ///
+    /// # Errors
+    /// As [`TextEmbedder::embed`].
+    async fn embed_afresh(
+        &self,
+        text: &str,
+        deadline: Moment,
+    ) -> Result<Option<(Arc<[f32]>, u64)>, EmbeddingError> {
+        let words = text.split_whitespace().count() as u64;
+        let vector = self.embed("", text, deadline).await?;
+        Ok(vector.map(|vector| (vector, words)))
+    }
+
+    /// Numbers per vector, where that is known before the first.
+    fn dimensions(&self) -> Option<usize> {
+        None
+    }
+
     /// The text's vector costs nothing, because it is remembered.
     fn remembers(&self, _scope: &str, _text: &str) -> bool {
         false
@@ -92,6 +112,23 @@ impl TextEmbedder for Embedder {
         Embedder::states(self, scope, text, deadline)
             .await
             .map_err(EmbeddingError::new)
+    }
+
+    async fn embed_afresh(
+        &self,
+        text: &str,
+        deadline: Moment,
+    ) -> Result<Option<(Arc<[f32]>, u64)>, EmbeddingError> {
+        let Some(pieces) = self.pieces(text).map_err(EmbeddingError::new)? else {
+            return Ok(None);
+        };
+        let vector = self.embed_uncached(text, deadline).await;
+        let vector = vector.map_err(EmbeddingError::new)?;
+        Ok(vector.map(|vector| (vector.as_slice().into(), pieces)))
+    }
+
+    fn dimensions(&self) -> Option<usize> {
+        Some(Self::dimensions(self))
     }
 
     fn remembers(&self, scope: &str, text: &str) -> bool {

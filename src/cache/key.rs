@@ -7,7 +7,8 @@
 //! `stream` and `stream_options` (how it is sent), `metadata` and `store` (what the upstream keeps),
 //! `prompt_cache_key`, `prompt_cache_retention` and `service_tier` (how it is scheduled). `user` and
 //! `safety_identifier` stay in: they name the person behind the tenant, and routes may treat `user`
-//! as a tenant. `model` is the name the client asked for.
+//! as a tenant. `model` is the name the client asked for. Requests of another dialect than OpenAI Chat
+//! Completions have keys of their own.
 //!
 //! The partition covers the same, less what the semantic tier judges by itself: the text of the
 //! last message (matched by meaning), `temperature` (admission bounds it) and the token limits
@@ -23,7 +24,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::canonical;
-use crate::types::{ChatRequest, TenantId};
+use crate::types::{ChatRequest, Dialect, TenantId};
 
 /// Fields that cannot change the answer.
 const WITHOUT_EFFECT: [&str; 7] = [
@@ -123,6 +124,7 @@ impl Keys {
     pub(crate) fn entry(&self, request: &ChatRequest, scope: Scope) -> EntryId {
         let mut hasher = self.hasher(&request.tenant, "entry", scope);
         absorb(&mut hasher, request.model.as_bytes());
+        absorb_dialect(&mut hasher, request);
         for (name, value) in fields(request, &[]) {
             absorb_field(&mut hasher, name, value);
         }
@@ -133,6 +135,7 @@ impl Keys {
     pub(crate) fn partition(&self, request: &ChatRequest, scope: Scope) -> PartitionId {
         let mut hasher = self.hasher(&request.tenant, "partition", scope);
         absorb(&mut hasher, request.model.as_bytes());
+        absorb_dialect(&mut hasher, request);
         for (name, value) in fields(request, &JUDGED_APART) {
             if value.get() != "null" {
                 absorb_field(&mut hasher, name, value);
@@ -233,6 +236,18 @@ fn is_text(part: &RawValue) -> bool {
         kind: std::borrow::Cow<'a, str>,
     }
     serde_json::from_str::<Kind<'_>>(part.get()).is_ok_and(|part| part.kind == "text")
+}
+
+/// Requests of different dialects share nothing: whoever reads a running answer reads its bytes as
+/// the upstream sent them. OpenAI Chat Completions adds nothing.
+fn absorb_dialect(hasher: &mut blake3::Hasher, request: &ChatRequest) {
+    let word: &[u8] = match request.body.native().map(|native| native.dialect) {
+        None | Some(Dialect::OpenAi) => return,
+        Some(Dialect::Anthropic) => b"anthropic",
+        Some(Dialect::Responses) => b"responses",
+    };
+    absorb(hasher, b"dialect");
+    absorb(hasher, word);
 }
 
 fn absorb_field(hasher: &mut blake3::Hasher, name: &str, value: &RawValue) {

@@ -67,6 +67,9 @@ fn bypass(request: &ChatRequest, config: &CacheConfig) -> Option<&'static str> {
     if body.choices() != 1 {
         return Some("more than one answer asked for");
     }
+    if body.untranslated().iter().any(|part| part.essential) {
+        return Some("asks for what only one dialect can say");
+    }
     if asks_for_more_than_text(request) {
         return Some("asks for more than text");
     }

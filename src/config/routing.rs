@@ -72,6 +72,8 @@ pub enum ProviderKind {
     Gemini,
     /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
     Demo,
+    /// The node's own embedder, no network: makes vectors and answers nothing else.
+    Local,
     /// The embedding application's own; no file can name it.
     #[serde(skip)]
     Custom,

@@ -22,9 +22,9 @@ pub enum JsonError {
     /// Nested deeper than [`MAX_DEPTH`].
     #[error("json is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
-    /// More values than [`MAX_NODES`].
-    #[error("json holds more than {MAX_NODES} values")]
-    TooManyNodes,
+    /// More values than are taken.
+    #[error("json holds more than {0} values")]
+    TooManyNodes(usize),
     /// The top level names a field twice.
     #[error("field `{0}` is given twice")]
     Duplicate(String),
@@ -45,8 +45,16 @@ impl Object {
     /// # Errors
     /// See [`JsonError`]. Never recurses, so nesting cannot exhaust the stack.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::parse_within(bytes, MAX_NODES)
+    }
+
+    /// The same for a document of at most `nodes` values, where each may be a mere number.
+    ///
+    /// # Errors
+    /// As [`Object::parse`].
+    pub fn parse_within(bytes: &[u8], nodes: usize) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
-        check_shape(text.as_bytes())?;
+        check_shape(text.as_bytes(), nodes)?;
         let object: Object = serde_json::from_str(text).map_err(JsonError::Syntax)?;
         let mut names: Vec<&str> = object
             .fields
@@ -188,7 +196,7 @@ impl<'de> Deserialize<'de> for Object {
 }
 
 /// Counts nesting and values without building anything.
-fn check_shape(bytes: &[u8]) -> Result<(), JsonError> {
+fn check_shape(bytes: &[u8], most: usize) -> Result<(), JsonError> {
     let (mut depth, mut nodes, mut in_string, mut escaped) = (0usize, 1usize, false, false);
     for &byte in bytes {
         if in_string {
@@ -214,8 +222,8 @@ fn check_shape(bytes: &[u8]) -> Result<(), JsonError> {
             return Err(JsonError::TooDeep);
         }
     }
-    if nodes > MAX_NODES {
-        Err(JsonError::TooManyNodes)
+    if nodes > most {
+        Err(JsonError::TooManyNodes(most))
     } else {
         Ok(())
     }

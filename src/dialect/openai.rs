@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod decode;
+pub mod embeddings;
 pub mod request;
 pub mod reshape;
 pub mod tap;

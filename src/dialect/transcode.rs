@@ -4,6 +4,7 @@ use super::anthropic;
 use super::openai::build::Head;
 use super::openai::decode;
 use super::openai::tap::Garbled;
+use super::responses;
 use super::whole::Whole;
 use crate::types::{Chunk, Completion, Dialect, Event};
 
@@ -12,6 +13,7 @@ use crate::types::{Chunk, Completion, Dialect, Event};
 pub struct Decoder {
     openai: decode::Decoder,
     anthropic: anthropic::Decoder,
+    responses: responses::Decoder,
 }
 
 impl Decoder {
@@ -21,12 +23,13 @@ impl Decoder {
     /// [`Garbled`] when it cannot be read.
     pub fn events(&mut self, chunk: &Chunk) -> Result<Vec<Event>, Garbled> {
         match chunk.dialect {
-            Dialect::OpenAi | Dialect::Responses => self.openai.chunk(&chunk.raw),
+            Dialect::OpenAi => self.openai.chunk(&chunk.raw),
             Dialect::Anthropic => {
                 let mut said = Vec::new();
                 self.anthropic.message(&chunk.raw, &mut said)?;
                 Ok(said)
             }
+            Dialect::Responses => self.responses.event(&chunk.raw),
         }
     }
 }
@@ -37,8 +40,9 @@ impl Decoder {
 /// [`Garbled`] when it cannot be read.
 pub fn whole(answer: &Completion) -> Result<Whole, Garbled> {
     let events = match answer.dialect {
-        Dialect::OpenAi | Dialect::Responses => decode::whole(&answer.raw)?,
+        Dialect::OpenAi => decode::whole(&answer.raw)?,
         Dialect::Anthropic => anthropic::decode::whole(&answer.raw)?,
+        Dialect::Responses => responses::decode::whole(&answer.raw)?,
     };
     Ok(Whole::of(events))
 }

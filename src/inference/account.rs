@@ -20,7 +20,9 @@ use crate::error::Error;
 use crate::ledger::Tariff;
 use crate::routing::Plan;
 use crate::telemetry::{InFlight, RequestRecord, spans};
-use crate::types::{ChatRequest, ModelName, Moment, RequestId, RouteName, Usage};
+use crate::types::{
+    ChatRequest, EmbedRequest, ModelName, Moment, RequestId, RouteName, Usage,
+};
 
 /// A request being accounted for.
 #[derive(Debug)]
@@ -48,9 +50,27 @@ impl Account {
         record.asked = Arc::clone(&request.model);
         record.priority = request.priority;
         record.stream = request.stream;
+        let mut account = Account::of(inner, source, (record, spans::request(request)));
+        account._running = Some(inner.recorder.enter());
+        account
+    }
+
+    /// The same for a request for vectors.
+    pub(super) fn of_vectors(inner: &Arc<Inner>, source: Source, request: &EmbedRequest) -> Self {
+        let mut record = RequestRecord::new(request.id.clone(), source.door, source.path);
+        record.tenant = request.tenant.clone();
+        record.asked = Arc::clone(&request.model);
+        record.priority = request.priority;
+        let mut account = Account::of(inner, source, (record, spans::embeddings(request)));
+        account._running = Some(inner.recorder.enter());
+        account.dropped.clone_from(&request.left_out);
+        account
+    }
+
+    fn of(inner: &Arc<Inner>, source: Source, (record, span): (RequestRecord, Span)) -> Self {
         Account {
             inner: Arc::clone(inner),
-            span: spans::request(request),
+            span,
             record,
             arrived: source.arrived,
             price: None,
@@ -59,7 +79,7 @@ impl Account {
             found: None,
             explained: None,
             settled: false,
-            _running: Some(inner.recorder.enter()),
+            _running: None,
         }
     }
 
@@ -71,19 +91,8 @@ impl Account {
         error: &Error,
     ) {
         let id = id.cloned().unwrap_or_else(RequestId::generate);
-        let account = Account {
-            inner: Arc::clone(inner),
-            record: RequestRecord::new(id, source.door, source.path),
-            arrived: source.arrived,
-            span: Span::none(),
-            price: None,
-            dropped: Vec::new(),
-            revision: Revision(0),
-            found: None,
-            explained: None,
-            settled: false,
-            _running: None,
-        };
+        let record = RequestRecord::new(id, source.door, source.path);
+        let account = Account::of(inner, source, (record, Span::none()));
         account.failed(error);
     }
 
@@ -144,7 +153,12 @@ impl Account {
     pub(super) fn answering(&mut self, model: &ModelName, (state, plan): (&State, &Plan)) {
         self.record.model = Some(model.clone());
         self.price = state.table.model(model).and_then(|facts| facts.price);
-        self.dropped = plan.dropped(model).to_vec();
+        self.dropped.extend_from_slice(plan.dropped(model));
+    }
+
+    /// A model that is in no plan answers: the node's own.
+    pub(super) fn answering_itself(&mut self, model: ModelName) {
+        self.record.model = Some(model);
     }
 
     /// Token counts have become known. Returns the cost.

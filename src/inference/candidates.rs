@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use super::engine::Inner;
+use super::errand::Errand;
 use super::outcome::{Exhausted, another_may_take_it};
 use super::retry::backoff;
 use super::state::State;
 use crate::config::routing::RetryConfig;
 use crate::error::{Error, Kind, Tried};
-use crate::model::{Attempt, AttemptError, Attempted, ModelHandle, Refusal};
+use crate::model::{AttemptError, ModelHandle, Refusal};
 use crate::provider::{Class, Failure};
 use crate::routing::Plan;
-use crate::types::{ChatRequest, ModelName, Moment};
+use crate::types::{ModelName, Moment};
 
 /// How long a 429 without Retry-After asks for; the breaker's gate assumes the same.
 const UNSAID_PATIENCE: Duration = Duration::from_secs(1);
@@ -38,12 +39,12 @@ enum Next {
 
 impl Inner {
     /// Tries candidates in order.
-    pub(super) async fn walk(
+    pub(super) async fn walk<E: Errand>(
         &self,
         (state, plan): (&State, &Plan),
-        request: &ChatRequest,
+        request: &E,
         walk: &mut Walk,
-    ) -> Result<(ModelName, Attempted), Error> {
+    ) -> Result<(ModelName, E::Answer), Error> {
         let mut exhausted = Exhausted::default();
         let mut previous: Option<(ModelName, &'static str)> = None;
         for (at, candidate) in plan.candidates.iter().enumerate() {
@@ -81,23 +82,23 @@ impl Inner {
     }
 
     /// Tries one model, repeating where that may help.
-    async fn try_model(
+    async fn try_model<E: Errand>(
         &self,
         model: &ModelHandle,
-        (request, last): (&ChatRequest, bool),
+        (request, last): (&E, bool),
         retry: &RetryConfig,
         (walk, exhausted): (&mut Walk, &mut Exhausted),
-    ) -> Result<Attempted, Stop> {
+    ) -> Result<E::Answer, Stop> {
         self.budget.lock().first_try(retry.budget);
         let mut failed = 0;
         loop {
             let number = walk.attempts + 1;
             let asked = Moment::now();
-            let attempted = Box::pin(model.attempt(Attempt { request, number })).await;
+            let attempted = request.attempt(model, number).await;
             let took = Moment::now().since(asked);
             let failure = match attempted {
                 Ok(attempted) => {
-                    let timing = attempted.timing();
+                    let timing = E::timing(&attempted);
                     walk.attempts = number;
                     walk.queue_wait += timing.queue_wait;
                     walk.upstream += timing.upstream;
@@ -118,7 +119,7 @@ impl Inner {
             walk.upstream += took;
             failed += 1;
             exhausted.failed(model.name(), &failure);
-            match self.after(&failure, (failed, last), retry, request.deadline) {
+            match self.after(&failure, (failed, last), retry, request.deadline()) {
                 Next::Again(wait) => tokio::time::sleep(wait).await,
                 Next::Other => return Err(Stop::Other(class_label(&failure))),
                 Next::GiveUp => return Err(Stop::GiveUp),

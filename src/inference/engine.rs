@@ -21,7 +21,9 @@ use crate::breaker::Mode;
 use crate::bridge::{self, Bridge, Link};
 use crate::cache::AnswerCache;
 use crate::config::RoutingConfig;
+use crate::config::routing::ProviderKind;
 use crate::error::{Error, Kind};
+use crate::provider::{Local, Provider as _};
 use crate::routing::{Facts, RoutingTable, Unroutable};
 use crate::supervisor::Fleet;
 use crate::telemetry::{ConfiguredModel, Metrics, Recorder};
@@ -52,6 +54,24 @@ pub enum BreakerMode {
     ForceOpen,
     /// Lets everything through.
     ForceClosed,
+}
+
+/// What a name that clients may ask for stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Whatever the routes decide.
+    Auto,
+    /// One model, of this provider and under this name there.
+    Model {
+        /// The provider's kind.
+        provider: String,
+        /// The upstream's name for it.
+        upstream: String,
+    },
+    /// A route.
+    Route,
+    /// A name that some rule asks for.
+    Alias,
 }
 
 /// What an engine is made of.
@@ -144,6 +164,7 @@ impl Engine {
         deployments: Vec<Deployment>,
     ) -> Result<(), Error> {
         let _one_at_a_time = self.inner.applying.lock().await;
+        let deployments = self.lend_embedder(deployments);
         let table = RoutingTable::compile(&config)
             .map_err(|bad| Error::new(Kind::InvalidConfig, bad.to_string()).with_source(bad))?;
         let metrics = self.inner.recorder.metrics();
@@ -181,6 +202,10 @@ impl Engine {
         };
         self.inner.state.store(Arc::new(state));
         Ok(())
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// Answers a request of the embedding application.
@@ -236,9 +261,48 @@ impl Engine {
             .collect()
     }
 
-    /// Names clients may ask for: `auto`, models, routes, aliases.
+    /// Names clients may ask for: `auto`, models, routes, aliases, and the node's own embedder where
+    /// its weights are here.
     pub fn model_names(&self) -> Vec<String> {
-        self.inner.state.load().table.names()
+        let mut names = self.inner.state.load().table.names();
+        let own = self.inner.cache.embedder().map(Local::of);
+        let own = own.map(|local| local.public_name());
+        names.extend(own.filter(|own| !names.contains(own)));
+        names
+    }
+
+    /// What a name that clients may ask for stands for.
+    pub fn named(&self, name: &str) -> Named {
+        let state = self.inner.state.load();
+        if let Some(model) = state.models.get(name) {
+            let status = model.status(Moment::now());
+            return Named::Model {
+                provider: status.provider,
+                upstream: status.model,
+            };
+        }
+        let own = self.inner.cache.embedder().map(Local::of);
+        match own.filter(|local| local.public_name() == name) {
+            Some(local) => Named::Model {
+                provider: local.kind().to_owned(),
+                upstream: local.default_model().to_owned(),
+            },
+            None if name == "auto" => Named::Auto,
+            None if state.config.routes.iter().any(|one| one.name.as_str() == name) => Named::Route,
+            None => Named::Alias,
+        }
+    }
+
+    /// Models that are the node's own embedder get it now: a config knows only its name.
+    fn lend_embedder(&self, mut deployments: Vec<Deployment>) -> Vec<Deployment> {
+        for deployment in &mut deployments {
+            if deployment.config.provider == ProviderKind::Local {
+                let local = Local::new(deployment.config.model.as_str());
+                let embedder = self.inner.cache.embedder();
+                deployment.provider = Arc::new(local.with(embedder));
+            }
+        }
+        deployments
     }
 
     /// The node's counters.

@@ -95,8 +95,8 @@ impl ModelHandle {
     ) -> Result<Attempted, AttemptError> {
         let request = attempt.request;
         let asked = Moment::now();
-        let mut permit = self.permit(request).await?;
-        let mut drawn = self.draw(request).await?;
+        let mut permit = self.permit(ticket(request)).await?;
+        let mut drawn = self.draw(cost(request), request.deadline).await?;
         let started = Moment::now();
         let timing = Timing {
             queue_wait: started.since(asked),
@@ -111,6 +111,7 @@ impl ModelHandle {
             number: attempt.number,
             server: self.spec.server.as_deref(),
             stream: request.stream,
+            operation: "chat",
         });
         let call = Call {
             body: Arc::clone(&request.body),
@@ -128,12 +129,13 @@ impl ModelHandle {
             .await
     }
 
-    async fn permit(&self, request: &ChatRequest) -> Result<Permit, AttemptError> {
-        let span = spans::queue_wait(self.name(), request.priority);
+    /// Waits for a place among the model's attempts.
+    pub(super) async fn permit(&self, ticket: Ticket) -> Result<Permit, AttemptError> {
+        let span = spans::queue_wait(self.name(), ticket.priority);
         let admitted = self
             .shared
             .queue
-            .admit(ticket(request))
+            .admit(ticket)
             .instrument(span.clone())
             .await;
         spans::queue_ended(
@@ -148,12 +150,9 @@ impl ModelHandle {
         })
     }
 
-    /// Takes what the attempt may cost from the model's budgets.
-    async fn draw(&self, request: &ChatRequest) -> Result<Drawn, AttemptError> {
-        let features = &request.features;
-        let output = features.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS);
-        let tokens = features.prompt_tokens.saturating_add(output);
-        let drawn = self.shared.wallet.draw(tokens, request.deadline).await;
+    /// Takes what an attempt may cost from the model's budgets.
+    pub(super) async fn draw(&self, tokens: u64, deadline: Moment) -> Result<Drawn, AttemptError> {
+        let drawn = self.shared.wallet.draw(tokens, deadline).await;
         drawn.map_err(|limited| {
             let metrics = &self.shared.metrics;
             metrics.limit_refused(self.name(), limited.kind.as_str());
@@ -162,7 +161,7 @@ impl ModelHandle {
     }
 
     /// The traceparent for the upstream, if this model's upstream may see it.
-    fn traceparent(&self, span: &tracing::Span) -> Option<String> {
+    pub(super) fn traceparent(&self, span: &tracing::Span) -> Option<String> {
         if self.spec.propagates_trace {
             propagation::current_traceparent(span)
         } else {
@@ -185,8 +184,6 @@ impl ModelHandle {
             timeouts.total
         };
         let limit = patience.min(timeouts.total);
-        let left = started.until(call.deadline);
-        let lease = verdict.lease_left().unwrap_or(Duration::MAX);
         let body = Arc::clone(&call.body);
         let asking = async {
             match self.spec.provider.generate(call).await? {
@@ -196,27 +193,7 @@ impl ModelHandle {
                 Answer::Stream(pieces) => reshape::collect(pieces, &body).await.map(Begun::Whole),
             }
         };
-        let begun = match tokio::time::timeout(limit.min(left).min(lease), asking).await {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(failure)) => {
-                verdict.failed(&failure);
-                return Err(AttemptError::Failed(failure));
-            }
-            Err(_) if lease < limit.min(left) => {
-                verdict.out_of_time(false);
-                let failure = Failure::timed_out("the probe's lease ended");
-                return Err(AttemptError::Failed(failure));
-            }
-            Err(_) if left <= limit => {
-                verdict.out_of_time(left >= PATIENCE);
-                return Err(AttemptError::Deadline);
-            }
-            Err(_) => {
-                let failure = Failure::timed_out(format!("no answer within {limit:?}"));
-                verdict.failed(&failure);
-                return Err(AttemptError::Failed(failure));
-            }
-        };
+        let (begun, verdict) = within((limit, deadline), verdict, asking).await?;
         let timing = Timing {
             upstream: Moment::now().since(started),
             ..timing
@@ -240,6 +217,38 @@ impl ModelHandle {
                 Attempted::Stream(guarded(parts), timing)
             }
         })
+    }
+}
+
+/// Waits for an upstream, at most `limit`, until `deadline`, and as long as a probe's lease lasts;
+/// one that does not answer has its verdict told here.
+pub(super) async fn within<T>(
+    (limit, deadline): (Duration, Moment),
+    verdict: Verdict,
+    asking: impl Future<Output = Result<T, Failure>>,
+) -> Result<(T, Verdict), AttemptError> {
+    let left = verdict.started.until(deadline);
+    let lease = verdict.lease_left().unwrap_or(Duration::MAX);
+    match tokio::time::timeout(limit.min(left).min(lease), asking).await {
+        Ok(Ok(answer)) => Ok((answer, verdict)),
+        Ok(Err(failure)) => {
+            verdict.failed(&failure);
+            Err(AttemptError::Failed(failure))
+        }
+        Err(_) if lease < limit.min(left) => {
+            verdict.out_of_time(false);
+            let failure = Failure::timed_out("the probe's lease ended");
+            Err(AttemptError::Failed(failure))
+        }
+        Err(_) if left <= limit => {
+            verdict.out_of_time(left >= PATIENCE);
+            Err(AttemptError::Deadline)
+        }
+        Err(_) => {
+            let failure = Failure::timed_out(format!("no answer within {limit:?}"));
+            verdict.failed(&failure);
+            Err(AttemptError::Failed(failure))
+        }
     }
 }
 
@@ -275,6 +284,13 @@ async fn prefetch(mut pieces: ChunkStream) -> Result<Begun, Failure> {
         Class::Hard,
         "upstream sent no answer, only announcements",
     ))
+}
+
+/// Tokens a request may cost.
+fn cost(request: &ChatRequest) -> u64 {
+    let features = &request.features;
+    let output = features.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS);
+    features.prompt_tokens.saturating_add(output)
 }
 
 fn ticket(request: &ChatRequest) -> Ticket {

@@ -16,12 +16,12 @@ use crate::config::routing::{ModelConfig, ProviderKind};
 use crate::dialect::openai::ChatBody;
 use crate::inference::Deployment;
 use crate::mailbox::Mailbox;
-use crate::provider::{Provider, Timeouts, is_private};
+use crate::provider::{CannotEmbed, Provider, Timeouts, is_private};
 use crate::queue::{QueueHandle, QueueLimits};
 use crate::routing::{Bar, Barred, View};
 use crate::telemetry::Metrics;
 use crate::types::report::{BreakerStatus, ModelStatus};
-use crate::types::{ModelName, Moment, Priority};
+use crate::types::{EmbedRequest, ModelName, Moment, Priority};
 
 /// Unhandled orders a model actor may have.
 const MODEL_MAILBOX: usize = 64;
@@ -185,6 +185,32 @@ impl ModelHandle {
 
     /// What routing needs to know right now. Reads published state; sends nothing.
     pub(crate) fn view(&self, now: Moment, priority: Priority, body: &ChatBody) -> View {
+        let mut view = self.standing(now, priority);
+        if !self.spec.provider.chats() {
+            view.barred = Some(barred("makes vectors only".to_owned(), Bar::Unfit));
+        }
+        view.uncarried = self.spec.provider.uncarried(body);
+        view
+    }
+
+    /// The same for a request for vectors.
+    pub(crate) fn view_for_vectors(&self, now: Moment, request: &EmbedRequest) -> View {
+        let mut view = self.standing(now, request.priority);
+        let provider = &self.spec.provider;
+        if !provider.embeds() {
+            view.barred = Some(barred("makes no embeddings".to_owned(), Bar::Unfit));
+            return view;
+        }
+        match provider.cannot_embed(&request.inputs, request.dimensions) {
+            Some(CannotEmbed::These(why)) => view.barred = Some(barred(why, Bar::Unfit)),
+            Some(CannotEmbed::Absent(why)) => view.barred = Some(barred(why, Bar::Broken)),
+            None => {}
+        }
+        view
+    }
+
+    /// How it stands, whatever is asked of it.
+    fn standing(&self, now: Moment, priority: Priority) -> View {
         let breaker = self.shared.breaker.view();
         let barred = match breaker.barred(now) {
             Some(bar) => Some(bar),
@@ -204,7 +230,7 @@ impl ModelHandle {
                 .lock()
                 .first_token
                 .map(Duration::from_secs_f64),
-            uncarried: self.spec.provider.uncarried(body),
+            uncarried: Vec::new(),
         }
     }
 
@@ -251,6 +277,18 @@ impl ModelHandle {
 const fn stays_home(provider: ProviderKind) -> bool {
     match provider {
         ProviderKind::OpenAi | ProviderKind::Anthropic | ProviderKind::Gemini => false,
-        ProviderKind::Ollama | ProviderKind::Demo | ProviderKind::Custom => true,
+        ProviderKind::Ollama
+        | ProviderKind::Local
+        | ProviderKind::Demo
+        | ProviderKind::Custom => true,
+    }
+}
+
+/// A bar that waiting does not lift.
+fn barred(reason: String, cause: Bar) -> Barred {
+    Barred {
+        reason,
+        retry_after: None,
+        cause,
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Verdict {
     finish: Option<Finish>,
     /// Nobody asked: the question is the node's own.
     ping: bool,
+    /// The conventions' word for what is asked.
+    operation: &'static str,
     pub(super) span: Span,
 }
 
@@ -41,8 +43,15 @@ impl Verdict {
             usage: None,
             finish: None,
             ping,
+            operation: "chat",
             span,
         }
+    }
+
+    /// The same about vectors.
+    pub(super) fn about_vectors(mut self) -> Self {
+        self.operation = "embeddings";
+        self
     }
 
     /// How long the attempt may go without a sign of life because it is a probe on a lease.
@@ -120,6 +129,7 @@ impl Verdict {
         self.model.shared.breaker.record(leave, outcome);
         drawn.settle(self.tokens(told));
         self.model.shared.metrics.attempt_ended(&AttemptRecord {
+            operation: self.operation,
             model: self.model.name(),
             outcome: told,
             duration: Moment::now().since(self.started),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{Anthropic, BuildError, Demo, Gemini, Ollama, OpenAi, Provider};
+use super::{Anthropic, BuildError, Demo, Gemini, Local, Ollama, OpenAi, Provider};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.
@@ -43,6 +43,7 @@ pub fn from_config(
         ProviderKind::Anthropic => over_http!(Anthropic),
         ProviderKind::Gemini => over_http!(Gemini),
         ProviderKind::Ollama => over_http!(Ollama),
+        ProviderKind::Local => Ok(Arc::new(Local::new(&model.model))),
         ProviderKind::Custom => Err(BuildError::Custom),
         ProviderKind::Demo => {
             let provider = Demo::new(&model.model).options(model.options.clone());

@@ -15,12 +15,12 @@ use super::limits::Watch;
 use super::translate::{self, Decode, Form, Framing};
 use super::wire::body::Body;
 use super::wire::{BuildError, KeyHeader, Post, Wire};
-use super::{Answer, Call, Class, EmbedCall, Failure, Provider, classify};
+use super::{Answer, Call, CannotEmbed, Class, EmbedCall, Failure, Provider, classify};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::gemini::{Bad, Decoder, decode, to_native, uncarried};
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
-use crate::types::{Embeddings, Event};
+use crate::types::{Embeddings, Event, Inputs};
 
 /// Where Gemini is.
 pub const DEFAULT_BASE: &str = "https://generativelanguage.googleapis.com/v1beta";
@@ -140,6 +140,21 @@ impl Provider for Gemini {
     async fn embed(&self, call: EmbedCall) -> Result<Embeddings, Failure> {
         let model = self.asked(&call.model);
         embed::embed(&self.wire, model, &call).await
+    }
+
+    fn embeds(&self) -> bool {
+        true
+    }
+
+    fn embed_batch(&self) -> usize {
+        100
+    }
+
+    fn cannot_embed(&self, inputs: &Inputs, _: Option<u32>) -> Option<CannotEmbed> {
+        match inputs {
+            Inputs::Texts(_) => None,
+            Inputs::Tokens(_) => Some(CannotEmbed::These("takes no token ids".to_owned())),
+        }
     }
 
     async fn health(&self) -> Result<(), Failure> {

@@ -14,14 +14,14 @@ use super::limits::Watch;
 use super::translate::{self, Decode, Form, Framing};
 use super::wire::body::Body;
 use super::wire::{BuildError, Wire};
-use super::{Answer, Call, Class, EmbedCall, Failure, Provider, classify};
+use super::{Answer, Call, CannotEmbed, Class, EmbedCall, Failure, Provider, classify};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::ollama::{
     Bad, Decoder, Untranslatable, answer, to_native, unsupported, untold,
 };
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
-use crate::types::{Embeddings, Event};
+use crate::types::{Embeddings, Event, Inputs};
 
 /// Where Ollama listens on this machine.
 pub const DEFAULT_BASE: &str = "http://127.0.0.1:11434";
@@ -138,6 +138,21 @@ impl Provider for Ollama {
 
     async fn embed(&self, call: EmbedCall) -> Result<Embeddings, Failure> {
         embed::embed(self, &call).await
+    }
+
+    fn embeds(&self) -> bool {
+        true
+    }
+
+    fn embed_batch(&self) -> usize {
+        512
+    }
+
+    fn cannot_embed(&self, inputs: &Inputs, _: Option<u32>) -> Option<CannotEmbed> {
+        match inputs {
+            Inputs::Texts(_) => None,
+            Inputs::Tokens(_) => Some(CannotEmbed::These("takes no token ids".to_owned())),
+        }
     }
 
     async fn health(&self) -> Result<(), Failure> {

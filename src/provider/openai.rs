@@ -2,6 +2,7 @@
 
 mod embed;
 mod manners;
+mod responses;
 pub(super) mod stream;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use super::wire::{BuildError, Post, Wire};
 use super::{Answer, Call, Class, EmbedCall, Failure, Provider, classify};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::openai::{ChatBody, tap};
-use crate::types::Embeddings;
+use crate::types::{Dialect, Embeddings};
 use manners::Manners;
 
 /// Where OpenAI is.
@@ -55,6 +56,8 @@ pub struct OpenAi {
     options: BTreeMap<String, Value>,
     /// How it wants to be asked; an error until [`OpenAi::check`] has said so.
     manners: Result<Manners, String>,
+    /// It has the Responses API; what is said of it, or nothing.
+    responses: Option<Value>,
 }
 
 impl OpenAi {
@@ -65,6 +68,7 @@ impl OpenAi {
             wire: Wire::new(DEFAULT_BASE),
             options: BTreeMap::new(),
             manners: Ok(Manners::default()),
+            responses: None,
         }
     }
 
@@ -80,11 +84,13 @@ impl OpenAi {
         self
     }
 
-    /// Fields added to every request that does not state them itself. Three are no fields but say
-    /// how to ask: `api_version` goes into the address as `?api-version=`, `auth: api-key` sends
+    /// Fields added to every chat request that does not state them itself. Four are no fields but
+    /// say how to ask: `api_version` goes into the address as `?api-version=`, `auth: api-key` sends
     /// the key in a header of that name, `stream_usage: false` leaves `stream_options` out, for
-    /// servers that refuse it.
+    /// servers that refuse it, and `responses` says whether the upstream has the Responses API, as
+    /// only OpenAI's own is taken to.
     pub fn options(mut self, mut options: BTreeMap<String, Value>) -> Self {
+        self.responses = options.remove("responses");
         self.manners = Manners::taken_from(&mut options);
         if let Ok(manners) = &self.manners {
             self.wire.key_header = manners.key_header;
@@ -110,6 +116,10 @@ impl OpenAi {
     /// # Errors
     /// [`BuildError`] names the setting at fault.
     pub fn check(&self) -> Result<(), BuildError> {
+        if self.responses.as_ref().is_some_and(|said| !said.is_boolean()) {
+            let message = "option `responses` must be true or false";
+            return Err(BuildError::Option(message.to_owned()));
+        }
         match &self.manners {
             Ok(_) => self.wire.build(),
             Err(problem) => Err(BuildError::Option(problem.clone())),
@@ -122,8 +132,8 @@ impl OpenAi {
             .map_err(|problem| Failure::new(Class::Hard, problem.clone()))
     }
 
-    fn asked<'a>(&'a self, model: &'a str) -> &'a str {
-        if model.is_empty() { &self.model } else { model }
+    fn model_of<'a>(&'a self, asked: &'a str) -> &'a str {
+        if asked.is_empty() { &self.model } else { asked }
     }
 }
 
@@ -148,6 +158,9 @@ impl Provider for OpenAi {
     }
 
     fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
+        if body.native_in(Dialect::Responses).is_some() && self.has_responses() {
+            return Vec::new();
+        }
         let mut uncarried = body.untranslated().to_vec();
         if body.recalls_thinking() {
             uncarried.push(Uncarried::droppable("messages[].thinking"));
@@ -156,8 +169,13 @@ impl Provider for OpenAi {
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {
+        if self.has_responses()
+            && let Some(native) = call.body.native_in(Dialect::Responses)
+        {
+            return self.respond(native, &call).await;
+        }
         let watch = Watch::start(call.timeouts, call.stream);
-        let (manners, model) = (self.manners()?, self.asked(&call.model));
+        let (manners, model) = (self.manners()?, self.model_of(&call.model));
         let sent = if manners.stream_usage {
             call.body.to_upstream_as(model, call.stream, &self.options)
         } else {
@@ -186,6 +204,14 @@ impl Provider for OpenAi {
 
     async fn embed(&self, call: EmbedCall) -> Result<Embeddings, Failure> {
         embed::embed(self, &call).await
+    }
+
+    fn embeds(&self) -> bool {
+        true
+    }
+
+    fn embed_batch(&self) -> usize {
+        2048
     }
 
     async fn health(&self) -> Result<(), Failure> {

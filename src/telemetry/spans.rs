@@ -25,7 +25,7 @@ use super::metrics::labels::provider_name;
 use super::metrics::{AttemptOutcome, calls};
 use super::record::RequestRecord;
 use crate::inference::CacheStatus;
-use crate::types::{ChatRequest, Finish, ModelName, Priority, Usage};
+use crate::types::{ChatRequest, EmbedRequest, Finish, ModelName, Priority, Usage};
 
 /// The target of every span, by which layers choose them.
 pub const TARGET: &str = "llm_router::trace";
@@ -125,6 +125,32 @@ pub fn request(request: &ChatRequest) -> Span {
     )
 }
 
+/// The use case: everything done for one request for vectors.
+pub fn embeddings(request: &EmbedRequest) -> Span {
+    info_span!(
+        target: TARGET,
+        "request",
+        otel.name = format!("embeddings {}", clean(&request.model)),
+        otel.kind = "internal",
+        otel.status_code = Empty,
+        gen_ai.operation.name = "embeddings",
+        gen_ai.request.model = &*clean(&request.model),
+        gen_ai.response.model = Empty,
+        llm_router.request.id = &*clean(request.id.as_str()),
+        llm_router.tenant = &*clean(request.tenant.as_str()),
+        llm_router.priority = request.priority.as_str(),
+        llm_router.route = Empty,
+        llm_router.model = Empty,
+        llm_router.cache = Empty,
+        llm_router.similarity = Empty,
+        llm_router.attempts = Empty,
+        llm_router.cost_usd = Empty,
+        llm_router.input_tokens = Empty,
+        llm_router.output_tokens = Empty,
+        error.type = Empty,
+    )
+}
+
 /// The request has ended; the recorder calls this. Token counts stand under our own names here:
 /// the attempts carry the conventions' ones, and a sum over spans must not count them twice.
 pub fn request_ended(span: &Span, record: &RequestRecord) {
@@ -206,6 +232,8 @@ pub struct AttemptSpan<'a> {
     pub server: Option<&'a str>,
     /// A stream was asked for.
     pub stream: bool,
+    /// The conventions' word for what is asked: `chat`, `embeddings`.
+    pub operation: &'static str,
 }
 
 /// One call to a provider.
@@ -213,10 +241,10 @@ pub fn attempt(attempt: &AttemptSpan<'_>) -> Span {
     info_span!(
         target: TARGET,
         "attempt",
-        otel.name = format!("chat {}", attempt.upstream),
+        otel.name = format!("{} {}", attempt.operation, attempt.upstream),
         otel.kind = "client",
         otel.status_code = Empty,
-        gen_ai.operation.name = "chat",
+        gen_ai.operation.name = attempt.operation,
         gen_ai.provider.name = provider_name(attempt.provider),
         gen_ai.request.model = attempt.upstream,
         gen_ai.request.stream = attempt.stream,

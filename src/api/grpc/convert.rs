@@ -8,6 +8,7 @@ mod json;
 mod outbound;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use llm_router_proto::llm_router::v1;
 
@@ -15,6 +16,7 @@ pub(super) use inbound::{Call, chat_request, from_explain, from_stream};
 pub(super) use outbound::{
     delta, explanation, generated, listed, model_status, started, stream_finish, tool_call_delta,
 };
+pub(super) use vectors::{embed_request, embedded};
 
 use crate::error::{Error, Kind};
 use crate::inference::CacheStatus;

@@ -15,7 +15,7 @@ use crate::api::options::wants_explanation;
 use crate::error::{Error, Kind};
 use crate::inference::{Reply, ReplyBody};
 use crate::telemetry::{GrpcCall, propagation, spans};
-use crate::types::{ChatRequest, Moment, RequestId};
+use crate::types::{ChatRequest, EmbedRequest, Moment, RequestId};
 
 /// The service over a node.
 #[derive(Clone, Debug)]
@@ -46,6 +46,14 @@ impl<U: UseCase> RouterDoor<U> {
         Ok(response)
     }
 
+    async fn vectors(&self, request: EmbedRequest) -> Result<Response<v1::EmbedResponse>, Error> {
+        let reply = self.node.embed(request).await?;
+        let mut response = Response::new(v1::EmbedResponse::default());
+        metadata::write(&reply.meta, false, response.metadata_mut().as_mut());
+        *response.get_mut() = convert::embedded(reply);
+        Ok(response)
+    }
+
     async fn streamed(
         &self,
         request: ChatRequest,
@@ -61,6 +69,7 @@ impl<U: UseCase> RouterDoor<U> {
 }
 
 const GENERATE: &str = "llm_router.v1.RouterService/Generate";
+const EMBED: &str = "llm_router.v1.RouterService/Embed";
 const STREAM_GENERATE: &str = "llm_router.v1.RouterService/StreamGenerate";
 
 /// A call's span and its place in the caller's trace; a stream's ends with its head, the request's
@@ -97,11 +106,11 @@ impl Watched {
 
 /// Takes a call apart: its message, what it says beside it, and its id for errors.
 /// Waits first for the config the caller has seen.
-async fn read<T: Send>(
+async fn read<T: Send, R: Send>(
     call: Request<T>,
     stream: bool,
-    fields: impl FnOnce(T) -> v1::GenerateRequest,
-) -> (Result<ChatRequest, Error>, RequestId) {
+    convert: impl FnOnce(T, Call<'_>) -> Result<R, Error>,
+) -> (Result<R, Error>, RequestId) {
     let (metadata, extensions, message) = call.into_parts();
     let headers = metadata.as_ref();
     let deadline = extensions.get::<Deadline>().copied();
@@ -113,11 +122,18 @@ async fn read<T: Send>(
         stream,
     };
     let id = request_id(headers);
-    let request = convert::chat_request(fields(message), call);
+    let request = convert(message, call);
     match catch_up(headers, &extensions).await {
         Ok(()) => (request, id),
         Err(behind) => (Err(behind), id),
     }
+}
+
+/// A chat request from a message of the same fields.
+fn chat<T>(
+    fields: impl FnOnce(T) -> v1::GenerateRequest,
+) -> impl FnOnce(T, Call<'_>) -> Result<ChatRequest, Error> {
+    |message, call| convert::chat_request(fields(message), call)
 }
 
 #[tonic::async_trait]
@@ -130,7 +146,7 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
     ) -> Result<Response<v1::GenerateResponse>, Status> {
         let watched = Watched::begin(GENERATE, &call);
         let explain = wants_explanation(call.metadata().as_ref());
-        let (request, id) = read(call, false, |message| message).await;
+        let (request, id) = read(call, false, convert::chat_request).await;
         let answer = match request {
             Ok(request) => {
                 self.whole(request, explain)
@@ -151,13 +167,29 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
     ) -> Result<Response<Events>, Status> {
         let watched = Watched::begin(STREAM_GENERATE, &call);
         let explain = wants_explanation(call.metadata().as_ref());
-        let (request, id) = read(call, true, convert::from_stream).await;
+        let (request, id) = read(call, true, chat(convert::from_stream)).await;
         let answer = match request {
             Ok(request) => {
                 self.streamed(request, explain)
                     .instrument(watched.span.clone())
                     .await
             }
+            Err(error) => Err(error),
+        };
+        watched.end(
+            &self.node,
+            answer.map_err(|error| status::report(&error, &id)),
+        )
+    }
+
+    async fn embed(
+        &self,
+        call: Request<v1::EmbedRequest>,
+    ) -> Result<Response<v1::EmbedResponse>, Status> {
+        let watched = Watched::begin(EMBED, &call);
+        let (request, id) = read(call, false, convert::embed_request).await;
+        let answer = match request {
+            Ok(request) => self.vectors(request).instrument(watched.span.clone()).await,
             Err(error) => Err(error),
         };
         watched.end(
@@ -178,7 +210,7 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         &self,
         call: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        let (request, id) = read(call, false, convert::from_explain).await;
+        let (request, id) = read(call, false, chat(convert::from_explain)).await;
         let explained = request.and_then(|request| self.node.explain(&request));
         let explained = explained.map_err(|error| status::report(&error, &id))?;
         Ok(Response::new(convert::explanation(explained)))

@@ -82,6 +82,44 @@ async fn a_bad_field_is_refused_before_the_node_is_asked() {
 }
 
 #[tokio::test]
+async fn vectors_come_in_order_with_their_facts_and_bad_inputs_are_named() {
+    let open = Open::before(Scripted::saying("x")).await;
+    let mut client = RouterServiceClient::new(open.channel().await);
+    let asked = |inputs: &[&str]| v1::EmbedRequest {
+        inputs: inputs.iter().map(|text| (*text).to_owned()).collect(),
+        model: "m".to_owned(),
+        ..Default::default()
+    };
+    let response = client.embed(asked(&["a", "bbb"])).await.unwrap();
+    assert_eq!(response.metadata().get("x-llm-router-model").unwrap(), "gpu-fast");
+    let made = response.into_inner();
+    let vectors: Vec<_> = made.embeddings.into_iter().map(|one| one.values).collect();
+    assert_eq!(vectors, [[1.0], [3.0]]);
+    assert_eq!(made.usage.unwrap().total_tokens, 4);
+    assert_eq!((made.model_used.as_str(), made.upstream_model.as_str()), ("gpu-fast", "up"));
+    let both = v1::EmbedRequest {
+        token_inputs: vec![v1::TokenList { ids: vec![1] }],
+        ..asked(&["a"])
+    };
+    let long = v1::EmbedRequest {
+        dimensions: Some(0),
+        ..asked(&["a"])
+    };
+    for (wrong, field) in [
+        (asked(&[]), "inputs"),
+        (asked(&["a", ""]), "inputs"),
+        (both, "token_inputs"),
+        (long, "dimensions"),
+    ] {
+        let status = client.embed(wrong).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let named = &details.bad_request().unwrap().field_violations[0].field;
+        assert_eq!(named, field, "{status:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_oversized_message_is_refused() {
     let open = Open::before(Scripted::saying("x")).await;
     let mut client = RouterServiceClient::new(open.channel().await);

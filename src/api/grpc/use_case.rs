@@ -3,15 +3,20 @@
 use std::future::Future;
 
 use crate::error::Error;
-use crate::inference::{Engine, Reply, Source};
+use crate::inference::{EmbedReply, Engine, Reply, Source};
 use crate::telemetry::GrpcCall;
 use crate::types::report::{Explanation, ModelStatus, Stats};
-use crate::types::{ChatRequest, ModelName, Moment};
+use crate::types::{ChatRequest, EmbedRequest, ModelName, Moment};
 
 /// The node behind the door. Cheap to clone.
 pub(super) trait UseCase: Clone + Send + Sync + 'static {
     /// Answers a request; dropping the future aborts the upstream.
     fn chat(&self, request: ChatRequest) -> impl Future<Output = Result<Reply, Error>> + Send;
+    /// Makes vectors; dropping the future aborts the upstream.
+    fn embed(
+        &self,
+        request: EmbedRequest,
+    ) -> impl Future<Output = Result<EmbedReply, Error>> + Send;
     /// Shows where a request would go.
     fn explain(&self, request: &ChatRequest) -> Result<Explanation, Error>;
     /// Status of every model.
@@ -26,15 +31,14 @@ pub(super) trait UseCase: Clone + Send + Sync + 'static {
 
 impl UseCase for Engine {
     fn chat(&self, request: ChatRequest) -> impl Future<Output = Result<Reply, Error>> + Send {
-        let path = "llm_router.v1.RouterService";
-        self.chat_from(
-            Source {
-                door: "grpc",
-                path,
-                arrived: Moment::now(),
-            },
-            request,
-        )
+        self.chat_from(source(), request)
+    }
+
+    fn embed(
+        &self,
+        request: EmbedRequest,
+    ) -> impl Future<Output = Result<EmbedReply, Error>> + Send {
+        self.embed_from(source(), request)
     }
 
     fn explain(&self, request: &ChatRequest) -> Result<Explanation, Error> {
@@ -55,5 +59,13 @@ impl UseCase for Engine {
 
     fn ended(&self, call: &GrpcCall<'_>) {
         self.metrics().grpc_ended(call);
+    }
+}
+
+fn source() -> Source {
+    Source {
+        door: "grpc",
+        path: "llm_router.v1.RouterService",
+        arrived: Moment::now(),
     }
 }

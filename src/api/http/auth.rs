@@ -39,6 +39,14 @@ fn asks(route: Option<&str>) -> Asks {
             | "/v1/models"
             | "/models/{*id}"
             | "/v1/models/{*id}"
+            | "/embeddings"
+            | "/v1/embeddings"
+            | "/completions"
+            | "/v1/completions"
+            | "/responses"
+            | "/v1/responses"
+            | "/responses/{id}"
+            | "/v1/responses/{id}"
             | "/generate"
             | "/v1/generate",
         ) => Asks::Scope(Scope::Use),
@@ -122,7 +130,16 @@ mod tests {
     #[test]
     fn every_route_asks_for_what_it_should() {
         let open = ["/health", "/ready"];
-        let used = ["/chat/completions", "/models", "/models/{*id}", "/generate"];
+        let used = [
+            "/chat/completions",
+            "/completions",
+            "/responses",
+            "/responses/{id}",
+            "/embeddings",
+            "/models",
+            "/models/{*id}",
+            "/generate",
+        ];
         let routes = routes();
         let count = include_str!("../http.rs").matches(".route(").count();
         assert!(routes.len() > count && count > 25, "{routes:?}");

@@ -89,6 +89,11 @@ impl Engine {
         })
     }
 
+    /// Its tokenizer.
+    pub(super) fn words(&self) -> WordPieces {
+        self.pieces.clone()
+    }
+
     /// What every text becomes, in their order.
     pub(super) fn embed(&self, asks: &[Ask<'_>], scratch: &mut Scratch) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(asks.len());

@@ -84,7 +84,7 @@ fn address(model: &ModelConfig) -> Option<String> {
         ProviderKind::Anthropic => "https://api.anthropic.com/v1",
         ProviderKind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
         ProviderKind::Ollama => "http://127.0.0.1:11434",
-        ProviderKind::Demo | ProviderKind::Custom => return None,
+        ProviderKind::Demo | ProviderKind::Local | ProviderKind::Custom => return None,
     };
     Some(model.base_url.clone().unwrap_or_else(|| default.to_owned()))
 }

@@ -57,17 +57,15 @@ fn credential(
             let (host, variable) = match model.provider {
                 ProviderKind::OpenAi => ("api.openai.com", "OPENAI_API_KEY"),
                 ProviderKind::Anthropic => ("api.anthropic.com", "ANTHROPIC_API_KEY"),
-                ProviderKind::Ollama | ProviderKind::Demo | ProviderKind::Custom => return,
+                ProviderKind::Gemini => ("generativelanguage.googleapis.com", "GEMINI_API_KEY"),
+                ProviderKind::Ollama
+                | ProviderKind::Local
+                | ProviderKind::Demo
+                | ProviderKind::Custom => return,
             };
             found.push(
                 Finding::new(path, format!("no credential for {host}"))
                     .help(format!("add `api_key: {{ env: {variable} }}`")),
-            );
-        }
-        None if model.provider == ProviderKind::Gemini && model.base_url.is_none() => {
-            found.push(
-                Finding::new(path, "no credential for generativelanguage.googleapis.com")
-                    .help("add `api_key: { env: GEMINI_API_KEY }`"),
             );
         }
         Some(Secret::Env { .. } | Secret::File { .. } | Secret::Sealed(_) | Secret::Literal(_))

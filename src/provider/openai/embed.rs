@@ -82,7 +82,7 @@ pub(super) async fn embed(upstream: &OpenAi, call: &EmbedCall) -> Result<Embeddi
 
 fn body(upstream: &OpenAi, call: &EmbedCall) -> Vec<u8> {
     let mut body = Object::default();
-    body.set("model", raw(upstream.asked(&call.model)));
+    body.set("model", raw(upstream.model_of(&call.model)));
     body.set(
         "input",
         match call.inputs.as_ref() {

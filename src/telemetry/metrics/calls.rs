@@ -54,6 +54,8 @@ impl AttemptOutcome {
 /// One attempt that has ended, a stream's with its last piece.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptRecord<'a> {
+    /// The conventions' word for what was asked: `chat`, `embeddings`.
+    pub operation: &'static str,
     /// The candidate.
     pub model: &'a ModelName,
     /// How it ended.
@@ -233,7 +235,7 @@ impl Metrics {
 
         // The last place is the token type or the error, as each instrument has it.
         let mut genai = [
-            KeyValue::new("gen_ai.operation.name", "chat"),
+            KeyValue::new("gen_ai.operation.name", attempt.operation),
             KeyValue::new("gen_ai.provider.name", provider),
             KeyValue::new("gen_ai.request.model", upstream),
             KeyValue::new("error.type", outcome),

@@ -54,6 +54,7 @@ fn touch(metrics: &Metrics) -> impl Sized {
         duration: Duration::from_millis(50),
     });
     metrics.attempt_ended(&AttemptRecord {
+        operation: "chat",
         model: &a,
         outcome: AttemptOutcome::Answered,
         duration: Duration::from_millis(49),
@@ -94,6 +95,7 @@ fn an_unknown_model_or_route_is_other() {
     });
     metrics.queue_refused(&"made-up".into(), "full");
     metrics.attempt_ended(&AttemptRecord {
+        operation: "chat",
         model: &"made-up".into(),
         outcome: AttemptOutcome::Failed(Class::Gate { retry_after: None }),
         duration: Duration::ZERO,
@@ -273,6 +275,7 @@ fn ending_a_request_costs_microseconds() {
     let metrics = configured();
     let record = answered();
     let attempt = AttemptRecord {
+        operation: "chat",
         model: &"a".into(),
         outcome: AttemptOutcome::Answered,
         duration: Duration::from_millis(49),

@@ -84,7 +84,11 @@ pub(in crate::api::grpc) fn chat_request(
 }
 
 /// The earliest of what the client stated; the default only where it stated nothing.
-fn deadline(timeout_ms: Option<u64>, options: &Options, call: &Call<'_>) -> Result<Moment, Error> {
+pub(super) fn deadline(
+    timeout_ms: Option<u64>,
+    options: &Options,
+    call: &Call<'_>,
+) -> Result<Moment, Error> {
     let in_metadata = call.headers.contains_key("x-llm-router-timeout-ms");
     let stated = match timeout_ms {
         Some(0) => {
@@ -104,7 +108,8 @@ fn deadline(timeout_ms: Option<u64>, options: &Options, call: &Call<'_>) -> Resu
     })
 }
 
-fn tags(
+/// The metadata's tags and the message's, which win.
+pub(super) fn tags(
     mut tags: Vec<(String, String)>,
     given: &BTreeMap<String, String>,
 ) -> Result<Vec<(String, String)>, Error> {

@@ -17,10 +17,12 @@ use super::super::server::{Door, ServeError, routes};
 use super::super::use_case::UseCase;
 use crate::dialect::openai::build::Head;
 use crate::error::{Error, Kind};
-use crate::inference::{CacheStatus, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};
+use crate::inference::{CacheStatus, EmbedReply, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};
 use crate::tenancy::Keys;
 use crate::types::report::{BreakerStatus, Explanation, ModelStatus, Stats};
-use crate::types::{ChatRequest, Chunk, Finish, ModelName, Usage};
+use crate::types::{
+    ChatRequest, Chunk, EmbedRequest, Embeddings, Finish, Inputs, ModelName, RequestId, Usage,
+};
 
 type Answer = BoxFuture<'static, Result<Reply, Error>>;
 
@@ -83,8 +85,12 @@ impl Scripted {
 }
 
 pub(super) fn meta(request: &ChatRequest) -> ReplyMeta {
+    meta_of(request.id.clone())
+}
+
+fn meta_of(id: RequestId) -> ReplyMeta {
     ReplyMeta {
-        id: request.id.clone(),
+        id,
         revision: llm_router_cluster::Revision(4),
         route: Some("cheap".into()),
         model: "gpu-fast".into(),
@@ -103,6 +109,26 @@ pub(super) fn meta(request: &ChatRequest) -> ReplyMeta {
 impl UseCase for Scripted {
     fn chat(&self, request: ChatRequest) -> impl Future<Output = Result<Reply, Error>> + Send {
         (self.script)(request)
+    }
+
+    async fn embed(&self, request: EmbedRequest) -> Result<EmbedReply, Error> {
+        let Inputs::Texts(texts) = &*request.inputs else {
+            return Err(Error::new(Kind::InvalidRequest, "takes no token ids").with_param("input"));
+        };
+        // a text's vector is its length
+        #[expect(clippy::cast_precision_loss, reason = "texts are short")]
+        let vectors = texts.iter().map(|text| vec![text.len() as f32]).collect();
+        let meta = meta_of(request.id);
+        let usage = Some(Usage::new(4, 0));
+        let model = "up".to_owned();
+        Ok(EmbedReply {
+            meta,
+            made: Embeddings {
+                model,
+                vectors,
+                usage,
+            },
+        })
     }
 
     fn explain(&self, request: &ChatRequest) -> Result<Explanation, Error> {
