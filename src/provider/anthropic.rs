@@ -304,4 +304,6 @@ fn in_openai_words(failure: Failure) -> Failure {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

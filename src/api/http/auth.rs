@@ -39,6 +39,10 @@ fn asks(route: Option<&str>) -> Asks {
             | "/v1/models"
             | "/models/{*id}"
             | "/v1/models/{*id}"
+            | "/messages"
+            | "/v1/messages"
+            | "/messages/count_tokens"
+            | "/v1/messages/count_tokens"
             | "/generate"
             | "/v1/generate",
         ) => Asks::Scope(Scope::Use),
@@ -58,7 +62,9 @@ pub(super) async fn check(
             request.extensions_mut().insert(caller);
         }
         Ok(None) => {}
-        Err(error) => return errors::render(&error),
+        Err(error) => {
+            return errors::render_for(request.uri().path(), request.headers(), &error);
+        }
     }
     next.run(request).await
 }
@@ -122,7 +128,14 @@ mod tests {
     #[test]
     fn every_route_asks_for_what_it_should() {
         let open = ["/health", "/ready"];
-        let used = ["/chat/completions", "/models", "/models/{*id}", "/generate"];
+        let used = [
+            "/chat/completions",
+            "/messages",
+            "/messages/count_tokens",
+            "/models",
+            "/models/{*id}",
+            "/generate",
+        ];
         let routes = routes();
         let count = include_str!("../http.rs").matches(".route(").count();
         assert!(routes.len() > count && count > 25, "{routes:?}");
