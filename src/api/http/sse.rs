@@ -161,6 +161,9 @@ mod tests {
         .await;
         assert!(told.contains(r#""content":"hi""#), "{told}");
         assert!(told.contains(r#""finish_reason":"stop""#) && told.ends_with("[DONE]\n\n"));
-        assert!(!told.contains("usage") && !told.contains("message_delta"), "{told}");
+        assert!(
+            !told.contains("usage") && !told.contains("message_delta"),
+            "{told}"
+        );
     }
 }

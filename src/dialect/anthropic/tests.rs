@@ -1,2 +1,3 @@
 mod answers;
-mod requests;
+mod inbound;
+mod outbound;

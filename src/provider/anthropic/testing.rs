@@ -39,24 +39,29 @@ impl Fake {
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
-        let routes = Router::new().fallback(async move |uri: Uri, headers: HeaderMap, given: Bytes| {
-            let path = uri.path().to_owned();
-            let counts = path.ends_with("/count_tokens") && status == 200;
-            noted.lock().push(Seen {
-                path,
-                headers,
-                body: given,
+        let routes =
+            Router::new().fallback(async move |uri: Uri, headers: HeaderMap, given: Bytes| {
+                let path = uri.path().to_owned();
+                let counts = path.ends_with("/count_tokens") && status == 200;
+                noted.lock().push(Seen {
+                    path,
+                    headers,
+                    body: given,
+                });
+                let shown = if counts {
+                    r#"{"input_tokens":42}"#
+                } else {
+                    body
+                };
+                let kind = if shown.starts_with("event:") {
+                    "text/event-stream"
+                } else {
+                    "application/json"
+                };
+                let response = Response::builder().status(status);
+                let response = response.header(header::CONTENT_TYPE, kind);
+                response.body(axum::body::Body::from(shown)).unwrap()
             });
-            let shown = if counts { r#"{"input_tokens":42}"# } else { body };
-            let kind = if shown.starts_with("event:") {
-                "text/event-stream"
-            } else {
-                "application/json"
-            };
-            let response = Response::builder().status(status);
-            let response = response.header(header::CONTENT_TYPE, kind);
-            response.body(axum::body::Body::from(shown)).unwrap()
-        });
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             axum::serve(listener, routes).await.unwrap();

@@ -26,7 +26,10 @@ fn call_with(body: ChatBody, stream: bool) -> Call {
 
 fn plain(stream: bool) -> Call {
     let body = json!({"messages": [{"role": "user", "content": "x"}]});
-    call_with(ChatBody::parse(body.to_string().as_bytes()).unwrap(), stream)
+    call_with(
+        ChatBody::parse(body.to_string().as_bytes()).unwrap(),
+        stream,
+    )
 }
 
 fn native(stream: bool) -> Call {
@@ -35,7 +38,10 @@ fn native(stream: bool) -> Call {
     let bytes = body.to_string();
     let version = Version::October2026;
     let beta = Some("context-1m".to_owned());
-    call_with(to_openai(bytes.as_bytes(), Purpose::Answer, version, beta).unwrap(), stream)
+    call_with(
+        to_openai(bytes.as_bytes(), Purpose::Answer, version, beta).unwrap(),
+        stream,
+    )
 }
 
 fn provider(fake: &Fake) -> Anthropic {
@@ -84,16 +90,28 @@ async fn a_client_of_the_same_dialect_gets_the_upstreams_bytes() {
     let fake = Fake::answering(200, STREAM).await;
     let (said, failed) = read(&provider(&fake), native(true)).await;
     assert!(failed.is_none());
-    let data: Vec<&str> = STREAM.lines().filter_map(|l| l.strip_prefix("data: ")).collect();
-    let raw: Vec<&str> = said.iter().map(|c| std::str::from_utf8(&c.raw).unwrap()).collect();
+    let data: Vec<&str> = STREAM
+        .lines()
+        .filter_map(|l| l.strip_prefix("data: "))
+        .collect();
+    let raw: Vec<&str> = said
+        .iter()
+        .map(|c| std::str::from_utf8(&c.raw).unwrap())
+        .collect();
     assert_eq!(raw, data);
-    assert!(said.iter().all(|chunk| chunk.dialect == Dialect::Anthropic && !chunk.usage_only));
+    assert!(
+        said.iter()
+            .all(|chunk| chunk.dialect == Dialect::Anthropic && !chunk.usage_only)
+    );
     assert!(!said[0].tap.real && !said[1].tap.real && said[2].tap.real);
     assert_eq!(said[3].tap.finish, Some(Finish::Stop));
     let seen = fake.seen().remove(0);
     assert_eq!(seen.headers["anthropic-version"], "2026-10-21");
     assert_eq!(seen.headers["anthropic-beta"], "context-1m");
-    assert_eq!((&seen.json()["model"], &seen.json()["novelty"]), (&json!("c-9"), &json!(1)));
+    assert_eq!(
+        (&seen.json()["model"], &seen.json()["novelty"]),
+        (&json!("c-9"), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -104,7 +122,10 @@ async fn whole_answers_are_translated_or_as_they_came() {
     let Answer::Whole(answer) = provider.generate(native(false)).await.unwrap() else {
         panic!("a whole answer was asked for")
     };
-    assert_eq!((&answer.raw[..], answer.dialect), (WHOLE.as_bytes(), Dialect::Anthropic));
+    assert_eq!(
+        (&answer.raw[..], answer.dialect),
+        (WHOLE.as_bytes(), Dialect::Anthropic)
+    );
     let Answer::Whole(answer) = provider.generate(plain(false)).await.unwrap() else {
         panic!("a whole answer was asked for")
     };
@@ -179,7 +200,10 @@ async fn what_cannot_be_carried_is_the_callers_mistake_and_costs_no_request() {
     let fake = Fake::answering(200, WHOLE).await;
     let body = json!({"messages": [{"role": "user", "content": "x"}], "n": 2});
     let body = ChatBody::parse(body.to_string().as_bytes()).unwrap();
-    let failure = provider(&fake).generate(call_with(body, false)).await.unwrap_err();
+    let failure = provider(&fake)
+        .generate(call_with(body, false))
+        .await
+        .unwrap_err();
     assert_eq!((failure.class, failure.status), (Class::Caller, Some(400)));
     assert!(fake.seen().is_empty());
 }
@@ -189,7 +213,13 @@ async fn only_requests_of_the_dialect_are_counted() {
     let fake = Fake::answering(200, WHOLE).await;
     let provider = provider(&fake);
     assert!(provider.count_tokens(plain(false)).await.is_none());
-    assert_eq!(provider.count_tokens(native(false)).await.unwrap().unwrap(), 42);
+    assert_eq!(
+        provider.count_tokens(native(false)).await.unwrap().unwrap(),
+        42
+    );
     let seen = fake.seen().remove(0);
-    assert_eq!((seen.path.as_str(), &seen.json()["model"]), ("/v1/messages/count_tokens", &json!("c-9")));
+    assert_eq!(
+        (seen.path.as_str(), &seen.json()["model"]),
+        ("/v1/messages/count_tokens", &json!("c-9"))
+    );
 }

@@ -99,8 +99,7 @@ pub(in crate::api::grpc) fn generated(
     completion: Completion,
 ) -> Result<v1::GenerateResponse, Error> {
     let completion = transcode::openai(completion, meta.model.as_str()).map_err(|source| {
-        Error::new(Kind::UpstreamFailed, "the upstream's answer cannot be read")
-            .with_source(source)
+        Error::new(Kind::UpstreamFailed, "the upstream's answer cannot be read").with_source(source)
     })?;
     let Beyond {
         tool_calls,

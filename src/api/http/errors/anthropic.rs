@@ -102,7 +102,11 @@ mod tests {
         let own = r#"{"type":"error","error":{"type":"invalid_request_error","message":"x"},"request_id":"req_9"}"#;
         let (status, body) = shown(&refused(400, own)).await;
         assert_eq!((status, &body["request_id"]), (400, &json!("req_9")));
-        let (_, body) = shown(&refused(404, r#"{"error":{"message":"no model","code":"x"}}"#)).await;
+        let (_, body) = shown(&refused(
+            404,
+            r#"{"error":{"message":"no model","code":"x"}}"#,
+        ))
+        .await;
         let told = json!({"type": "not_found_error", "message": "no model"});
         assert_eq!(body["error"], told);
         let (_, body) = shown(&refused(422, "<html>")).await;

@@ -13,7 +13,10 @@ const DEMO: &str = "models: { a: { provider: demo, model: echo } }\n";
 const STREAM: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"model\":\"c-1\",\"usage\":{\"input_tokens\":3}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"hi\"}}\n\nevent: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":5}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 fn file(fake: &Fake) -> String {
-    format!("models: {{ c: {{ provider: anthropic, model: c-9, base_url: '{}' }} }}\n", fake.url())
+    format!(
+        "models: {{ c: {{ provider: anthropic, model: c-9, base_url: '{}' }} }}\n",
+        fake.url()
+    )
 }
 
 fn request(path: &str, body: &Value) -> Request<axum::body::Body> {
@@ -42,7 +45,9 @@ async fn shown(response: Response) -> Value {
 fn asks(rest: &Value) -> Value {
     let mut body = json!({"model": "auto", "max_tokens": 64,
         "messages": [{"role": "user", "content": "one two"}]});
-    body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(rest.as_object().unwrap().clone());
     body
 }
 
@@ -53,16 +58,38 @@ async fn a_model_of_another_dialect_answers_whole_and_streamed() {
         let answer = send(&one, request(path, &asks(&json!({})))).await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["x-llm-router-model"], "a");
-        assert_eq!(answer.headers()["request-id"], answer.headers()["x-request-id"]);
+        assert_eq!(
+            answer.headers()["request-id"],
+            answer.headers()["x-request-id"]
+        );
         let message = shown(answer).await;
-        assert_eq!(message["content"], json!([{"type": "text", "text": "one two"}]));
-        assert_eq!((&message["type"], &message["stop_reason"]), (&json!("message"), &json!("end_turn")));
-        assert!(message["usage"]["input_tokens"].as_u64() > Some(0), "{message}");
+        assert_eq!(
+            message["content"],
+            json!([{"type": "text", "text": "one two"}])
+        );
+        assert_eq!(
+            (&message["type"], &message["stop_reason"]),
+            (&json!("message"), &json!("end_turn"))
+        );
+        assert!(
+            message["usage"]["input_tokens"].as_u64() > Some(0),
+            "{message}"
+        );
     }
-    let streamed = send(&one, request("/v1/messages", &asks(&json!({"stream": true})))).await;
+    let streamed = send(
+        &one,
+        request("/v1/messages", &asks(&json!({"stream": true}))),
+    )
+    .await;
     let stream = text(streamed).await;
-    assert!(stream.starts_with("event: message_start\ndata: {"), "{stream}");
-    assert!(stream.contains("event: message_stop\n") && !stream.contains("[DONE]"), "{stream}");
+    assert!(
+        stream.starts_with("event: message_start\ndata: {"),
+        "{stream}"
+    );
+    assert!(
+        stream.contains("event: message_stop\n") && !stream.contains("[DONE]"),
+        "{stream}"
+    );
     assert!(stream.contains("\"input_tokens\":2"), "{stream}");
 }
 
@@ -77,9 +104,13 @@ async fn a_model_of_the_dialect_is_asked_and_answers_byte_for_byte() {
     let mut expected = body;
     expected["model"] = json!("c-9");
     assert_eq!(fake.seen()[0].json(), expected);
-    let openai = json!({"model": "c", "stream": true, "messages": [{"role": "user", "content": "x"}]});
+    let openai =
+        json!({"model": "c", "stream": true, "messages": [{"role": "user", "content": "x"}]});
     let chunks = text(send(&one, request("/v1/chat/completions", &openai)).await).await;
-    assert!(chunks.contains("\"content\":\"hi\"") && chunks.ends_with("[DONE]\n\n"), "{chunks}");
+    assert!(
+        chunks.contains("\"content\":\"hi\"") && chunks.ends_with("[DONE]\n\n"),
+        "{chunks}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,11 +118,21 @@ async fn a_stream_that_breaks_off_ends_in_an_error_event() {
     let cut: &'static str = STREAM.split_once("event: message_delta").unwrap().0;
     let fake = Fake::answering(200, cut).await;
     let one = One::begin(&file(&fake)).await;
-    let stream = text(send(&one, request("/v1/messages", &asks(&json!({"stream": true})))).await).await;
+    let stream = text(
+        send(
+            &one,
+            request("/v1/messages", &asks(&json!({"stream": true}))),
+        )
+        .await,
+    )
+    .await;
     let last = stream.trim_end().rsplit("\n\n").next().unwrap();
     assert!(last.starts_with("event: error\ndata: {"), "{stream}");
     let error: Value = serde_json::from_str(last.split_once("data: ").unwrap().1).unwrap();
-    assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("api_error")));
+    assert_eq!(
+        (&error["type"], &error["error"]["type"]),
+        (&json!("error"), &json!("api_error"))
+    );
     assert!(!stream.contains("message_stop"));
 }
 
@@ -107,20 +148,51 @@ async fn every_refusal_is_in_the_clients_words() {
     let document = json!([{"type": "document", "source": {}}]);
     let documented = asks(&json!({"messages": [{"role": "user", "content": document}]}));
     for (request, status, kind) in [
-        (request("/v1/messages", &json!({"model": "a"})), 400, "invalid_request_error"),
-        (versioned("2020-01-01", &asks(&json!({}))), 400, "invalid_request_error"),
-        (versioned("2026-10-21", &asks(&json!({"temperature": 1}))), 400, "invalid_request_error"),
-        (request("/v1/messages", &asks(&json!({"model": "nobody"}))), 404, "not_found_error"),
-        (request("/v1/messages", &documented), 400, "invalid_request_error"),
-        (request("/v1/messages/batches", &json!({})), 404, "not_found_error"),
-        (request("/v1/messages", &Value::Null), 400, "invalid_request_error"),
+        (
+            request("/v1/messages", &json!({"model": "a"})),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            versioned("2020-01-01", &asks(&json!({}))),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            versioned("2026-10-21", &asks(&json!({"temperature": 1}))),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            request("/v1/messages", &asks(&json!({"model": "nobody"}))),
+            404,
+            "not_found_error",
+        ),
+        (
+            request("/v1/messages", &documented),
+            400,
+            "invalid_request_error",
+        ),
+        (
+            request("/v1/messages/batches", &json!({})),
+            404,
+            "not_found_error",
+        ),
+        (
+            request("/v1/messages", &Value::Null),
+            400,
+            "invalid_request_error",
+        ),
     ] {
         let answer = send(&one, request).await;
         assert_eq!(answer.status(), status);
         let id = answer.headers()["request-id"].to_str().unwrap().to_owned();
         let body = shown(answer).await;
         assert_eq!(body["error"]["type"], kind, "{body}");
-        assert_eq!((&body["type"], &body["request_id"]), (&json!("error"), &json!(id)));
+        assert_eq!(
+            (&body["type"], &body["request_id"]),
+            (&json!("error"), &json!(id))
+        );
     }
     let mut wrong = request("/v1/messages", &Value::Null);
     *wrong.method_mut() = Method::DELETE;
@@ -128,7 +200,9 @@ async fn every_refusal_is_in_the_clients_words() {
     assert_eq!(answer.status(), 405);
     assert_eq!(shown(answer).await["type"], "error");
     let mut foreign = request("/v1/messages", &asks(&json!({})));
-    foreign.headers_mut().insert("host", http::HeaderValue::from_static("evil.example"));
+    foreign
+        .headers_mut()
+        .insert("host", http::HeaderValue::from_static("evil.example"));
     let answer = send(&one, foreign).await;
     assert_eq!(answer.status(), 403);
     assert_eq!(shown(answer).await["error"]["type"], "permission_error");
@@ -178,10 +252,16 @@ async fn models_are_listed_in_the_shape_of_who_names_a_version() {
         request.body(axum::body::Body::empty()).unwrap()
     };
     let list = shown(send(&one, get("/v1/models", true)).await).await;
-    assert_eq!((&list["has_more"], &list["first_id"]), (&json!(false), &list["data"][0]["id"]));
+    assert_eq!(
+        (&list["has_more"], &list["first_id"]),
+        (&json!(false), &list["data"][0]["id"])
+    );
     assert_eq!(list["data"][0]["type"], "model");
     let entry = shown(send(&one, get("/v1/models/a", true)).await).await;
-    assert_eq!((&entry["id"], &entry["display_name"]), (&json!("a"), &json!("a")));
+    assert_eq!(
+        (&entry["id"], &entry["display_name"]),
+        (&json!("a"), &json!("a"))
+    );
     assert!(entry["created_at"].as_str().unwrap().ends_with('Z'));
     let unknown = shown(send(&one, get("/v1/models/b", true)).await).await;
     assert_eq!(unknown["error"]["type"], "not_found_error");

@@ -168,7 +168,9 @@ proptest! {
 fn decoded(lines: &[Value]) -> Whole {
     let (mut decoder, mut said) = (Decoder::default(), Vec::new());
     for line in lines {
-        decoder.message(line.to_string().as_bytes(), &mut said).unwrap();
+        decoder
+            .message(line.to_string().as_bytes(), &mut said)
+            .unwrap();
     }
     Whole::of(said)
 }
@@ -199,9 +201,15 @@ fn counts_that_come_late_overwrite_and_those_left_out_keep_their_value() {
         ])
         .usage
     };
-    let kept = usage(json!({"input_tokens": 7, "output_tokens": 1}), json!({"output_tokens": 9}));
+    let kept = usage(
+        json!({"input_tokens": 7, "output_tokens": 1}),
+        json!({"output_tokens": 9}),
+    );
     assert_eq!(kept, Some(Usage::new(7, 9)));
-    let late = usage(json!({"input_tokens": 0}), json!({"input_tokens": 7, "output_tokens": 9}));
+    let late = usage(
+        json!({"input_tokens": 0}),
+        json!({"input_tokens": 7, "output_tokens": 9}),
+    );
     assert_eq!(late, Some(Usage::new(7, 9)));
 }
 
@@ -214,8 +222,14 @@ fn an_error_inside_a_stream_and_what_is_no_message_are_not_an_answer() {
     let bad = decoder.message(b"{\"type\":", &mut Vec::new()).unwrap_err();
     assert!(matches!(bad, Bad::Shape(_)));
     for (whole, words) in [
-        (r#"{"type":"error","error":{"type":"api_error","message":"x"}}"#, "api_error"),
-        (r#"{"type":"message","content":[],"stop_reason":null}"#, "not ended"),
+        (
+            r#"{"type":"error","error":{"type":"api_error","message":"x"}}"#,
+            "api_error",
+        ),
+        (
+            r#"{"type":"message","content":[],"stop_reason":null}"#,
+            "not ended",
+        ),
         ("<html>", "not an anthropic answer"),
     ] {
         let bad = decode::whole(whole.as_bytes()).unwrap_err().to_string();
@@ -245,8 +259,14 @@ fn written(encoder: &mut Encoder) -> Vec<Value> {
     while let Some(event) = splitter.next_event() {
         messages.push(serde_json::from_slice::<Value>(&event.unwrap().data).unwrap());
     }
-    let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("event: ")).collect();
-    let kinds: Vec<&str> = messages.iter().map(|m| m["type"].as_str().unwrap()).collect();
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|l| l.strip_prefix("event: "))
+        .collect();
+    let kinds: Vec<&str> = messages
+        .iter()
+        .map(|m| m["type"].as_str().unwrap())
+        .collect();
     assert_eq!(names, kinds);
     messages
 }
@@ -286,7 +306,9 @@ fn whatever_is_said_reads_back_the_same() {
     let messages = encoded(golden().into_events());
     check_blocks(&messages);
     assert_eq!(decoded(&messages), golden());
-    let seal = messages.iter().position(|m| m["delta"]["type"] == "signature_delta");
+    let seal = messages
+        .iter()
+        .position(|m| m["delta"]["type"] == "signature_delta");
     assert_eq!(messages[seal.unwrap() + 1]["type"], "content_block_stop");
     let end = &messages[messages.len() - 2];
     assert_eq!(end["usage"]["input_tokens"], 3);
@@ -313,7 +335,13 @@ fn the_real_prompt_count_comes_with_the_end_and_ids_become_this_dialects() {
     assert_eq!(head["model"], "shown");
     let end = &messages[messages.len() - 2];
     assert_eq!(end["delta"]["stop_reason"], "max_tokens");
-    assert_eq!((&end["usage"]["input_tokens"], &end["usage"]["output_tokens"]), (&json!(11), &json!(2)));
+    assert_eq!(
+        (
+            &end["usage"]["input_tokens"],
+            &end["usage"]["output_tokens"]
+        ),
+        (&json!(11), &json!(2))
+    );
 }
 
 fn begun(index: u32, name: &str) -> Event {
@@ -347,7 +375,10 @@ fn calls_whose_arguments_come_interleaved_are_written_one_after_the_other() {
     check_blocks(&messages);
     let calls = decoded(&messages).calls;
     let told: Vec<_> = calls.iter().map(|c| (&*c.name, &*c.arguments)).collect();
-    assert_eq!(told, [("f", "{\"a\":\"}\"}"), ("g", "{\"b\":2}"), ("h", "{}")]);
+    assert_eq!(
+        told,
+        [("f", "{\"a\":\"}\"}"), ("g", "{\"b\":2}"), ("h", "{}")]
+    );
 }
 
 #[test]
@@ -410,5 +441,8 @@ fn arguments_that_were_cut_off_are_marked_in_a_whole_message() {
         ..Whole::default()
     };
     let whole: Value = serde_json::from_slice(&message(&cut, "m")).unwrap();
-    assert_eq!(whole["content"][0]["input"], json!({"INVALID_JSON": "{\"a\":"}));
+    assert_eq!(
+        whole["content"][0]["input"],
+        json!({"INVALID_JSON": "{\"a\":"})
+    );
 }
