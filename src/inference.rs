@@ -13,12 +13,14 @@
 //! reading     one client's side of a flight
 //! account     one record per request, written exactly once however it ends
 //! shadow      checks a share of the semantic hits once their callers were answered
+//! counting    how many tokens a request has
 //! opinion     a model asked whether two answers tell the same
 //! state       one revision of the routing config, live
 //! ```
 
 mod account;
 mod candidates;
+mod counting;
 mod delivery;
 mod embedding;
 mod engine;
@@ -35,6 +37,7 @@ mod story;
 #[cfg(test)]
 mod testing;
 
+pub use counting::Counted;
 pub use embedding::EmbedReply;
 pub use engine::{BreakerMode, Engine, Named, Parts, Source};
 pub use reply::{CacheStatus, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};

@@ -1,4 +1,4 @@
-//! The HTTP door: OpenAI's paths, `/generate`, admin, health and metrics.
+//! The HTTP door: OpenAI's paths and Anthropic's, `/generate`, admin, health and metrics.
 
 mod admin;
 mod auth;
@@ -12,6 +12,7 @@ mod generate;
 mod guard;
 mod health;
 mod keys;
+mod messages;
 mod models;
 mod responses;
 mod revision;
@@ -27,6 +28,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
+use http::{HeaderMap, Uri};
 
 use crate::app::Node;
 use crate::error::{Error, Kind};
@@ -37,6 +39,8 @@ pub use errors::render as render_error;
 pub fn routes(node: Arc<Node>) -> Router {
     let api = Router::new()
         .route("/chat/completions", post(chat::completions))
+        .route("/messages", post(messages::create))
+        .route("/messages/count_tokens", post(messages::count_tokens))
         .route("/models", get(models::list))
         .route("/models/{*id}", get(models::retrieve))
         .route("/embeddings", post(embeddings::embeddings))
@@ -88,12 +92,13 @@ pub fn routes(node: Arc<Node>) -> Router {
         .route("/health", get(health::live))
         .route("/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .fallback(async || errors::render(&Error::new(Kind::NoSuchPath, "no such path")))
-        .method_not_allowed_fallback(async || {
-            errors::render(&Error::new(
-                Kind::MethodNotAllowed,
-                "method not allowed on this path",
-            ))
+        .fallback(async |uri: Uri, headers: HeaderMap| {
+            let error = Error::new(Kind::NoSuchPath, "no such path");
+            errors::render_for(uri.path(), &headers, &error)
+        })
+        .method_not_allowed_fallback(async |uri: Uri, headers: HeaderMap| {
+            let error = Error::new(Kind::MethodNotAllowed, "method not allowed on this path");
+            errors::render_for(uri.path(), &headers, &error)
         })
         .layer(DefaultBodyLimit::disable()) // body.rs holds the one limit
         .layer(middleware::from_fn_with_state(

@@ -1,4 +1,4 @@
-//! The one table: error kind → HTTP status, gRPC code, OpenAI type and code.
+//! The one table: error kind → HTTP status, gRPC code, OpenAI type and code, Anthropic type.
 
 use crate::error::Kind;
 
@@ -13,6 +13,8 @@ pub struct Row {
     pub openai_type: &'static str,
     /// OpenAI's `error.code`.
     pub openai_code: Option<&'static str>,
+    /// Anthropic's `error.type`.
+    pub anthropic_type: &'static str,
     /// `false` tells SDKs not to try again by themselves: our own tries are spent.
     pub sdk_may_retry: bool,
 }
@@ -29,13 +31,74 @@ const fn row(
         grpc,
         openai_type,
         openai_code,
+        anthropic_type: "api_error",
         sdk_may_retry,
     }
 }
 
+/// Anthropic's type for a kind.
+const fn anthropic_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::InvalidRequest
+        | Kind::UnsupportedMedia
+        | Kind::MethodNotAllowed
+        | Kind::UpstreamRejected
+        | Kind::Cancelled
+        | Kind::InvalidConfig => "invalid_request_error",
+        Kind::TooLarge => "request_too_large",
+        Kind::NoSuchPath | Kind::UnknownModel | Kind::NotFound => "not_found_error",
+        Kind::Unauthenticated => "authentication_error",
+        Kind::Forbidden => "permission_error",
+        Kind::Conflict => "conflict_error",
+        Kind::RateLimited => "rate_limit_error",
+        Kind::Overloaded | Kind::Unavailable => "overloaded_error",
+        Kind::RequestTimeout | Kind::DeadlineExceeded => "timeout_error",
+        Kind::UpstreamFailed
+        | Kind::NoQuorum
+        | Kind::Behind
+        | Kind::InsufficientStorage
+        | Kind::Internal => "api_error",
+    }
+}
+
+impl Row {
+    /// The status a client of Anthropic's dialect gets: it knows one of its own for overload.
+    pub fn anthropic_http(&self) -> u16 {
+        if self.anthropic_type == "overloaded_error" {
+            529
+        } else {
+            self.http
+        }
+    }
+}
+
+/// Anthropic's type for an HTTP status, where an upstream of another dialect said no more.
+pub const fn anthropic_type_of(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        409 => "conflict_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        529 => "overloaded_error",
+        500..=599 => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
 /// The row of a kind.
-#[expect(clippy::too_many_lines, reason = "a table: one row for each kind")]
 pub const fn of(kind: Kind) -> Row {
+    Row {
+        anthropic_type: anthropic_type(kind),
+        ..openai(kind)
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a table: one row for each kind")]
+const fn openai(kind: Kind) -> Row {
     use tonic::Code as C;
     const REQUEST: &str = "invalid_request_error";
     const UNAVAILABLE: &str = "service_unavailable_error";

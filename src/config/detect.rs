@@ -96,8 +96,18 @@ impl Found {
             models.insert(ModelName::from(name.as_str()), model);
         }
         let clouds = [
-            (self.openai, ProviderKind::OpenAi, OPENAI_MODELS, "OPENAI_API_KEY"),
-            (self.anthropic, ProviderKind::Anthropic, ANTHROPIC_MODELS, "ANTHROPIC_API_KEY"),
+            (
+                self.openai,
+                ProviderKind::OpenAi,
+                OPENAI_MODELS,
+                "OPENAI_API_KEY",
+            ),
+            (
+                self.anthropic,
+                ProviderKind::Anthropic,
+                ANTHROPIC_MODELS,
+                "ANTHROPIC_API_KEY",
+            ),
         ];
         for (_, kind, names, variable) in clouds.into_iter().filter(|(is_set, ..)| *is_set) {
             for name in names {

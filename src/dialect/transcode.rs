@@ -141,7 +141,12 @@ mod tests {
         let given = head.text("hi");
         let passed = ToOpenAi::new("x").chunks(given.clone()).unwrap();
         assert_eq!(passed[0].raw, given.raw);
-        let whole = head.completion("hi", &serde_json::Value::Null, Finish::Stop, Usage::new(1, 1));
+        let whole = head.completion(
+            "hi",
+            &serde_json::Value::Null,
+            Finish::Stop,
+            Usage::new(1, 1),
+        );
         assert_eq!(openai(whole.clone(), "x").unwrap().raw, whole.raw);
         let message = r#"{"type":"message","id":"msg_1","model":"c","stop_reason":"end_turn",
             "content":[{"type":"text","text":"hi"}],"usage":{"input_tokens":3,"output_tokens":5}}"#;

@@ -24,7 +24,7 @@ use crate::config::RoutingConfig;
 use crate::config::routing::ProviderKind;
 use crate::error::{Error, Kind};
 use crate::provider::{Local, Provider as _};
-use crate::routing::{Facts, RoutingTable, Unroutable};
+use crate::routing::{Facts, Plan, RoutingTable, Unroutable};
 use crate::supervisor::Fleet;
 use crate::telemetry::{ConfiguredModel, Metrics, Recorder};
 use crate::types::report::{Explanation, ModelStatus, Stats};
@@ -248,6 +248,13 @@ impl Engine {
             .table
             .explain(&facts(request), view, self.inner.seed())
             .map_err(unroutable)
+    }
+
+    /// The config a request would be answered under, and where it would go.
+    pub(super) fn planned(&self, request: &ChatRequest) -> Result<(Arc<State>, Plan), Error> {
+        let state = self.inner.state.load_full();
+        let plan = self.inner.plan(&state, request)?;
+        Ok((state, plan))
     }
 
     /// Status of every model, in configured order.

@@ -159,7 +159,9 @@ impl Anthropic {
         match call.body.native_in(Dialect::Anthropic) {
             Some(native) => {
                 let headers = native.headers.iter();
-                post.headers = headers.map(|(name, value)| (*name, value.as_str())).collect();
+                post.headers = headers
+                    .map(|(name, value)| (*name, value.as_str()))
+                    .collect();
             }
             None => post.headers.push((VERSION, self.defaults.version.as_str())),
         }
@@ -196,7 +198,13 @@ impl Provider for Anthropic {
             .wire
             .send(self.post(&call, "/messages", sent), &watch)
             .await
-            .map_err(|failure| if is_native { failure } else { in_openai_words(failure) })?;
+            .map_err(|failure| {
+                if is_native {
+                    failure
+                } else {
+                    in_openai_words(failure)
+                }
+            })?;
         let body = Body::of(response, watch);
         if call.stream {
             let form = match is_native {
@@ -205,7 +213,12 @@ impl Provider for Anthropic {
             };
             let framed = (Framing::sse(), form);
             let key = self.wire.key.clone();
-            return Ok(Answer::Stream(chunks(body, Decoder::default(), framed, key)));
+            return Ok(Answer::Stream(chunks(
+                body,
+                Decoder::default(),
+                framed,
+                key,
+            )));
         }
         let raw = body.whole().await?;
         let said = decode::whole(&raw).map_err(|bad| garbled(&bad, &self.wire.key))?;
@@ -303,5 +316,7 @@ fn in_openai_words(failure: Failure) -> Failure {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,11 @@ use tonic::Status;
 
 use super::convert::{delta, started, stream_finish, tool_call_delta};
 use super::status;
+use crate::dialect::openai::tap::Garbled;
+use crate::dialect::transcode::{self, ToOpenAi};
+use crate::error::{Error, Kind};
 use crate::inference::{Reply, ReplyBody, ReplyMeta, ReplyStream};
-use crate::types::{Completion, Finish, Moment, Tap, Usage};
+use crate::types::{Chunk, Completion, Finish, Moment, Tap, Usage};
 
 /// What a `StreamGenerate` call answers with.
 pub(super) type Events = BoxStream<'static, Result<StreamGenerateResponse, Status>>;
@@ -19,7 +22,13 @@ pub(super) type Events = BoxStream<'static, Result<StreamGenerateResponse, Statu
 pub(super) fn events(reply: Reply) -> Events {
     let Reply { meta, body } = reply;
     match body {
-        ReplyBody::Complete(whole) => stream::iter(at_once(&meta, whole)).map(Ok).boxed(),
+        ReplyBody::Complete(whole) => match transcode::openai(whole, meta.model.as_str()) {
+            Ok(whole) => stream::iter(at_once(&meta, whole)).map(Ok).boxed(),
+            Err(garbled) => {
+                let error = status::report(&unreadable(garbled), &meta.id);
+                stream::iter([Err(error)]).boxed()
+            }
+        },
         ReplyBody::Stream(upstream) => running(meta, upstream).boxed(),
     }
 }
@@ -55,6 +64,7 @@ struct Running {
     began: Moment,
     finish: Option<Finish>,
     usage: Option<Usage>,
+    writer: ToOpenAi,
     /// What one chunk holds: at most a text and a piece of tool calls, plus the start before all.
     ready: VecDeque<StreamGenerateResponse>,
 }
@@ -65,7 +75,9 @@ fn running(
 ) -> impl Stream<Item = Result<StreamGenerateResponse, Status>> {
     let ready = VecDeque::from([started(&meta)]);
     let (began, upstream) = (Moment::now(), Some(upstream));
+    let writer = ToOpenAi::new(meta.model.as_str());
     let running = Running {
+        writer,
         meta,
         upstream,
         began,
@@ -87,11 +99,14 @@ impl Running {
             }
             let upstream = self.upstream.as_mut()?;
             match upstream.next().await {
-                Some(Ok(mut chunk)) => {
-                    self.finish = chunk.tap.finish.or(self.finish);
-                    self.usage = chunk.tap.usage.or(self.usage);
-                    self.ready.extend(pieces(&mut chunk.tap, &chunk.raw));
-                }
+                Some(Ok(chunk)) => match self.writer.chunks(chunk) {
+                    Ok(chunks) => chunks.into_iter().for_each(|chunk| self.read(chunk)),
+                    Err(garbled) => {
+                        self.upstream = None;
+                        let error = unreadable(garbled);
+                        return Some(Err(status::report(&error, &self.meta.id)));
+                    }
+                },
                 Some(Err(error)) => {
                     self.upstream = None;
                     return Some(Err(status::report(&error, &self.meta.id)));
@@ -105,4 +120,15 @@ impl Running {
             }
         }
     }
+
+    fn read(&mut self, mut chunk: Chunk) {
+        self.finish = chunk.tap.finish.or(self.finish);
+        self.usage = chunk.tap.usage.or(self.usage);
+        self.ready.extend(pieces(&mut chunk.tap, &chunk.raw));
+    }
+}
+
+/// An answer in another dialect than OpenAI's that cannot be read.
+fn unreadable(garbled: Garbled) -> Error {
+    Error::new(Kind::UpstreamFailed, garbled.to_string()).with_source(garbled)
 }

@@ -47,6 +47,10 @@ fn asks(route: Option<&str>) -> Asks {
             | "/v1/responses"
             | "/responses/{id}"
             | "/v1/responses/{id}"
+            | "/messages"
+            | "/v1/messages"
+            | "/messages/count_tokens"
+            | "/v1/messages/count_tokens"
             | "/generate"
             | "/v1/generate",
         ) => Asks::Scope(Scope::Use),
@@ -66,7 +70,9 @@ pub(super) async fn check(
             request.extensions_mut().insert(caller);
         }
         Ok(None) => {}
-        Err(error) => return errors::render(&error),
+        Err(error) => {
+            return errors::render_for(request.uri().path(), request.headers(), &error);
+        }
     }
     next.run(request).await
 }
@@ -136,6 +142,8 @@ mod tests {
             "/responses",
             "/responses/{id}",
             "/embeddings",
+            "/messages",
+            "/messages/count_tokens",
             "/models",
             "/models/{*id}",
             "/generate",

@@ -12,7 +12,9 @@ use super::{auth, body, errors, sse};
 use crate::api::options::{Options, request_id, wants_explanation};
 use crate::app::Node;
 use crate::dialect::openai::ChatBody;
-use crate::error::Error;
+use crate::dialect::openai::tap::Garbled;
+use crate::dialect::transcode::{self, ToOpenAi};
+use crate::error::{Error, Kind};
 use crate::inference::{Reply, ReplyBody, ReplyMeta, Source};
 use crate::types::{ChatRequest, Moment};
 
@@ -52,8 +54,10 @@ async fn answer(node: &Node, source: Source, request: Request<Body>) -> Response
         }
     };
     let request = assemble(options, chat);
-    match node.engine.chat_from(source, request).await {
-        Ok(reply) => render(reply, explain),
+    let include_usage = request.include_usage;
+    let answered = node.engine.chat_from(source, request).await;
+    match answered.and_then(|reply| render(reply, explain, include_usage)) {
+        Ok(response) => response,
         Err(error) => with_id(errors::render(&error), id.as_str()),
     }
 }
@@ -77,25 +81,39 @@ pub(super) fn assemble(options: Options, chat: ChatBody) -> ChatRequest {
     }
 }
 
-fn render(reply: Reply, explain: bool) -> Response {
+fn render(reply: Reply, explain: bool, include_usage: bool) -> Result<Response, Error> {
     let Reply { meta, body } = reply;
     let mut response = match body {
-        ReplyBody::Complete(completion) => errors::json_response(200, completion.raw),
+        ReplyBody::Complete(completion) => {
+            let shown = transcode::openai(completion, meta.model.as_str()).map_err(unreadable)?;
+            errors::json_response(200, shown.raw)
+        }
         ReplyBody::Stream(stream) => {
-            let mut response = Response::new(sse::body(stream));
-            let headers = response.headers_mut();
-            let fixed = [
-                (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
-                (header::CACHE_CONTROL, "no-cache"),
-                (HeaderName::from_static("x-accel-buffering"), "no"),
-            ];
-            for (name, value) in fixed {
-                headers.insert(name, HeaderValue::from_static(value));
-            }
-            response
+            let writer = ToOpenAi::new(meta.model.as_str());
+            event_stream(sse::body(stream, writer, include_usage))
         }
     };
     describe(&meta, explain, response.headers_mut());
+    Ok(response)
+}
+
+/// An answer that its upstream wrote in another dialect than the caller's and that cannot be read.
+pub(super) fn unreadable(garbled: Garbled) -> Error {
+    Error::new(Kind::UpstreamFailed, garbled.to_string()).with_source(garbled)
+}
+
+/// A response whose body is server-sent events.
+pub(super) fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

@@ -1,15 +1,53 @@
-//! An error in the caller's dialect: OpenAI's four-key shape, and the headers SDKs act on.
+//! An error in the caller's dialect: OpenAI's four-key shape or Anthropic's, and the headers SDKs
+//! act on.
+
+pub(super) mod anthropic;
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::api::options::request_id;
 use crate::api::status;
 use crate::app::partition;
 use crate::error::{Error, Kind, Rejection, Retry};
+
+/// Whose words a caller is answered in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// OpenAI's.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic,
+}
+
+impl Manner {
+    /// By the path, and by the header that only Anthropic's clients send where both come.
+    pub(super) fn of(path: &str, headers: &HeaderMap) -> Self {
+        let path = path.strip_prefix("/v1").unwrap_or(path);
+        let below = |root: &str| {
+            let rest = path.strip_prefix(root);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let names_version = headers.contains_key(crate::dialect::anthropic::VERSION);
+        if below("/messages") || (below("/models") && names_version) {
+            Manner::Anthropic
+        } else {
+            Manner::OpenAi
+        }
+    }
+}
+
+/// The whole response to a request at `path`, in its caller's words.
+pub(super) fn render_for(path: &str, headers: &HeaderMap, error: &Error) -> Response {
+    match Manner::of(path, headers) {
+        Manner::OpenAi => render(error),
+        Manner::Anthropic => anthropic::render(error, &request_id(headers)),
+    }
+}
 
 /// The whole response.
 pub fn render(error: &Error) -> Response {
@@ -27,7 +65,12 @@ pub(super) fn render_with(error: &Error, details: Value) -> Response {
         shown.extend(details);
     }
     let mut response = json_response(row.http, shown.to_string());
-    let headers = response.headers_mut();
+    advise(error, response.headers_mut());
+    response
+}
+
+/// What SDKs act on.
+fn advise(error: &Error, headers: &mut HeaderMap) {
     if let Retry::After(wait) = error.retry {
         retry_after(headers, wait);
     }
@@ -36,7 +79,7 @@ pub(super) fn render_with(error: &Error, details: Value) -> Response {
         let mode = HeaderValue::from_static(partition::HEADER);
         headers.insert("x-llm-router-partition-mode", mode);
     }
-    if !row.sdk_may_retry {
+    if !status::of(error.kind).sdk_may_retry {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
     if error.kind == Kind::Unauthenticated {
@@ -45,7 +88,6 @@ pub(super) fn render_with(error: &Error, details: Value) -> Response {
     if matches!(error.kind, Kind::TooLarge | Kind::RequestTimeout) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
 }
 
 /// The body alone, also for an error inside a running stream.
@@ -81,7 +123,7 @@ fn pass_on(error: &Error, rejection: &Rejection) -> Response {
     response
 }
 
-fn retry_after(headers: &mut http::HeaderMap, wait: Duration) {
+fn retry_after(headers: &mut HeaderMap, wait: Duration) {
     let millis = wait.as_millis().max(1);
     let seconds = millis.div_ceil(1000);
     if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {

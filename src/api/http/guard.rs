@@ -28,7 +28,7 @@ pub(super) async fn check(
             .authority()
             .map(|authority| authority.host().to_owned());
         if let Err(error) = judge(request.headers(), named.as_deref()) {
-            return errors::render(&error);
+            return errors::render_for(request.uri().path(), request.headers(), &error);
         }
     }
     next.run(request).await

@@ -38,6 +38,7 @@ pub(super) async fn catch_up(
 ) -> Response {
     // taken out first: a request's body must not be held over a wait
     let wanted = min_revision(request.headers());
+    let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
     let caught_up = async {
         match (wanted?, node.agreed()) {
             (Some(wanted), Ok(agreed)) => agreed.in_service(wanted, READ_PATIENCE).await,
@@ -46,7 +47,7 @@ pub(super) async fn catch_up(
         }
     };
     if let Err(error) = caught_up.await {
-        return errors::render(&error);
+        return errors::render_for(&path, &headers, &error);
     }
     next.run(request).await
 }

@@ -15,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use tracing::{Instrument, Span};
 
 use super::chat::set;
+use super::errors::Manner;
 use super::revision;
 use crate::app::Node;
 use crate::telemetry::{HttpCall, Metrics, propagation, spans};
@@ -30,6 +31,7 @@ pub(super) async fn watch(
     let name = route.as_ref().map_or("", MatchedPath::as_str);
     let span = spans::http_server(request.method(), name);
     propagation::set_parent(&span, request.headers());
+    let manner = Manner::of(request.uri().path(), request.headers());
     let traceparent = propagation::outgoing_traceparent(&span, request.headers());
     let id = request
         .headers()
@@ -51,6 +53,10 @@ pub(super) async fn watch(
     if !response.headers().contains_key("x-request-id") {
         let id = id.unwrap_or_else(RequestId::generate);
         set(response.headers_mut(), "x-request-id", id.as_str());
+    }
+    let id = response.headers().get("x-request-id").cloned();
+    if let Some(id) = id.filter(|_| manner == Manner::Anthropic) {
+        response.headers_mut().insert("request-id", id);
     }
     set(
         response.headers_mut(),

@@ -228,9 +228,7 @@ impl Encoder {
     fn begin(&mut self, kind: Kind, block: &Value) {
         let index = self.next;
         self.next += 1;
-        self.write(
-            &json!({"type": "content_block_start", "index": index, "content_block": block}),
-        );
+        self.write(&json!({"type": "content_block_start", "index": index, "content_block": block}));
         self.open = Some(Open {
             index,
             kind,

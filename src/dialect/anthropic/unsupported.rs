@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::request::outbound::{Effort, stated};
 use super::Defaults;
+use super::request::outbound::{Effort, stated};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::openai::ChatBody;
 
@@ -42,8 +42,8 @@ pub fn unsupported(body: &ChatBody, defaults: &Defaults) -> Vec<Uncarried> {
     }
     let (thinks, samples) = (asks_to_think(body, defaults), defaults.version.samples());
     for name in ["temperature", "top_p", "top_k"] {
-        let by_default = name != "top_k"
-            && given(name).and_then(|value| value.parse::<f64>().ok()) == Some(1.0);
+        let by_default =
+            name != "top_k" && given(name).and_then(|value| value.parse::<f64>().ok()) == Some(1.0);
         if given(name).is_some() && (thinks || !samples) && !by_default {
             uncarried.push(Uncarried::droppable(name));
         }
@@ -133,7 +133,9 @@ fn of_messages(body: &ChatBody, uncarried: &mut Vec<Uncarried>) {
     };
     for message in messages {
         let unsealed = message.thinking_blocks.is_none()
-            && message.reasoning_content.is_some_and(|said| !said.is_empty());
+            && message
+                .reasoning_content
+                .is_some_and(|said| !said.is_empty());
         if unsealed {
             note(Uncarried::droppable("messages[].reasoning_content"));
         }

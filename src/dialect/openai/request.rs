@@ -366,8 +366,14 @@ impl ChatBody {
 
     /// Earlier turns of a translated request hold a model's thinking.
     pub fn recalls_thinking(&self) -> bool {
-        let recalls = |text: &str| text.contains("\"reasoning_content\":") || text.contains("\"thinking_blocks\":");
-        self.native.is_some() && self.object.get("messages").is_some_and(|m| recalls(m.get()))
+        let recalls = |text: &str| {
+            text.contains("\"reasoning_content\":") || text.contains("\"thinking_blocks\":")
+        };
+        self.native.is_some()
+            && self
+                .object
+                .get("messages")
+                .is_some_and(|m| recalls(m.get()))
     }
 
     fn stream_options_with_usage(&self) -> Option<Box<RawValue>> {

@@ -7,6 +7,7 @@ use llm_router_proto::llm_router::v1;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::transcode;
 use crate::error::{Error, Kind};
 use crate::inference::{CacheStatus, ReplyMeta};
 use crate::types::report::{BreakerStatus, Explanation, ModelStatus, Percentiles, Stats};
@@ -97,6 +98,9 @@ pub(in crate::api::grpc) fn generated(
     meta: ReplyMeta,
     completion: Completion,
 ) -> Result<v1::GenerateResponse, Error> {
+    let completion = transcode::openai(completion, meta.model.as_str()).map_err(|source| {
+        Error::new(Kind::UpstreamFailed, "the upstream's answer cannot be read").with_source(source)
+    })?;
     let Beyond {
         tool_calls,
         refusal,

@@ -192,7 +192,11 @@ impl Translation {
         }
         let tier: Option<String> = given.read("service_tier");
         if let Some(tier) = tier {
-            let ours = if tier == "standard_only" { "default" } else { "auto" };
+            let ours = if tier == "standard_only" {
+                "default"
+            } else {
+                "auto"
+            };
             self.object.set("service_tier", raw(ours));
         }
     }
@@ -274,7 +278,12 @@ impl Translation {
             ("none", _) => json!("none"),
             ("tool", Some(name)) => json!({"type": "function", "function": {"name": name}}),
             ("tool", None) => return Err(field("tool_choice", "names no tool")),
-            _ => return Err(field("tool_choice", "must be of type auto, any, tool or none")),
+            _ => {
+                return Err(field(
+                    "tool_choice",
+                    "must be of type auto, any, tool or none",
+                ));
+            }
         };
         // a tool of the upstream's own is none of those offered here
         if self.object.get("tools").is_some() {

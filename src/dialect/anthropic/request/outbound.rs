@@ -162,9 +162,10 @@ fn tools(given: &Object, native: &mut Object) -> Result<(), Untranslatable> {
         .map_err(|_| cannot("tools", "holds a tool that cannot be read"))?;
     let mut written = Vec::with_capacity(offered.len());
     for tool in offered {
-        let function = tool.function.filter(|_| matches!(&*tool.kind, "function" | ""));
-        let function =
-            function.ok_or(cannot("tools", "holds a tool that is no function"))?;
+        let function = tool
+            .function
+            .filter(|_| matches!(&*tool.kind, "function" | ""));
+        let function = function.ok_or(cannot("tools", "holds a tool that is no function"))?;
         let schema = function.parameters.filter(|schema| schema.get() != "null");
         let none = || raw(&json!({"type": "object", "properties": {}}));
         written.push(Tool {
@@ -191,7 +192,12 @@ fn tool_choice(given: &Object) -> Result<Option<Value>, Untranslatable> {
             "auto" => json!({"type": "auto"}),
             "none" => return Ok(Some(json!({"type": "none"}))),
             "required" => json!({"type": "any"}),
-            _ => return Err(cannot("tool_choice", "must be auto, none, required or a tool")),
+            _ => {
+                return Err(cannot(
+                    "tool_choice",
+                    "must be auto, none, required or a tool",
+                ));
+            }
         },
         Some(choice) => match choice.pointer("/function/name").and_then(Value::as_str) {
             Some(name) => json!({"type": "tool", "name": name}),
@@ -304,7 +310,9 @@ fn format(given: &Object, native: &mut Object) -> Result<(), Untranslatable> {
 
 /// Who asks, and how it is scheduled.
 fn about(given: &Object, native: &mut Object) {
-    let user: Option<String> = given.read("user").or_else(|| given.read("safety_identifier"));
+    let user: Option<String> = given
+        .read("user")
+        .or_else(|| given.read("safety_identifier"));
     if let Some(user) = user {
         native.set("metadata", raw(&json!({"user_id": user})));
     }

@@ -77,10 +77,7 @@ impl Block<'_> {
         }
         let source: Source = serde_json::from_str(self.source?.get()).ok()?;
         match source.kind.as_str() {
-            "base64" => Some(format!(
-                "data:{};base64,{}",
-                source.media_type, source.data
-            )),
+            "base64" => Some(format!("data:{};base64,{}", source.media_type, source.data)),
             "url" => Some(source.url),
             _ => None,
         }

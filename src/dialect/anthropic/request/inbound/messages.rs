@@ -75,8 +75,7 @@ impl Reading {
 
     /// All turns.
     pub(super) fn messages(&mut self, given: &Object) -> Result<(), BadRequest> {
-        let messages =
-            stated(given, "messages").ok_or(BadRequest::Missing("messages"))?;
+        let messages = stated(given, "messages").ok_or(BadRequest::Missing("messages"))?;
         let turns: Vec<Turn<'_>> = serde_json::from_str(messages.get())
             .map_err(|error| field("messages", format!("must be a list of messages: {error}")))?;
         if turns.is_empty() {
@@ -198,7 +197,8 @@ impl Reading {
                 "redacted_thinking" => said.blocks.push(raw_block.to_owned()),
                 "tool_use" => said.calls.push(call(&block)?),
                 "document" if !self.version.samples() => {
-                    let problem = "holds a document in an assistant's message, which this version refuses";
+                    let problem =
+                        "holds a document in an assistant's message, which this version refuses";
                     return Err(field("messages", problem));
                 }
                 kind => self.cannot(format!("messages[].content[type={}]", short(kind))),

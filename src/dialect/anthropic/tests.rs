@@ -1,0 +1,3 @@
+mod answers;
+mod inbound;
+mod outbound;
