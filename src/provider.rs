@@ -13,6 +13,8 @@ mod key;
 mod limits;
 pub mod ollama;
 pub mod openai;
+#[cfg(test)]
+mod stand_in;
 mod translate;
 mod vectors;
 mod wire;

@@ -82,6 +82,7 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
     let env = Environment {
         ollama_host: Some(address.clone()),
         openai_key: true,
+        gemini_key: Some("GOOGLE_API_KEY"),
         ..Environment::default()
     };
     let (found, ()) = tokio::join!(detect(&env), server);
@@ -92,6 +93,8 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
             "alpha:8b",
             "gpt-4o-mini",
             "gpt-4o",
+            "gemini-2.5-flash",
+            "gemini-2.5-pro",
             "demo/echo",
             "demo/lorem",
             "demo/tools",
@@ -106,6 +109,10 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
     assert!(
         matches!(&models["gpt-4o"].api_key, Some(Secret::Env { env }) if env == "OPENAI_API_KEY")
     );
+    assert!(
+        matches!(&models["gemini-2.5-pro"].api_key, Some(Secret::Env { env }) if env == "GOOGLE_API_KEY")
+    );
+    assert_eq!(found.lines()[2], ["gemini", "GOOGLE_API_KEY", "2 models"]);
 }
 
 #[tokio::test]
