@@ -15,6 +15,8 @@ mod limits;
 pub mod local;
 pub mod ollama;
 pub mod openai;
+#[cfg(test)]
+mod stand_in;
 mod translate;
 mod vectors;
 mod wire;

@@ -97,11 +97,6 @@ pub(super) fn retry_after(headers: &HeaderMap, now_millis: u64) -> Option<Durati
         })
 }
 
-/// Whether an error object inside a 200 asks for patience.
-pub(super) fn in_stream(body: &[u8]) -> Class {
-    inside(body).0
-}
-
 /// The failure that an error object inside a 200 stands for. `message` says so in one line.
 pub(super) fn reported(body: &Bytes, message: impl Into<String>) -> Failure {
     let (class, status) = inside(body);

@@ -225,3 +225,6 @@ pub(super) fn may_carry(message: &[u8]) -> bool {
     let text = message.trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[')) && text.contains(&b'"')
 }
+
+#[cfg(test)]
+mod tests;

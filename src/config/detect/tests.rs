@@ -83,6 +83,7 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
         ollama_host: Some(address.clone()),
         openai_key: true,
         anthropic_key: true,
+        gemini_key: Some("GOOGLE_API_KEY"),
         ..Environment::default()
     };
     let (found, ()) = tokio::join!(detect(&env), server);
@@ -95,6 +96,8 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
             "gpt-4o",
             "claude-haiku-4-5",
             "claude-sonnet-4-5",
+            "gemini-2.5-flash",
+            "gemini-2.5-pro",
             "demo/echo",
             "demo/lorem",
             "demo/tools",
@@ -109,6 +112,10 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
     assert!(
         matches!(&models["gpt-4o"].api_key, Some(Secret::Env { env }) if env == "OPENAI_API_KEY")
     );
+    assert!(
+        matches!(&models["gemini-2.5-pro"].api_key, Some(Secret::Env { env }) if env == "GOOGLE_API_KEY")
+    );
+    assert_eq!(found.lines()[2], ["gemini", "GOOGLE_API_KEY", "2 models"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::dialect::openai::build::Head;
-use crate::types::{Finish, Usage};
+use crate::dialect::whole::Whole;
+use crate::types::{Event, Finish, Usage};
 
 fn body(value: &Value) -> ChatBody {
     ChatBody::parse(value.to_string().as_bytes()).unwrap()
@@ -166,96 +167,82 @@ fn tools_are_withheld_when_the_choice_is_none() {
     assert!(native(&given).get("tools").is_none());
 }
 
-fn decoder() -> Decoder {
-    Decoder::new(Head {
-        id: "chatcmpl-1".to_owned(),
-        created: 1,
-        model: "m".to_owned(),
-    })
+fn line(decoder: &mut Decoder, bytes: &[u8]) -> Result<Vec<Event>, Bad> {
+    let mut said = Vec::new();
+    decoder.line(bytes, &mut said).map(|()| said)
 }
 
 #[test]
 fn an_error_line_is_no_chunk() {
-    let error = decoder().line(br#"{"error":"model runner has crashed"}"#);
+    let error = line(
+        &mut Decoder::default(),
+        br#"{"error":"model runner has crashed"}"#,
+    );
     assert!(matches!(error, Err(Bad::Error(text)) if text == "model runner has crashed"));
 }
 
 #[test]
 fn loading_and_unloading_are_no_answers() {
     for reason in ["load", "unload"] {
-        let line =
+        let text =
             json!({"message": {"content": ""}, "done": true, "done_reason": reason}).to_string();
-        assert!(matches!(
-            decoder().line(line.as_bytes()),
-            Err(Bad::NoAnswer(_))
-        ));
-        let head = Head::new("m");
-        assert!(matches!(
-            answer::whole(&head, line.as_bytes()),
-            Err(Bad::NoAnswer(_))
-        ));
+        let read = line(&mut Decoder::default(), text.as_bytes());
+        assert!(matches!(read, Err(Bad::NoAnswer(_))));
+        let whole = answer::whole(text.as_bytes());
+        assert!(matches!(whole, Err(Bad::NoAnswer(_))));
     }
-    assert!(matches!(
-        answer::whole(&Head::new("m"), b"{\"message\":{}}"),
-        Err(Bad::NotDone)
-    ));
+    let undone = answer::whole(b"{\"message\":{}}");
+    assert!(matches!(undone, Err(Bad::NotDone)));
 }
 
 #[test]
-fn a_stream_becomes_role_text_finish_and_usage() {
-    let mut decoder = decoder();
-    let first = decoder
-        .line(br#"{"message":{"role":"assistant","content":"he"},"done":false}"#)
-        .unwrap();
-    assert_eq!(first.len(), 2);
-    assert!(!first[0].tap.real && first[1].tap.real);
-    assert_eq!(first[1].tap.text, "he");
+fn a_stream_becomes_start_text_finish_and_usage() {
+    let mut decoder = Decoder::default();
+    let first = br#"{"message":{"role":"assistant","content":"he"},"done":false}"#;
+    let first = line(&mut decoder, first).unwrap();
+    assert!(matches!(&first[..], [Event::Start { .. }, Event::Text(text)] if text == "he"));
     assert!(!decoder.is_done());
-    let last = decoder
-        .line(br#"{"message":{"content":"y"},"done":true,"done_reason":"length","prompt_eval_count":3,"eval_count":2}"#)
-        .unwrap();
-    assert_eq!(last[0].tap.text, "y");
-    assert_eq!(last[1].tap.finish, Some(Finish::Length));
-    assert_eq!(last[2].tap.usage, Some(Usage::new(3, 2)));
-    assert!(last[2].usage_only && decoder.is_done());
+    let last = br#"{"message":{"content":"y"},"done":true,"done_reason":"length","prompt_eval_count":3,"eval_count":2}"#;
+    let expected = [
+        Event::Text("y".into()),
+        Event::Finish(Finish::Length),
+        Event::Usage(Usage::new(3, 2)),
+    ];
+    assert_eq!(line(&mut decoder, last).unwrap(), expected);
+    assert!(decoder.is_done());
 }
 
 #[test]
 fn tool_calls_get_an_index_an_id_a_string_and_the_right_finish() {
-    let mut decoder = decoder();
-    let line =
+    let mut decoder = Decoder::default();
+    let text =
         br#"{"message":{"content":"","tool_calls":[{"function":{"name":"f","arguments":{"a":1}}},
         {"id":"given","function":{"name":"g","arguments":{}}}]},"done":false}"#;
-    let chunks = decoder.line(line).unwrap();
+    let mut said = line(&mut decoder, text).unwrap();
     let third = br#"{"message":{"tool_calls":[{"function":{"name":"h"}}]},"done":false}"#;
-    let more = decoder.line(third).unwrap();
-    let calls = |chunk: &crate::types::Chunk| {
-        let mut value: Value = serde_json::from_slice(&chunk.raw).unwrap();
-        value["choices"][0]["delta"]["tool_calls"].take()
-    };
-    let (two, third) = (calls(&chunks[1]), calls(&more[0]));
-    assert!(two[0]["id"].as_str().unwrap().starts_with("call_"));
-    assert_eq!(
-        two[0]["function"],
-        json!({"name": "f", "arguments": "{\"a\":1}"})
-    );
-    assert_eq!(
-        (&two[0]["index"], &two[1]["index"], &third[0]["index"]),
-        (&json!(0), &json!(1), &json!(2))
-    );
-    assert_eq!(two[1]["id"], json!("given"));
-    let end = decoder
-        .line(br#"{"done":true,"done_reason":"stop"}"#)
-        .unwrap();
-    assert_eq!(end[0].tap.finish, Some(Finish::ToolCalls));
-    assert_eq!(end.len(), 1, "nobody counted, so no usage is made up");
+    said.extend(line(&mut decoder, third).unwrap());
+    let indices: Vec<u32> = said
+        .iter()
+        .filter_map(|event| match event {
+            Event::ToolCall { index, .. } => Some(*index),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(indices, [0, 1, 2]);
+    let end = line(&mut decoder, br#"{"done":true,"done_reason":"stop"}"#).unwrap();
+    let nobody_counted = [Event::Finish(Finish::ToolCalls)];
+    assert_eq!(end, nobody_counted, "so no usage is made up");
+    let calls = Whole::of(said).calls;
+    assert!(calls[0].id.starts_with("call_") && calls[1].id == "given");
+    let told: Vec<_> = calls.iter().map(|c| (&*c.name, &*c.arguments)).collect();
+    assert_eq!(told, [("f", r#"{"a":1}"#), ("g", "{}"), ("h", "{}")]);
 }
 
 #[test]
 fn a_whole_answer_carries_thinking_calls_and_counts() {
     let text = br#"{"message":{"role":"assistant","content":"","thinking":"hm","tool_calls":[
         {"id":"c","function":{"name":"f","arguments":{"a":[1]}}}]},"done":true,"done_reason":"stop","eval_count":4}"#;
-    let completion = answer::whole(&Head::new("m"), text).unwrap();
+    let completion = Head::new("m").whole(&answer::whole(text).unwrap());
     let value: Value = serde_json::from_slice(&completion.raw).unwrap();
     let choice = &value["choices"][0];
     assert_eq!(choice["finish_reason"], json!("tool_calls"));
@@ -265,4 +252,52 @@ fn a_whole_answer_carries_thinking_calls_and_counts() {
     assert_eq!(choice["message"]["tool_calls"], json!([call]));
     assert_eq!(completion.tap.usage, Some(Usage::new(0, 4)));
     assert!(completion.tap.beyond_text);
+}
+
+#[test]
+fn what_would_be_refused_is_known_before_anyone_asks() {
+    let part = |part: Value| message(json!({"role": "user", "content": [part]}));
+    let called = |arguments: &str| {
+        let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}});
+        message(json!({"role": "assistant", "content": null, "tool_calls": [call]}))
+    };
+    let picture = |url: &str| part(json!({"type": "image_url", "image_url": {"url": url}}));
+    for (given, param) in [
+        (user(json!({"n": 2})), "n"),
+        (
+            picture("https://example.com/cat.png"),
+            "messages[].content[].image_url.url",
+        ),
+        (
+            picture("data:image/png,raw"),
+            "messages[].content[].image_url.url",
+        ),
+        (
+            part(json!({"type": "input_audio", "input_audio": {"data": "AA"}})),
+            "messages[].content[type=input_audio]",
+        ),
+        (
+            part(json!({"type": "hologram"})),
+            "messages[].content[].type",
+        ),
+        (called("[1]"), "messages[].tool_calls[].function.arguments"),
+    ] {
+        let untold = untold(&body(&given));
+        let told: Vec<_> = untold
+            .iter()
+            .map(|p| (p.param.as_ref(), p.essential))
+            .collect();
+        assert_eq!(told, [(param, true)], "{given}");
+        refused(&given);
+    }
+    for given in [
+        user(json!({})),
+        picture("data:image/png;base64,AA"),
+        part(json!({"type": "text", "text": "x"})),
+        called(""),
+        message(json!({"role": "assistant", "content": null})),
+    ] {
+        assert!(untold(&body(&given)).is_empty(), "{given}");
+        native(&given);
+    }
 }

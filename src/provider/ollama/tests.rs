@@ -1,17 +1,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::dialect::openai::ChatBody;
+use crate::dialect::openai::decode;
+use crate::dialect::whole::Whole;
 use crate::provider::demo::Fault;
 use crate::provider::demo::upstream::Upstream;
 use crate::provider::limits::Watch;
 use crate::provider::openai::stream::CUT_OFF;
+use crate::provider::stand_in::{StandIn, texts, vectors_of};
 use crate::provider::{ChunkStream, Timeouts};
-use crate::types::{Chunk, Finish, Moment, Usage};
+use crate::types::{Chunk, Finish, Inputs, Moment, Usage};
 
 async fn upstream() -> Upstream {
     Upstream::start("127.0.0.1:0".parse().unwrap())
@@ -54,7 +58,8 @@ async fn read(pieces: &[&str]) -> (Vec<Chunk>, Option<Failure>) {
         futures::stream::iter(pieces),
         Watch::start(Timeouts::default(), true),
     );
-    let mut read = stream::chunks(body, Head::new("m"), KeyGuard::default());
+    let form = (Framing::lines(), Form::OpenAi(Head::new("m")));
+    let mut read = translate::chunks(body, Decoder::default(), form, KeyGuard::default());
     let (mut said, mut failed) = (Vec::new(), None);
     while let Some(item) = read.next().await {
         match item {
@@ -135,7 +140,13 @@ async fn what_cannot_be_carried_is_the_callers_mistake_and_costs_no_request() {
         json!({"messages": [{"role": "user", "content": "x"}], "n": 2}),
         json!({"messages": [{"role": "user", "content": image}]}),
     ] {
-        let failure = provider.generate(call_with(body, false)).await.unwrap_err();
+        let asked = call_with(body, false);
+        let barred = provider.uncarried(&asked.body);
+        assert!(
+            barred.iter().any(|part| part.essential),
+            "the plan passes it by"
+        );
+        let failure = provider.generate(asked).await.unwrap_err();
         assert_eq!((failure.class, failure.status), (Class::Caller, Some(400)));
         let shown: Value = serde_json::from_slice(&failure.body).unwrap();
         assert!(shown["error"]["param"].is_string());
@@ -214,13 +225,16 @@ async fn a_tool_call_arrives_whole_and_its_result_goes_back() {
         .map(Result::unwrap)
         .collect()
         .await;
-    let called: Value = serde_json::from_slice(&items[1].raw).unwrap();
-    let call = &called["choices"][0]["delta"]["tool_calls"][0];
-    assert_eq!(
-        call["function"],
-        json!({"name": "f", "arguments": "{\"q\":\"find\"}"})
-    );
-    assert_eq!(items[2].tap.finish, Some(Finish::ToolCalls));
+    let mut decoder = decode::Decoder::default();
+    let said = items
+        .iter()
+        .flat_map(|chunk| decoder.chunk(&chunk.raw).unwrap());
+    let whole = Whole::of(said);
+    assert_eq!(whole.finish, Some(Finish::ToolCalls));
+    let call = json!({"id": whole.calls[0].id, "type": "function",
+        "function": {"name": whole.calls[0].name, "arguments": whole.calls[0].arguments}});
+    let function = json!({"name": "f", "arguments": "{\"q\":\"find\"}"});
+    assert_eq!((&call["function"], whole.calls.len()), (&function, 1));
     let messages = body["messages"].as_array_mut().unwrap();
     messages.push(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
     messages.push(json!({"role": "tool", "tool_call_id": call["id"], "content": "found it"}));
@@ -259,4 +273,49 @@ async fn health_asks_for_the_version() {
     assert!(provider.health().await.is_err());
     upstream.restart().await.unwrap();
     provider.health().await.unwrap();
+}
+
+#[tokio::test]
+async fn vectors_come_in_order_with_their_count_and_tokens_are_refused() {
+    let body = r#"{"model":"e","embeddings":[[0.1,0.2],[0.3,0.4]],"prompt_eval_count":8}"#;
+    let upstream = StandIn::answering([
+        (200, "application/json", body.to_owned()),
+        (
+            200,
+            "application/json",
+            r#"{"embeddings":[[1]]}"#.to_owned(),
+        ),
+        (
+            400,
+            "application/json",
+            r#"{"error":"the input length exceeds context length"}"#.to_owned(),
+        ),
+    ])
+    .await;
+    let provider = Ollama::new("e")
+        .base_url(upstream.url.as_str())
+        .option("num_ctx", 512);
+    let two = || EmbedCall {
+        dimensions: Some(2),
+        ..vectors_of(texts(&["a", "b"]))
+    };
+    let answered = provider.embed(two()).await.unwrap();
+    assert_eq!(answered.vectors, [[0.1, 0.2], [0.3, 0.4]]);
+    assert_eq!(answered.usage, Some(Usage::new(8, 0)));
+    let asked = upstream.asked();
+    let sent =
+        json!({"model": "e", "input": ["a", "b"], "dimensions": 2, "options": {"num_ctx": 512}});
+    assert_eq!(
+        (asked[0].path.as_str(), &asked[0].body),
+        ("/api/embed", &sent)
+    );
+    assert_eq!(provider.embed(two()).await.unwrap_err().class, Class::Hard);
+    let long = provider.embed(two()).await.unwrap_err();
+    assert!(crate::provider::is_context_length(&long));
+    let tokens = vectors_of(Inputs::Tokens(vec![vec![1]]));
+    assert_eq!(
+        provider.embed(tokens).await.unwrap_err().class,
+        Class::Caller
+    );
+    assert_eq!(upstream.asked().len(), 2);
 }

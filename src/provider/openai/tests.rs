@@ -1,4 +1,6 @@
 //! Golden streams without a socket; the same provider against a scripted upstream with one.
 
 mod golden;
+mod manners;
+mod vectors;
 mod wire;

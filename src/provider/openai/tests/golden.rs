@@ -104,7 +104,7 @@ async fn an_error_event_is_a_failure_of_its_class_without_the_key() {
 
 #[tokio::test]
 async fn what_is_no_chunk_is_garbled() {
-    for junk in ["nonsense", "{\"choices\":7}", "[1]"] {
+    for junk in ["{\"choices\":7}", "{\"choices\":[{", "[\"\"]"] {
         let (_, failed) = read(&wire(&[ROLE, junk, STOP])).await;
         assert_eq!(failed.unwrap().class, Class::Hard, "{junk}");
     }
@@ -116,6 +116,36 @@ async fn what_is_no_chunk_is_garbled() {
             .message
             .contains("longer than 1048576 bytes")
     );
+}
+
+#[tokio::test]
+async fn noise_that_cannot_have_been_an_answer_is_skipped() {
+    let (said, failed) = read(&wire(&[ROLE, "nonsense", "{not json}", HI, "[1]", STOP])).await;
+    assert!(failed.is_none(), "{failed:?}");
+    assert_eq!(raws(&said), [ROLE, HI, STOP]);
+}
+
+#[tokio::test]
+async fn what_azures_filters_say_passes_untouched_once_there_is_a_choice() {
+    let prompt = r#"{"id":"","object":"","model":"","choices":[],"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{"hate":{"filtered":false}}}]}"#;
+    let filtered = r#"{"choices":[{"index":0,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"}},"delta":{"content":"x"},"finish_reason":null}]}"#;
+    let (said, failed) = read(&wire(&[prompt, ROLE, filtered, STOP, "[DONE]"])).await;
+    assert!(failed.is_none());
+    assert_eq!(raws(&said), [ROLE, filtered, STOP]);
+}
+
+#[tokio::test]
+async fn a_stop_after_calls_passes_as_it_came_and_is_read_as_tool_calls() {
+    let called = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]},"finish_reason":null}]}"#;
+    let (said, failed) = read(&wire(&[ROLE, called, STOP])).await;
+    assert!(failed.is_none());
+    assert_eq!(raws(&said), [ROLE, called, STOP]);
+    let mut decoder = crate::dialect::openai::decode::Decoder::default();
+    let events = said
+        .iter()
+        .flat_map(|chunk| decoder.chunk(&chunk.raw).unwrap());
+    let whole = crate::dialect::whole::Whole::of(events);
+    assert_eq!(whole.finish, Some(Finish::ToolCalls));
 }
 
 #[tokio::test]
