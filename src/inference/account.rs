@@ -20,9 +20,7 @@ use crate::config::routing::Price;
 use crate::error::Error;
 use crate::routing::{Plan, cost_usd};
 use crate::telemetry::{InFlight, RequestRecord, spans};
-use crate::types::{
-    ChatRequest, EmbedRequest, ModelName, Moment, RequestId, RouteName, Usage,
-};
+use crate::types::{ChatRequest, EmbedRequest, ModelName, Moment, RequestId, RouteName, Usage};
 
 /// A request being accounted for.
 #[derive(Debug)]

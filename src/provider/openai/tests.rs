@@ -1,4 +1,5 @@
 //! Golden streams without a socket; the same provider against a scripted upstream with one.
 
 mod golden;
+mod responses;
 mod wire;
