@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod doctor;
+pub mod embed;
 mod evaluate;
 pub mod healthcheck;
 pub mod init;
@@ -148,6 +149,7 @@ async fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Code> {
         Verb::Validate(verb) => validate::run(&verb, context),
         Verb::Config(verb) => config::run(verb, context).await,
         Verb::Chat(verb) => chat::run(verb, context).await,
+        Verb::Embed(verb) => embed::run(verb, context).await,
         Verb::Models => models::run(context).await,
         Verb::Model(verb) => model::run(verb, context).await,
         Verb::Routes(verb) => routes::run(verb, context).await,

@@ -74,13 +74,18 @@ use crate::config::routing::{
 };
 use crate::config::{RoutingConfig, check};
 use crate::dialect::json::raw;
-use crate::dialect::openai::ChatBody;
+use crate::dialect::openai::{ChatBody, embeddings};
 use crate::error::{Error, Kind};
-use crate::inference::{CacheStatus, Deployment, Engine, Parts, Reply, ReplyBody, ReplyStream};
+use crate::inference::{
+    CacheStatus, Deployment, EmbedReply, Engine, Parts, Reply, ReplyBody, ReplyStream,
+};
 use crate::provider::Provider;
 use crate::telemetry::Metrics;
 use crate::types::report::{ModelStatus, Stats};
-use crate::types::{ChatRequest, Finish, ModelName, Moment, Priority, Request, RequestId, Usage};
+use crate::types::{
+    ChatRequest, EmbedRequest, Finish, Inputs, ModelName, Moment, Priority, Request, RequestId,
+    TenantId, Usage,
+};
 
 /// How long a request may take when it does not say.
 const DEFAULT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
@@ -337,6 +342,42 @@ impl Router {
         }
     }
 
+    /// Makes a vector of each text. `model` is a model or a route by name, or `auto`; the weights given
+    /// to [`Cache::weights`] are a model of their own, `local/all-MiniLM-L6-v2`.
+    ///
+    /// # Errors
+    /// As [`Router::generate`]; models that make no vectors are not asked.
+    pub async fn embed<T: Into<String>>(
+        &self,
+        model: impl Into<String>,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Vectors, Error> {
+        let inputs = Inputs::Texts(texts.into_iter().map(Into::into).collect());
+        embeddings::check(&inputs)?;
+        let EmbedReply { meta, made } = self
+            .engine
+            .embed(EmbedRequest {
+                id: RequestId::generate(),
+                tenant: TenantId::default(),
+                priority: Priority::default(),
+                model: model.into().into(),
+                tags: Vec::new(),
+                deadline: Moment::now() + DEFAULT_TIMEOUT,
+                inputs: Arc::new(inputs),
+                dimensions: None,
+                user: None,
+                left_out: Vec::new(),
+            })
+            .await?;
+        Ok(Vectors {
+            vectors: made.vectors,
+            usage: made.usage,
+            model: meta.model,
+            attempts: meta.attempts,
+            cost_usd: meta.cost_usd,
+        })
+    }
+
     /// Status of every model.
     pub fn models(&self) -> Vec<(ModelName, ModelStatus)> {
         self.engine.models()
@@ -402,6 +443,21 @@ pub struct Answer {
     /// Cosine of a semantic hit.
     pub similarity: Option<f32>,
     /// Tries made; 0 for a hit.
+    pub attempts: u32,
+    /// Cost in US dollars, where the model has a price.
+    pub cost_usd: Option<f64>,
+}
+
+/// Vectors of texts.
+#[derive(Clone, Debug)]
+pub struct Vectors {
+    /// One for each text, in order.
+    pub vectors: Vec<Vec<f32>>,
+    /// Token counts.
+    pub usage: Option<Usage>,
+    /// The model that made them.
+    pub model: ModelName,
+    /// Tries made.
     pub attempts: u32,
     /// Cost in US dollars, where the model has a price.
     pub cost_usd: Option<f64>,

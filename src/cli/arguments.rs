@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::Format;
 use super::{
-    cache, certs, chat, cluster, completions, config, doctor, init, keys, model, routes, serve,
-    templates, validate,
+    cache, certs, chat, cluster, completions, config, doctor, embed, init, keys, model, routes,
+    serve, templates, validate,
 };
 
 /// What a bare `llm-router` prints.
@@ -59,6 +59,8 @@ pub enum Verb {
     Config(config::Config),
     /// Ask a model; the answer streams to the terminal.
     Chat(chat::Chat),
+    /// Make vectors of texts; the node's own model needs no configuration.
+    Embed(embed::Embed),
     /// The node's models: queues, breakers, latencies.
     Models,
     /// The node's routes, and where a request would go.

@@ -119,6 +119,7 @@ async fn without_a_node_every_client_verb_ends_with_3() {
         &["cluster", "transfer-leader"],
         &["cluster", "snapshot"],
         &["chat", "hello"],
+        &["embed", "hello"],
         &["healthcheck"],
     ] {
         let line: Vec<&str> = line.iter().copied().chain(["--addr", &addr]).collect();
@@ -402,5 +403,24 @@ fn the_node_is_where_the_flag_then_the_environment_says() {
     assert_eq!(
         client::address(None, &Environment::default()),
         "http://127.0.0.1:8080"
+    );
+}
+
+#[tokio::test]
+async fn embed_shows_how_long_each_vector_is_and_how_it_begins() {
+    let answer =
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[{\"embedding\":[0.25,-1]}]}";
+    let (addr, work) = node(answer).await;
+    let line = ["embed", "-m", "x", "hi", "--addr", &addr];
+    let ((code, out, err), heard) = tokio::join!(said(&line), work);
+    assert_eq!((code, err.as_str()), (Code::Ok, ""));
+    assert!(
+        out.contains("hi") && out.contains("0.2500 -1.0000"),
+        "{out}"
+    );
+    assert!(heard.starts_with("POST /v1/embeddings"), "{heard}");
+    assert!(
+        heard.contains(r#""input":["hi"]"#) && heard.contains(r#""model":"x""#),
+        "{heard}"
     );
 }

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::json::{Object, raw};
-use super::openai::{BadRequest, ChatBody};
 use super::openai::request::MAX_CHOICES;
+use super::openai::{BadRequest, ChatBody};
 use crate::types::{Chunk, Completion, Usage};
 
 /// Most prompts of one request.
@@ -47,7 +47,9 @@ impl Asked {
     /// [`BadRequest`] names the field at fault.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadRequest> {
         let mut object = Object::parse(bytes)?;
-        let given = object.remove("prompt").ok_or(BadRequest::Missing("prompt"))?;
+        let given = object
+            .remove("prompt")
+            .ok_or(BadRequest::Missing("prompt"))?;
         let prompts = prompts(&given)?;
         refuse(&object)?;
         for ours in ["best_of", "echo", "logprobs", "suffix"] {
@@ -55,7 +57,10 @@ impl Asked {
         }
         let chats = prompts.iter().map(|prompt| {
             let mut chat = object.clone();
-            chat.set("messages", raw(&[json!({"role": "user", "content": prompt})]));
+            chat.set(
+                "messages",
+                raw(&[json!({"role": "user", "content": prompt})]),
+            );
             ChatBody::from_object(chat)
         });
         let chats = chats.collect::<Result<Vec<_>, _>>()?;
@@ -97,7 +102,10 @@ fn prompts(given: &RawValue) -> Result<Vec<String>, BadRequest> {
         return Err(field("prompt", "must not be empty"));
     }
     if prompts.len() > MAX_PROMPTS {
-        return Err(field("prompt", format!("holds more than {MAX_PROMPTS} prompts")));
+        return Err(field(
+            "prompt",
+            format!("holds more than {MAX_PROMPTS} prompts"),
+        ));
     }
     Ok(prompts)
 }
@@ -109,18 +117,27 @@ fn refuse(object: &Object) -> Result<(), BadRequest> {
         value.filter(|value| !matches!(*value, "null" | "false" | "\"\""))
     };
     if said("suffix").is_some() {
-        return Err(field("suffix", "is not supported: models are asked as chats"));
+        return Err(field(
+            "suffix",
+            "is not supported: models are asked as chats",
+        ));
     }
     if said("echo").is_some() {
         return Err(field("echo", "is not supported: models are asked as chats"));
     }
     if said("logprobs").is_some() {
-        return Err(field("logprobs", "is not supported: use /v1/chat/completions"));
+        return Err(field(
+            "logprobs",
+            "is not supported: use /v1/chat/completions",
+        ));
     }
     let n: u64 = object.read("n").unwrap_or(1);
     let best: Option<u64> = object.read("best_of");
     if said("best_of").is_some() && best != Some(n) {
-        return Err(field("best_of", "must equal `n`: no choice is made among hidden tries"));
+        return Err(field(
+            "best_of",
+            "must equal `n`: no choice is made among hidden tries",
+        ));
     }
     if CHATS.iter().any(|name| said(name).is_some()) {
         let problem = "does not go with `messages` and tools: use /v1/chat/completions";
@@ -255,11 +272,15 @@ impl Writer {
         let known = self.usage.unwrap_or_default();
         self.usage = Some(Usage {
             cached_tokens: known.cached_tokens.saturating_add(new.cached_tokens),
-            cache_write_tokens: known.cache_write_tokens.saturating_add(new.cache_write_tokens),
+            cache_write_tokens: known
+                .cache_write_tokens
+                .saturating_add(new.cache_write_tokens),
             reasoning_tokens: known.reasoning_tokens.saturating_add(new.reasoning_tokens),
             ..Usage::new(
                 known.prompt_tokens.saturating_add(new.prompt_tokens),
-                known.completion_tokens.saturating_add(new.completion_tokens),
+                known
+                    .completion_tokens
+                    .saturating_add(new.completion_tokens),
             )
         });
     }
@@ -269,11 +290,13 @@ impl Writer {
         let written = choices.into_iter().filter_map(|choice| {
             let text = choice.delta.unwrap_or_default().text();
             let finish = choice.finish_reason.filter(|reason| !reason.is_empty());
-            let index = prompt.saturating_mul(self.choices).saturating_add(choice.index);
+            let index = prompt
+                .saturating_mul(self.choices)
+                .saturating_add(choice.index);
             let says = whole || !text.is_empty() || finish.is_some();
-            says.then(|| {
-                json!({"text": text, "index": index, "logprobs": null, "finish_reason": finish})
-            })
+            says.then(
+                || json!({"text": text, "index": index, "logprobs": null, "finish_reason": finish}),
+            )
         });
         written.collect()
     }

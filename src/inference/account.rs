@@ -20,9 +20,7 @@ use crate::error::Error;
 use crate::ledger::Tariff;
 use crate::routing::Plan;
 use crate::telemetry::{InFlight, RequestRecord, spans};
-use crate::types::{
-    ChatRequest, EmbedRequest, ModelName, Moment, RequestId, RouteName, Usage,
-};
+use crate::types::{ChatRequest, EmbedRequest, ModelName, Moment, RequestId, RouteName, Usage};
 
 /// A request being accounted for.
 #[derive(Debug)]

@@ -115,16 +115,24 @@ impl Inner {
         };
         let view = |model: &ModelName| {
             let model = state.models.get(model);
-            model.map(|model| model.view_for_vectors(now, request)).unwrap_or_default()
+            model
+                .map(|model| model.view_for_vectors(now, request))
+                .unwrap_or_default()
         };
-        state.table.plan(&facts, view, self.seed()).map_err(unroutable)
+        state
+            .table
+            .plan(&facts, view, self.seed())
+            .map_err(unroutable)
     }
 
     /// The node's own embedder, where that is what the name means: there or not.
     fn own(&self, name: &str) -> Option<Local> {
         let here = self.cache.embedder().map(Local::of);
         let known = [here, Some(Local::new(MODEL_NAME))];
-        known.into_iter().flatten().find(|local| local.public_name() == name)
+        known
+            .into_iter()
+            .flatten()
+            .find(|local| local.public_name() == name)
     }
 
     async fn embed_itself(

@@ -295,7 +295,14 @@ impl Engine {
                 upstream: local.default_model().to_owned(),
             },
             None if name == "auto" => Named::Auto,
-            None if state.config.routes.iter().any(|one| one.name.as_str() == name) => Named::Route,
+            None if state
+                .config
+                .routes
+                .iter()
+                .any(|one| one.name.as_str() == name) =>
+            {
+                Named::Route
+            }
             None => Named::Alias,
         }
     }

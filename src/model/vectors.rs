@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
+use super::Refusal;
 use super::attempt::{AttemptError, Timing, within};
 use super::handle::ModelHandle;
 use super::verdict::Verdict;
-use super::Refusal;
 use crate::provider::{Class, EmbedCall, Failure};
 use crate::queue::{Permit, Ticket};
 use crate::telemetry::spans;
@@ -113,7 +113,12 @@ fn checked(made: Embeddings, count: usize) -> Result<Embeddings, Failure> {
     if length == 0 || made.vectors.iter().any(|vector| vector.len() != length) {
         return broken("the vectors are empty or of different lengths".to_owned());
     }
-    if made.vectors.iter().flatten().any(|number| !number.is_finite()) {
+    if made
+        .vectors
+        .iter()
+        .flatten()
+        .any(|number| !number.is_finite())
+    {
         return broken("a vector holds a number that is not finite".to_owned());
     }
     Ok(made)

@@ -116,7 +116,11 @@ impl OpenAi {
     /// # Errors
     /// [`BuildError`] names the setting at fault.
     pub fn check(&self) -> Result<(), BuildError> {
-        if self.responses.as_ref().is_some_and(|said| !said.is_boolean()) {
+        if self
+            .responses
+            .as_ref()
+            .is_some_and(|said| !said.is_boolean())
+        {
             let message = "option `responses` must be true or false";
             return Err(BuildError::Option(message.to_owned()));
         }

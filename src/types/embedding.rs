@@ -40,7 +40,9 @@ impl Inputs {
         }
         match &**this {
             Inputs::Texts(texts) => {
-                let pieces = texts.chunks(most).map(|piece| Inputs::Texts(piece.to_vec()));
+                let pieces = texts
+                    .chunks(most)
+                    .map(|piece| Inputs::Texts(piece.to_vec()));
                 pieces.map(Arc::new).collect()
             }
             Inputs::Tokens(lists) => {
@@ -55,7 +57,9 @@ impl Inputs {
     fn estimates(&self) -> Vec<u64> {
         match self {
             Inputs::Texts(texts) => {
-                let each = texts.iter().map(|text| (text.len() as u64).div_ceil(4).max(1));
+                let each = texts
+                    .iter()
+                    .map(|text| (text.len() as u64).div_ceil(4).max(1));
                 each.collect()
             }
             Inputs::Tokens(lists) => lists.iter().map(|list| list.len() as u64).collect(),

@@ -91,12 +91,18 @@ async fn vectors_come_in_order_with_their_facts_and_bad_inputs_are_named() {
         ..Default::default()
     };
     let response = client.embed(asked(&["a", "bbb"])).await.unwrap();
-    assert_eq!(response.metadata().get("x-llm-router-model").unwrap(), "gpu-fast");
+    assert_eq!(
+        response.metadata().get("x-llm-router-model").unwrap(),
+        "gpu-fast"
+    );
     let made = response.into_inner();
     let vectors: Vec<_> = made.embeddings.into_iter().map(|one| one.values).collect();
     assert_eq!(vectors, [[1.0], [3.0]]);
     assert_eq!(made.usage.unwrap().total_tokens, 4);
-    assert_eq!((made.model_used.as_str(), made.upstream_model.as_str()), ("gpu-fast", "up"));
+    assert_eq!(
+        (made.model_used.as_str(), made.upstream_model.as_str()),
+        ("gpu-fast", "up")
+    );
     let both = v1::EmbedRequest {
         token_inputs: vec![v1::TokenList { ids: vec![1] }],
         ..asked(&["a"])

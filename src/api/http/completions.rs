@@ -44,8 +44,7 @@ pub(super) async fn completions(State(node): State<Arc<Node>>, request: Request<
     let writer = Writer::new(&asked);
     let stream = asked.stream;
     let chats = asked.chats.into_iter();
-    let requests: Vec<ChatRequest> =
-        chats.map(|chat| assemble(options.clone(), chat)).collect();
+    let requests: Vec<ChatRequest> = chats.map(|chat| assemble(options.clone(), chat)).collect();
     let answered = if stream {
         streamed(&node.engine, source, requests, writer).await
     } else {
@@ -73,7 +72,9 @@ async fn whole(
     requests: Vec<ChatRequest>,
     writer: Writer,
 ) -> Result<(ReplyMeta, Response), Error> {
-    let asked = requests.into_iter().map(|request| engine.chat_from(source, request));
+    let asked = requests
+        .into_iter()
+        .map(|request| engine.chat_from(source, request));
     let replies: Vec<Reply> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
     let (mut metas, mut answers) = (Vec::new(), Vec::new());
     for Reply { meta, body } in replies {
@@ -129,7 +130,9 @@ fn running(number: u64, body: ReplyBody) -> Pieces {
 /// What is said of several answers at once.
 fn together(metas: Vec<ReplyMeta>) -> Option<ReplyMeta> {
     let count = metas.len();
-    let attempts = metas.iter().fold(0u32, |sum, meta| sum.saturating_add(meta.attempts));
+    let attempts = metas
+        .iter()
+        .fold(0u32, |sum, meta| sum.saturating_add(meta.attempts));
     let costs: Vec<f64> = metas.iter().filter_map(|meta| meta.cost_usd).collect();
     let first = metas.first().map(|meta| meta.cache)?;
     let alike = metas.iter().all(|meta| meta.cache == first);

@@ -64,7 +64,9 @@ pub(super) fn response(pieces: Pieces, writer: impl Write) -> Response {
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     for (name, value) in fixed {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
 }

@@ -56,10 +56,7 @@ pub(super) async fn kept(Path(id): Path<String>) -> Response {
     errors::render(&Error::new(Kind::NotFound, message).with_param("response_id"))
 }
 
-async fn understand(
-    source: Source,
-    request: Request<Body>,
-) -> Result<(ChatRequest, Echo), Error> {
+async fn understand(source: Source, request: Request<Body>) -> Result<(ChatRequest, Echo), Error> {
     let options = Options::read(request.headers(), source.arrived)?;
     let tenant = auth::tenant(request.extensions());
     let (_, bytes) = body::read(request).await?;

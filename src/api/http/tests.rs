@@ -1,6 +1,7 @@
 //! The whole door in front of a real cluster of one, without a socket.
 
 mod cache;
+mod dialects;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -70,7 +70,12 @@ fn choices_are_numbered_over_all_prompts_and_tokens_are_summed() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|choice| (choice["index"].as_u64().unwrap(), choice["text"].as_str().unwrap()))
+        .map(|choice| {
+            (
+                choice["index"].as_u64().unwrap(),
+                choice["text"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(told, [(0, "a0"), (1, "a1"), (2, "b0"), (3, "b1")]);
     assert_eq!(said["choices"][0]["logprobs"], Value::Null);
@@ -90,11 +95,24 @@ fn a_stream_says_text_then_its_end_and_counts_only_where_they_are_wanted() {
         assert_eq!(text["choices"][0]["text"], "hi");
         assert_eq!(text["choices"][0]["index"], 1);
         assert_eq!(text["choices"][0]["finish_reason"], Value::Null);
-        let end = writer.chunk(0, &head.finish(Finish::Length)).unwrap().unwrap();
+        let end = writer
+            .chunk(0, &head.finish(Finish::Length))
+            .unwrap()
+            .unwrap();
         let end: Value = serde_json::from_slice(&end).unwrap();
         assert_eq!(end["choices"][0]["finish_reason"], "length");
-        assert!(writer.chunk(0, &head.usage(Usage::new(1, 2))).unwrap().is_none());
-        assert!(writer.chunk(1, &head.usage(Usage::new(3, 4))).unwrap().is_none());
+        assert!(
+            writer
+                .chunk(0, &head.usage(Usage::new(1, 2)))
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            writer
+                .chunk(1, &head.usage(Usage::new(3, 4)))
+                .unwrap()
+                .is_none()
+        );
         let counts = writer.counts();
         assert_eq!(counts.is_some(), wanted);
         if let Some(counts) = counts {

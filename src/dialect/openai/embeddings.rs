@@ -70,7 +70,10 @@ impl Asked {
         }
         let encoding: Option<Encoding> = read(&object, "encoding_format", "`float` or `base64`")?;
         let model: Option<String> = read(&object, "model", "a string")?;
-        let unread = object.iter().map(|(name, _)| name).filter(|name| !KNOWN.contains(name));
+        let unread = object
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !KNOWN.contains(name));
         Ok(Asked {
             model: model.unwrap_or_else(|| "auto".to_owned()),
             inputs,
@@ -91,7 +94,10 @@ pub fn check(inputs: &Inputs) -> Result<(), BadRequest> {
         return Err(field("input", "must not be empty"));
     }
     if inputs.len() > MAX_INPUTS {
-        let problem = format!("holds {} inputs, at most {MAX_INPUTS} are taken", inputs.len());
+        let problem = format!(
+            "holds {} inputs, at most {MAX_INPUTS} are taken",
+            inputs.len()
+        );
         return Err(field("input", problem));
     }
     let empty = match inputs {
@@ -102,9 +108,9 @@ pub fn check(inputs: &Inputs) -> Result<(), BadRequest> {
         return Err(field("input", format!("[{at}] must not be empty")));
     }
     match inputs {
-        Inputs::Tokens(lists) if lists.iter().map(Vec::len).sum::<usize>() > MAX_TOKENS => {
-            Err(field("input", format!("holds more than {MAX_TOKENS} token ids")))
-        }
+        Inputs::Tokens(lists) if lists.iter().map(Vec::len).sum::<usize>() > MAX_TOKENS => Err(
+            field("input", format!("holds more than {MAX_TOKENS} token ids")),
+        ),
         Inputs::Texts(_) | Inputs::Tokens(_) => Ok(()),
     }
 }
@@ -136,7 +142,10 @@ pub fn answer(made: &Embeddings, model: &str, encoding: Encoding) -> Vec<u8> {
 
 /// Little-endian 32-bit floats as base64.
 pub fn base64_of(vector: &[f32]) -> String {
-    let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let bytes: Vec<u8> = vector
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
     STANDARD.encode(bytes)
 }
 

@@ -119,7 +119,9 @@ impl From<Counts> for Usage {
             counts.output_tokens.unwrap_or(0),
         );
         let cached = counts.input_tokens_details.and_then(|of| of.cached_tokens);
-        let reasoned = counts.output_tokens_details.and_then(|of| of.reasoning_tokens);
+        let reasoned = counts
+            .output_tokens_details
+            .and_then(|of| of.reasoning_tokens);
         Usage {
             total_tokens: counts.total_tokens.unwrap_or(0),
             cached_tokens: cached.unwrap_or(0),
@@ -239,7 +241,9 @@ pub fn whole(raw: &[u8]) -> Result<Vec<Event>, Garbled> {
             "message" => said(item.content.unwrap_or_default(), &mut events),
             "reasoning" => {
                 let texts = item.summary.into_iter().chain(item.content).flatten();
-                let texts = texts.filter_map(|part| part.text).filter(|text| !text.is_empty());
+                let texts = texts
+                    .filter_map(|part| part.text)
+                    .filter(|text| !text.is_empty());
                 events.extend(texts.map(Event::Thinking));
                 events.extend(item.encrypted_content.map(Event::Redacted));
             }
@@ -263,7 +267,10 @@ fn call(index: u32, item: Item, events: &mut Vec<Event>) {
     let made_up = || format!("call_{}", uuid::Uuid::now_v7().simple());
     events.push(Event::ToolCall {
         index,
-        id: item.call_id.filter(|id| !id.is_empty()).unwrap_or_else(made_up),
+        id: item
+            .call_id
+            .filter(|id| !id.is_empty())
+            .unwrap_or_else(made_up),
         name: item.name.unwrap_or_default(),
         signature: None,
     });

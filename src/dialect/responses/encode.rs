@@ -224,7 +224,9 @@ impl Encoder {
         let Item::Message { parts, .. } = &self.items[at] else {
             return;
         };
-        let goes_on = parts.last().is_some_and(|part| part.is_refusal == is_refusal);
+        let goes_on = parts
+            .last()
+            .is_some_and(|part| part.is_refusal == is_refusal);
         if !goes_on {
             self.close_part(at);
             let part = Part {
@@ -278,7 +280,9 @@ impl Encoder {
         if more.is_empty() {
             return;
         }
-        let Some(at) = self.open_thinking() else { return };
+        let Some(at) = self.open_thinking() else {
+            return;
+        };
         let Item::Thinking { text, blocks, .. } = &mut self.items[at] else {
             return;
         };

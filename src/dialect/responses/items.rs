@@ -95,7 +95,8 @@ impl Conversation {
                 Ok(())
             }
             _ => {
-                let problem = "holds a message whose role is not user, assistant, system or developer";
+                let problem =
+                    "holds a message whose role is not user, assistant, system or developer";
                 Err(field("input", problem))
             }
         }
@@ -125,7 +126,10 @@ impl Conversation {
             "input_text" | "output_text" | "text" => {
                 let text = part.get("text").filter(|text| text.get().starts_with('"'));
                 let text = text.ok_or_else(|| field("input", "holds a text part without text"))?;
-                Some(object_of([("type", raw("text")), ("text", text.to_owned())]))
+                Some(object_of([
+                    ("type", raw("text")),
+                    ("text", text.to_owned()),
+                ]))
             }
             "input_image" => image(part),
             "input_file" => file(part),
@@ -153,7 +157,11 @@ impl Conversation {
             }
         }
         // two answers in a row are two turns
-        if self.turn.as_ref().is_some_and(|turn| turn.text.is_some() && turn.calls.is_empty()) {
+        if self
+            .turn
+            .as_ref()
+            .is_some_and(|turn| turn.text.is_some() && turn.calls.is_empty())
+        {
             self.turn_over();
         }
         let turn = self.turn.get_or_insert_default();
@@ -168,11 +176,18 @@ impl Conversation {
             value.map(ToOwned::to_owned)
         };
         let (Some(id), Some(name)) = (part("call_id"), part("name")) else {
-            return Err(field("input", "holds a function_call without call_id or name"));
+            return Err(field(
+                "input",
+                "holds a function_call without call_id or name",
+            ));
         };
         let arguments = part("arguments").unwrap_or_else(|| raw("{}"));
         let function = object_of([("name", name), ("arguments", arguments)]);
-        let call = [("id", id), ("type", raw("function")), ("function", one(&function))];
+        let call = [
+            ("id", id),
+            ("type", raw("function")),
+            ("function", one(&function)),
+        ];
         // a seal of the provider's on the call goes back with it
         let seal = stated(item, "extra_content").map(|seal| ("extra_content", seal.to_owned()));
         let call = object_of(call.into_iter().chain(seal));
@@ -188,14 +203,20 @@ impl Conversation {
         self.turn_over();
         let content = self.content(output)?;
         let id = id.to_owned();
-        self.push([("role", raw("tool")), ("tool_call_id", id), ("content", content)]);
+        self.push([
+            ("role", raw("tool")),
+            ("tool_call_id", id),
+            ("content", content),
+        ]);
         Ok(())
     }
 
     /// Thinking of an earlier turn: its text, and the seal if it is one of ours.
     fn reasoning(&mut self, item: &Object) {
         let seal: Option<String> = item.read("encrypted_content");
-        let blocks = seal.as_deref().map(|seal| seal.strip_prefix(SEALED).and_then(unsealed));
+        let blocks = seal
+            .as_deref()
+            .map(|seal| seal.strip_prefix(SEALED).and_then(unsealed));
         let mut thinking = String::new();
         for name in ["summary", "content"] {
             let parts: Vec<Object> = item.read(name).unwrap_or_default();
@@ -209,7 +230,11 @@ impl Conversation {
             }
         }
         // thinking opens a turn: what was said before it is one of its own
-        if self.turn.as_ref().is_some_and(|turn| turn.text.is_some() && turn.calls.is_empty()) {
+        if self
+            .turn
+            .as_ref()
+            .is_some_and(|turn| turn.text.is_some() && turn.calls.is_empty())
+        {
             self.turn_over();
         }
         let turn = self.turn.get_or_insert_default();
@@ -222,7 +247,9 @@ impl Conversation {
         if turn.text.is_none() && turn.calls.is_empty() && turn.refusal.is_none() {
             return; // thinking that led to nothing is nobody's turn
         }
-        let content = turn.text.filter(|text| !text.is_empty() || turn.calls.is_empty());
+        let content = turn
+            .text
+            .filter(|text| !text.is_empty() || turn.calls.is_empty());
         let mut message = object_of([("role", raw("assistant")), ("content", raw(&content))]);
         if let Some(refusal) = turn.refusal {
             message.set("refusal", raw(&refusal));
@@ -241,8 +268,12 @@ impl Conversation {
 }
 
 fn parts(content: &RawValue) -> Result<Vec<Object>, BadRequest> {
-    serde_json::from_str(content.get())
-        .map_err(|_| field("input", "holds content that is neither a string nor an array of parts"))
+    serde_json::from_str(content.get()).map_err(|_| {
+        field(
+            "input",
+            "holds content that is neither a string nor an array of parts",
+        )
+    })
 }
 
 /// An image by address; one that is named by a file's id is known to its own server alone.
@@ -251,7 +282,10 @@ fn image(part: &Object) -> Option<Object> {
     if let Some(detail) = stated(part, "detail") {
         image.set("detail", detail.to_owned());
     }
-    Some(object_of([("type", raw("image_url")), ("image_url", one(&image))]))
+    Some(object_of([
+        ("type", raw("image_url")),
+        ("image_url", one(&image)),
+    ]))
 }
 
 /// A file by its bytes; one by address or id is known to its own server alone.

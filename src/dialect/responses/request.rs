@@ -246,7 +246,9 @@ fn response_format(format: &Object, chat: &mut Object, uncarried: &mut Vec<Uncar
 fn rest(object: &Object, uncarried: &mut Vec<Uncarried>) -> Result<(), BadRequest> {
     let include: Vec<String> = value(object, "include", "an array of strings")?.unwrap_or_default();
     // sealed thinking is always in the answer
-    let further = include.iter().filter(|one| *one != "reasoning.encrypted_content");
+    let further = include
+        .iter()
+        .filter(|one| *one != "reasoning.encrypted_content");
     uncarried.extend(further.map(|one| Uncarried::droppable(format!("include[{}]", clip(one)))));
     let cuts: Option<String> = value(object, "truncation", "`auto` or `disabled`")?;
     if cuts.is_some_and(|cuts| cuts != "disabled") {
@@ -305,7 +307,8 @@ fn value<T: serde::de::DeserializeOwned>(
         return Ok(None);
     };
     let read = serde_json::from_str(given.get());
-    read.map(Some).map_err(|_| field(param, format!("must be {expected}")))
+    read.map(Some)
+        .map_err(|_| field(param, format!("must be {expected}")))
 }
 
 fn flag(object: &Object, param: &'static str) -> Result<bool, BadRequest> {
@@ -330,9 +333,7 @@ pub(super) fn clip(word: &str) -> String {
 }
 
 /// An object of these fields.
-pub(super) fn object_of<'a>(
-    fields: impl IntoIterator<Item = (&'a str, Box<RawValue>)>,
-) -> Object {
+pub(super) fn object_of<'a>(fields: impl IntoIterator<Item = (&'a str, Box<RawValue>)>) -> Object {
     let mut object = Object::default();
     for (name, value) in fields {
         object.set(name, value);

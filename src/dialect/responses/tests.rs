@@ -40,13 +40,26 @@ fn a_string_is_a_users_message_and_instructions_stand_above_it() {
         json!([{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}])
     );
     assert_eq!(chat["max_completion_tokens"], 9);
-    assert_eq!((&chat["temperature"], &chat["stream"]), (&json!(0.5), &json!(true)));
-    assert_eq!((&chat["reasoning_effort"], &chat["verbosity"]), (&json!("low"), &json!("low")));
+    assert_eq!(
+        (&chat["temperature"], &chat["stream"]),
+        (&json!(0.5), &json!(true))
+    );
+    assert_eq!(
+        (&chat["reasoning_effort"], &chat["verbosity"]),
+        (&json!("low"), &json!("low"))
+    );
     let format = json!({"type": "json_schema", "json_schema":
         {"name": "n", "schema": {"type": "object"}, "strict": true}});
     assert_eq!(chat["response_format"], format);
     assert_eq!(chat["user"], "u");
-    for gone in ["store", "metadata", "input", "instructions", "text", "reasoning"] {
+    for gone in [
+        "store",
+        "metadata",
+        "input",
+        "instructions",
+        "text",
+        "reasoning",
+    ] {
         assert_eq!(chat.get(gone), None, "{gone}");
     }
     assert_eq!(untold(&body), (Vec::new(), Vec::new()));
@@ -106,7 +119,10 @@ fn functions_are_told_and_tools_of_the_servers_own_bar_whoever_has_none() {
     let function = json!({"type": "function",
         "function": {"name": "f", "parameters": {"type": "object"}}});
     assert_eq!(chat["tools"], json!([function]));
-    assert_eq!(chat["tool_choice"], json!({"type": "function", "function": {"name": "f"}}));
+    assert_eq!(
+        chat["tool_choice"],
+        json!({"type": "function", "function": {"name": "f"}})
+    );
     assert_eq!(chat["parallel_tool_calls"], false);
     assert_eq!(untold(&body).1, ["tools[type=web_search]"]);
 }
@@ -129,12 +145,27 @@ fn what_only_a_server_that_remembers_can_do_is_essential_and_the_rest_may_be_lef
     assert_eq!(untold(&json!({"prompt": {"id": "p"}})).1, ["prompt"]);
     let file = json!({"input": [{"role": "user",
         "content": [{"type": "input_file", "file_id": "f"}]}, {"type": "item_reference", "id": "i"}]});
-    assert_eq!(untold(&file).1, ["input[].content[type=input_file]", "input[type=item_reference]"]);
+    assert_eq!(
+        untold(&file).1,
+        [
+            "input[].content[type=input_file]",
+            "input[type=item_reference]"
+        ]
+    );
     let optional = json!({"input": "hi", "truncation": "auto", "include": ["x.y"],
         "max_tool_calls": 3, "reasoning": {"summary": "auto"}, "new_field": 1,
         "background": false, "text": {"format": {"type": "text"}}});
-    let named = ["reasoning.summary", "include[x.y]", "truncation", "max_tool_calls", "new_field"];
-    assert_eq!(untold(&optional), (named.map(str::to_owned).to_vec(), Vec::new()));
+    let named = [
+        "reasoning.summary",
+        "include[x.y]",
+        "truncation",
+        "max_tool_calls",
+        "new_field",
+    ];
+    assert_eq!(
+        untold(&optional),
+        (named.map(str::to_owned).to_vec(), Vec::new())
+    );
 }
 
 #[test]
@@ -144,11 +175,20 @@ fn a_wrong_field_is_named() {
         (json!({"input": 3}), "input"),
         (json!({"input": []}), "input"),
         (json!({"input": [{"type": "function_call"}]}), "input"),
-        (json!({"input": [{"role": "tool", "content": "x"}]}), "input"),
+        (
+            json!({"input": [{"role": "tool", "content": "x"}]}),
+            "input",
+        ),
         (json!({"input": [{}]}), "input"),
         (json!({"input": "a", "tools": 1}), "tools"),
-        (json!({"input": "a", "tools": [{"type": "function"}]}), "tools"),
-        (json!({"input": "a", "max_output_tokens": 0}), "max_output_tokens"),
+        (
+            json!({"input": "a", "tools": [{"type": "function"}]}),
+            "tools",
+        ),
+        (
+            json!({"input": "a", "max_output_tokens": 0}),
+            "max_output_tokens",
+        ),
         (json!({"input": "a", "stream": "yes"}), "stream"),
         (json!({"input": "a", "temperature": 9}), "temperature"),
         (json!({"input": "a", "instructions": {}}), "instructions"),

@@ -54,7 +54,10 @@ impl Provider for Lengths {
         }
         Ok(Embeddings {
             model: call.model.to_string(),
-            vectors: texts.iter().map(|text| vec![text.len() as f32, 1.0]).collect(),
+            vectors: texts
+                .iter()
+                .map(|text| vec![text.len() as f32, 1.0])
+                .collect(),
             usage: Some(Usage::new(texts.len() as u64, 0)),
         })
     }
@@ -105,7 +108,10 @@ async fn engine(models: Vec<(&str, Arc<dyn Provider>)>, cache: AnswerCache) -> E
             identity: blake3::hash(name.as_bytes()),
         });
     }
-    engine.apply(Revision(1), config, deployments).await.unwrap();
+    engine
+        .apply(Revision(1), config, deployments)
+        .await
+        .unwrap();
     engine
 }
 
@@ -171,7 +177,12 @@ async fn without_weights_the_nodes_own_model_says_what_to_do_and_is_not_listed()
     let error = embed(&engine, asked).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable);
     assert!(error.message.contains("llm-router model pull"), "{error}");
-    assert!(!engine.model_names().iter().any(|name| name.starts_with("local/")));
+    assert!(
+        !engine
+            .model_names()
+            .iter()
+            .any(|name| name.starts_with("local/"))
+    );
 }
 
 #[tokio::test]
@@ -191,7 +202,9 @@ async fn the_nodes_own_model_is_there_without_any_config_and_with_the_cache_off(
     let engine = engine(Vec::new(), AnswerCache::open(settings).unwrap()).await;
     let name = "local/all-MiniLM-L6-v2";
     assert!(engine.model_names().iter().any(|known| known == name));
-    let reply = embed(&engine, asking(name, &["hello", "world"])).await.unwrap();
+    let reply = embed(&engine, asking(name, &["hello", "world"]))
+        .await
+        .unwrap();
     assert_eq!(reply.made.vectors.len(), 2);
     assert_eq!(reply.made.vectors[0].len(), 384);
     assert_eq!(reply.meta.model.as_str(), name);
@@ -201,5 +214,8 @@ async fn the_nodes_own_model_is_there_without_any_config_and_with_the_cache_off(
     assert_eq!(error.param.as_deref(), Some("dimensions"));
     let mut ids = asking(name, &[]);
     ids.inputs = Arc::new(Inputs::Tokens(vec![vec![1, 2]]));
-    assert_eq!(embed(&engine, ids).await.unwrap_err().param.as_deref(), Some("input"));
+    assert_eq!(
+        embed(&engine, ids).await.unwrap_err().param.as_deref(),
+        Some("input")
+    );
 }

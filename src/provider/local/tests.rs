@@ -52,7 +52,10 @@ async fn vectors_come_in_the_order_of_their_texts_with_the_pieces_that_were_read
     let local = Local::of(&embedder);
     assert_eq!(local.public_name(), "local/all-MiniLM-L6-v2");
     let given: Vec<String> = (0..20).map(|n| format!("sentence number {n}")).collect();
-    let made = local.embed(call(Inputs::Texts(given.clone()))).await.unwrap();
+    let made = local
+        .embed(call(Inputs::Texts(given.clone())))
+        .await
+        .unwrap();
     for (text, vector) in given.iter().zip(&made.vectors) {
         let alone = embedder.embed("", text, call(texts(&[])).deadline).await;
         let alone = alone.unwrap().unwrap();

@@ -3,4 +3,5 @@
 mod golden;
 mod manners;
 mod vectors;
+mod responses;
 mod wire;

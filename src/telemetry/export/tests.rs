@@ -106,7 +106,7 @@ fn serve(recorder: &Recorder) -> String {
                     number,
                     server: Some("api.example.com"),
                     stream: true,
- operation: "chat",
+                    operation: "chat",
                 });
                 upstream = propagation::current_traceparent(&attempt).expect("exported");
                 let answered = outcome == AttemptOutcome::Answered;

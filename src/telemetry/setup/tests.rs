@@ -47,7 +47,7 @@ fn without_a_collector_nobody_wants_spans_at_any_level() {
                 number: 1,
                 server: None,
                 stream: false,
- operation: "chat",
+                operation: "chat",
             };
             assert!(!wanted(&spans::attempt(&attempt)), "{level}");
             assert!(!wanted(&spans::cache_lookup()), "{level}");

@@ -24,7 +24,10 @@ pub(in crate::api::grpc) fn embed_request(
     let priority = priority(asked.priority)?.unwrap_or(options.priority);
     let deadline = deadline(asked.timeout_ms, &options, &call)?;
     let tags = tags(options.tags, &asked.tags)?;
-    if asked.dimensions.is_some_and(|wanted| !(1..=MAX_DIMENSIONS).contains(&wanted)) {
+    if asked
+        .dimensions
+        .is_some_and(|wanted| !(1..=MAX_DIMENSIONS).contains(&wanted))
+    {
         let problem = format!("must lie between 1 and {MAX_DIMENSIONS}");
         return Err(bad("dimensions", problem));
     }
@@ -70,7 +73,10 @@ fn inputs(texts: Vec<String>, lists: Vec<v1::TokenList>) -> Result<Inputs, Error
 /// The vectors, with what is known of how they were made.
 pub(in crate::api::grpc) fn embedded(reply: EmbedReply) -> v1::EmbedResponse {
     let EmbedReply { meta, made } = reply;
-    let embeddings = made.vectors.into_iter().map(|values| v1::Embedding { values });
+    let embeddings = made
+        .vectors
+        .into_iter()
+        .map(|values| v1::Embedding { values });
     v1::EmbedResponse {
         embeddings: embeddings.collect(),
         model_used: meta.model.as_str().to_owned(),

@@ -17,7 +17,9 @@ use super::super::server::{Door, ServeError, routes};
 use super::super::use_case::UseCase;
 use crate::dialect::openai::build::Head;
 use crate::error::{Error, Kind};
-use crate::inference::{CacheStatus, EmbedReply, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};
+use crate::inference::{
+    CacheStatus, EmbedReply, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd,
+};
 use crate::tenancy::Keys;
 use crate::types::report::{BreakerStatus, Explanation, ModelStatus, Stats};
 use crate::types::{

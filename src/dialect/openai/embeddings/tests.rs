@@ -17,11 +17,17 @@ fn all_four_shapes_of_input_are_read() {
         (json!("a"), texts(&["a"])),
         (json!(["a", "b"]), texts(&["a", "b"])),
         (json!([1, 2]), Inputs::Tokens(vec![vec![1, 2]])),
-        (json!([[1], [2, 3]]), Inputs::Tokens(vec![vec![1], vec![2, 3]])),
+        (
+            json!([[1], [2, 3]]),
+            Inputs::Tokens(vec![vec![1], vec![2, 3]]),
+        ),
     ] {
         let asked = asked(&json!({"model": "m", "input": given, "input_type": "query"})).unwrap();
         assert_eq!(asked.inputs, read);
-        assert_eq!((asked.model.as_str(), asked.encoding), ("m", Encoding::Float));
+        assert_eq!(
+            (asked.model.as_str(), asked.encoding),
+            ("m", Encoding::Float)
+        );
         assert_eq!(asked.left_out, ["input_type"]);
     }
 }
@@ -41,7 +47,10 @@ fn what_cannot_be_embedded_is_refused_by_its_field() {
         (json!({"input": many}), "input"),
         (json!({"input": "a", "dimensions": 0}), "dimensions"),
         (json!({"input": "a", "dimensions": "many"}), "dimensions"),
-        (json!({"input": "a", "encoding_format": "hex"}), "encoding_format"),
+        (
+            json!({"input": "a", "encoding_format": "hex"}),
+            "encoding_format",
+        ),
         (json!({"input": "a", "model": 3}), "model"),
     ] {
         assert_eq!(asked(&body).unwrap_err().param(), Some(param), "{body}");

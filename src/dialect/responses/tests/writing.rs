@@ -12,7 +12,9 @@ use crate::dialect::whole::{Call, Thought, Whole};
 use crate::types::{Event, Finish, Usage};
 
 fn echo() -> Echo {
-    parse(&json!({"input": "hi", "metadata": {"a": "b"}, "temperature": 0.5})).unwrap().echo
+    parse(&json!({"input": "hi", "metadata": {"a": "b"}, "temperature": 0.5}))
+        .unwrap()
+        .echo
 }
 
 /// Every event of an answer, as JSON.
@@ -33,7 +35,9 @@ fn events(said: impl IntoIterator<Item = Event>) -> Vec<Value> {
 
 fn names(events: &[Value]) -> Vec<&str> {
     let names = events.iter().map(|event| event["type"].as_str().unwrap());
-    names.map(|name| name.strip_prefix("response.").unwrap()).collect()
+    names
+        .map(|name| name.strip_prefix("response.").unwrap())
+        .collect()
 }
 
 fn answer() -> Whole {
@@ -90,14 +94,28 @@ fn the_official_order_of_events_is_kept() {
     assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>());
     assert_eq!(events[0]["response"]["status"], "in_progress");
     let end = &events.last().unwrap()["response"];
-    assert_eq!((&end["status"], &end["store"]), (&json!("completed"), &json!(false)));
-    assert_eq!((&end["metadata"], &end["temperature"]), (&json!({"a": "b"}), &json!(0.5)));
-    assert_eq!((&end["tools"], &end["tool_choice"]), (&json!([]), &json!("auto")));
+    assert_eq!(
+        (&end["status"], &end["store"]),
+        (&json!("completed"), &json!(false))
+    );
+    assert_eq!(
+        (&end["metadata"], &end["temperature"]),
+        (&json!({"a": "b"}), &json!(0.5))
+    );
+    assert_eq!(
+        (&end["tools"], &end["tool_choice"]),
+        (&json!([]), &json!("auto"))
+    );
     assert_eq!(end["model"], "up");
     let usage = json!({"input_tokens": 3, "input_tokens_details": {"cached_tokens": 0},
         "output_tokens": 4, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 7});
     assert_eq!(end["usage"], usage);
-    let kinds: Vec<&Value> = end["output"].as_array().unwrap().iter().map(|i| &i["type"]).collect();
+    let kinds: Vec<&Value> = end["output"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| &i["type"])
+        .collect();
     assert_eq!(kinds, ["reasoning", "message", "function_call"]);
     assert_eq!(end["output"][1]["content"][0]["text"], "hello there");
     assert_eq!(end["output"][2]["arguments"], r#"{"a":1}"#);
@@ -149,12 +167,20 @@ fn calls_whose_arguments_come_interleaved_are_kept_apart() {
         index,
         json: json.into(),
     };
-    let said = [call(0), call(1), more(0, "{\"a\""), more(1, "{}"), more(0, ":1}")];
+    let said = [
+        call(0),
+        call(1),
+        more(0, "{\"a\""),
+        more(1, "{}"),
+        more(0, ":1}"),
+    ];
     let events = events(said.into_iter().chain([Event::Finish(Finish::ToolCalls)]));
     let output = &events.last().unwrap()["response"]["output"];
     assert_eq!(output[0]["arguments"], "{\"a\":1}");
     assert_eq!(output[1]["arguments"], "{}");
-    let done = events.iter().filter(|event| event["type"] == "response.output_item.done");
+    let done = events
+        .iter()
+        .filter(|event| event["type"] == "response.output_item.done");
     assert_eq!(done.count(), 2);
 }
 
@@ -223,11 +249,16 @@ fn a_failure_the_upstream_reports_is_no_answer() {
 /// A text in pieces, as an upstream might send it.
 fn pieces(text: &str, cuts: &[prop::sample::Index]) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
-    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(letters.len() + 1)).collect();
+    let mut places: Vec<usize> = cuts
+        .iter()
+        .map(|cut| cut.index(letters.len() + 1))
+        .collect();
     places.extend([0, letters.len()]);
     places.sort_unstable();
     let pairs = places.windows(2);
-    pairs.map(|pair| letters[pair[0]..pair[1]].iter().collect()).collect()
+    pairs
+        .map(|pair| letters[pair[0]..pair[1]].iter().collect())
+        .collect()
 }
 
 proptest! {
