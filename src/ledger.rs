@@ -78,7 +78,7 @@ impl Place {
                 free: true,
             },
             // names there mean what their maker wants them to
-            ProviderKind::Custom => Place {
+            ProviderKind::Plugin | ProviderKind::Custom => Place {
                 named: false,
                 free: false,
             },
@@ -90,7 +90,9 @@ impl Place {
 fn set_up(model: &ModelConfig) -> Option<u64> {
     match model.provider {
         ProviderKind::Ollama => model.options.get("num_ctx")?.as_u64().filter(|n| *n > 0),
-        ProviderKind::OpenAi | ProviderKind::Demo | ProviderKind::Custom => None,
+        ProviderKind::OpenAi | ProviderKind::Demo | ProviderKind::Plugin | ProviderKind::Custom => {
+            None
+        }
     }
 }
 

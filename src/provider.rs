@@ -12,6 +12,7 @@ mod key;
 mod limits;
 pub mod ollama;
 pub mod openai;
+pub mod plugin;
 mod translate;
 mod wire;
 
@@ -31,6 +32,7 @@ pub use self::build::from_config;
 pub use self::demo::Demo;
 pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
+pub use self::plugin::Plugin;
 pub use self::wire::BuildError;
 
 /// What an attempt's end means for breaker, queue and retry.

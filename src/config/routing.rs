@@ -68,6 +68,9 @@ pub enum ProviderKind {
     Ollama,
     /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
     Demo,
+    /// A process of the operator's own that serves `llm_router.plugin.v1.BackendService` at
+    /// `base_url`.
+    Plugin,
     /// The embedding application's own; no file can name it.
     #[serde(skip)]
     Custom,

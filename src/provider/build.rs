@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{BuildError, Demo, Ollama, OpenAi, Provider};
+use super::{BuildError, Demo, Ollama, OpenAi, Plugin, Provider};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.
@@ -49,6 +49,19 @@ pub fn from_config(
             }
             if let Some(path) = health_path {
                 provider = provider.health_path(path);
+            }
+            provider.check()?;
+            Ok(Arc::new(provider))
+        }
+        ProviderKind::Plugin => {
+            let mut provider = Plugin::new(&model.model)
+                .options(model.options.clone())
+                .connect_timeout(connect);
+            if let Some(url) = &model.base_url {
+                provider = provider.base_url(url);
+            }
+            if let Some(key) = secret {
+                provider = provider.api_key(key);
             }
             provider.check()?;
             Ok(Arc::new(provider))
@@ -115,6 +128,7 @@ mod tests {
             ("openai", "gpt-4o"),
             ("ollama", "qwen2.5:3b"),
             ("demo", "echo"),
+            ("plugin", "own"),
         ] {
             let value = json!({"provider": kind, "model": model, "base_url": "http://127.0.0.1:9",
                                "health": {"path": "/healthz"}});

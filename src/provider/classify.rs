@@ -122,7 +122,7 @@ pub(super) fn in_stream(body: &[u8]) -> Class {
 }
 
 /// The first [`MAX_QUOTE`] characters on one line.
-fn quote(body: &[u8]) -> String {
+pub(super) fn quote(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_QUOTE)]);
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
@@ -197,7 +197,7 @@ const IO_WORDS: [(io::ErrorKind, &str); 8] = [
 ];
 const CLOSED_EARLY: &str = "connection closed before the answer was complete";
 
-fn io_words(kind: io::ErrorKind) -> Option<&'static str> {
+pub(super) fn io_words(kind: io::ErrorKind) -> Option<&'static str> {
     IO_WORDS
         .iter()
         .find(|(known, _)| *known == kind)
