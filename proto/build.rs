@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "llm_router/v1/types.proto",
     "llm_router/v1/router.proto",
     "llm_router/v1/stats.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 7] = [
     "llm_router/cluster/v1/raft.proto",
     "llm_router/cluster/v1/pulse.proto",
     "llm_router/cluster/v1/cache.proto",
+    "llm_router/plugin/v1/backend.proto",
 ];
 
 #[expect(
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".llm_router.cluster.v1.PutRequest")
         .bytes(".llm_router.cluster.v1.Offered")
         .bytes(".llm_router.cluster.v1.SampleReply")
+        .bytes(".llm_router.plugin.v1.GenerateRequest")
         // it holds a key
         .skip_debug(["llm_router.cluster.v1.JoinResponse"])
         .compile_fds(descriptors)?;

@@ -78,7 +78,7 @@ impl Place {
                 free: true,
             },
             // names there mean what their maker wants them to
-            ProviderKind::Custom => Place {
+            ProviderKind::Plugin | ProviderKind::Custom => Place {
                 named: false,
                 free: false,
             },
@@ -95,6 +95,7 @@ fn set_up(model: &ModelConfig) -> Option<u64> {
         | ProviderKind::Gemini
         | ProviderKind::Local
         | ProviderKind::Demo
+        | ProviderKind::Plugin
         | ProviderKind::Custom => None,
     }
 }

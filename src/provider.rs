@@ -15,6 +15,7 @@ mod limits;
 pub mod local;
 pub mod ollama;
 pub mod openai;
+pub mod plugin;
 #[cfg(test)]
 mod stand_in;
 mod translate;
@@ -41,6 +42,7 @@ pub use self::gemini::Gemini;
 pub use self::local::Local;
 pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
+pub use self::plugin::Plugin;
 pub use self::wire::BuildError;
 
 /// What an attempt's end means for breaker, queue and retry.

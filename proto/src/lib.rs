@@ -16,6 +16,15 @@ pub mod llm_router {
             tonic::include_proto!("llm_router.cluster.v1");
         }
     }
+
+    /// Package `llm_router.plugin`.
+    pub mod plugin {
+        /// Package `llm_router.plugin.v1`: what a node calls of models that are not its own.
+        #[allow(missing_docs, clippy::all, reason = "generated code")]
+        pub mod v1 {
+            tonic::include_proto!("llm_router.plugin.v1");
+        }
+    }
 }
 
 /// Descriptors of every package here, encoded as a `FileDescriptorSet`, for reflection.

@@ -35,6 +35,8 @@ fn list(models: &Value) -> String {
                 millis(&model["avg_first_token_ms"]),
                 millis(&model["avg_latency_ms"]),
                 cell(&model["health"]),
+                price(&model["price"]),
+                cell(&model["context_window"]),
             ]
         });
     let headings = [
@@ -49,6 +51,8 @@ fn list(models: &Value) -> String {
         "FIRST TOKEN",
         "LATENCY",
         "HEALTH",
+        "$/MTOK",
+        "WINDOW",
     ];
     table(headings, rows)
 }
@@ -59,6 +63,18 @@ fn breaker(status: &Value) -> String {
     match status["mode"].as_str() {
         Some(mode @ ("force_open" | "force_closed")) => format!("{state} ({mode})"),
         Some(_) | None => state,
+    }
+}
+
+/// Prompt and answer, in dollars per million tokens; a dash where nobody knows.
+fn price(price: &Value) -> String {
+    match (
+        price["input_per_mtok"].as_f64(),
+        price["output_per_mtok"].as_f64(),
+    ) {
+        (Some(input), Some(output)) if input + output > 0.0 => format!("{input} / {output}"),
+        (Some(_), Some(_)) => "free".to_owned(),
+        _ => "-".to_owned(),
     }
 }
 

@@ -74,6 +74,9 @@ pub enum ProviderKind {
     Demo,
     /// The node's own embedder, no network: makes vectors and answers nothing else.
     Local,
+    /// A process of the operator's own that serves `llm_router.plugin.v1.BackendService` at
+    /// `base_url`.
+    Plugin,
     /// The embedding application's own; no file can name it.
     #[serde(skip)]
     Custom,

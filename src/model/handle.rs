@@ -15,6 +15,7 @@ use crate::bridge::{self, Bridge};
 use crate::config::routing::{ModelConfig, ProviderKind};
 use crate::dialect::openai::ChatBody;
 use crate::inference::Deployment;
+use crate::ledger::Facts;
 use crate::mailbox::Mailbox;
 use crate::provider::{CannotEmbed, Provider, Timeouts, is_private};
 use crate::queue::{QueueHandle, QueueLimits};
@@ -43,6 +44,8 @@ pub(crate) struct Spec {
     pub(crate) target: TargetId,
     /// The upstream's host, for spans.
     pub(crate) server: Option<String>,
+    /// What is known of what it costs and can do.
+    pub(crate) facts: Facts,
     /// Its upstream may see our trace context.
     pub(crate) propagates_trace: bool,
 }
@@ -75,6 +78,7 @@ impl Spec {
             ..breaker
         };
         let propagates_trace = config.propagate_trace.unwrap_or(at_home);
+        let facts = Facts::of(&config);
         let config = Arc::new(config);
         Spec {
             name,
@@ -84,6 +88,7 @@ impl Spec {
             identity,
             target,
             server,
+            facts,
             propagates_trace,
         }
     }
@@ -269,6 +274,8 @@ impl ModelHandle {
                 2 => "down",
                 _ => "unknown",
             },
+            context_window: self.spec.facts.context_window,
+            price: self.spec.facts.tariff.map(|tariff| tariff.price),
         }
     }
 }

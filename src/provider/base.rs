@@ -77,6 +77,11 @@ impl Base {
         format!("{}/{}", self.origin, path.trim_start_matches('/'))
     }
 
+    /// It names more than scheme, host and port.
+    pub(super) fn has_path(&self) -> bool {
+        self.text != self.origin
+    }
+
     /// It is https.
     pub(super) fn is_secure(&self) -> bool {
         self.secure
@@ -84,8 +89,12 @@ impl Base {
 }
 
 /// Whether a URL's host is this machine or a private network: there `traceparent` is sent unless
-/// the config says otherwise, and a key may travel over http. False for what is no URL.
+/// the config says otherwise, and a key may travel over http. So is a socket in the file system.
+/// False for what is no URL.
 pub fn is_private(base_url: &str) -> bool {
+    if base_url.starts_with("unix:") {
+        return true;
+    }
     Url::parse(base_url).is_ok_and(|url| url.host_str().is_some_and(host_is_private))
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{Anthropic, BuildError, Demo, Gemini, Local, Ollama, OpenAi, Provider};
+use super::{
+    Anthropic, BuildError, Demo, Gemini, Local, Ollama, OpenAi, Plugin, Provider,
+};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.
@@ -44,6 +46,19 @@ pub fn from_config(
         ProviderKind::Gemini => over_http!(Gemini),
         ProviderKind::Ollama => over_http!(Ollama),
         ProviderKind::Local => Ok(Arc::new(Local::new(&model.model))),
+        ProviderKind::Plugin => {
+            let mut provider = Plugin::new(&model.model)
+                .options(model.options.clone())
+                .connect_timeout(connect);
+            if let Some(url) = &model.base_url {
+                provider = provider.base_url(url);
+            }
+            if let Some(key) = secret {
+                provider = provider.api_key(key);
+            }
+            provider.check()?;
+            Ok(Arc::new(provider))
+        }
         ProviderKind::Custom => Err(BuildError::Custom),
         ProviderKind::Demo => {
             let provider = Demo::new(&model.model).options(model.options.clone());
@@ -123,6 +138,7 @@ mod tests {
             ("anthropic", "claude-haiku-4-5"),
             ("gemini", "gemini-2.5-flash"),
             ("demo", "echo"),
+            ("plugin", "own"),
         ] {
             let value = json!({"provider": kind, "model": model, "base_url": "http://127.0.0.1:9",
                                "health": {"path": "/healthz"}});

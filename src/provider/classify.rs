@@ -195,7 +195,7 @@ const IO_WORDS: [(io::ErrorKind, &str); 8] = [
 ];
 const CLOSED_EARLY: &str = "connection closed before the answer was complete";
 
-fn io_words(kind: io::ErrorKind) -> Option<&'static str> {
+pub(super) fn io_words(kind: io::ErrorKind) -> Option<&'static str> {
     IO_WORDS
         .iter()
         .find(|(known, _)| *known == kind)

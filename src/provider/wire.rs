@@ -49,7 +49,10 @@ pub enum BuildError {
     /// TLS set-up failed, normally for want of root certificates.
     #[error("http client cannot be built")]
     Client(#[source] reqwest::Error),
-    /// An option of the demo provider is unknown or out of bounds.
+    /// TLS set-up of a gRPC connection failed.
+    #[error("tls cannot be set up")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An option is unknown, missing or out of bounds.
     #[error("{0}")]
     Option(String),
     /// The embedding application's own provider is handed in, never built from a config.
@@ -317,7 +320,7 @@ fn client(connect_timeout: Duration, secure: bool) -> Result<Client, BuildError>
 }
 
 /// Makes ring this process's TLS provider; harmless where the application has already chosen one.
-fn install_crypto() {
+pub(super) fn install_crypto() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();

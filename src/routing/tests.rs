@@ -126,6 +126,43 @@ fn a_model_too_small_or_without_tools_is_barred_and_says_so() {
 }
 
 #[test]
+fn a_model_that_cannot_see_or_hold_to_a_schema_is_barred_for_that_alone() {
+    let table = table(
+        "
+models:
+  blind: { provider: demo, model: echo, capabilities: { vision: false } }
+  free-form: { provider: demo, model: echo, capabilities: { json_schema: false } }
+  listed: { provider: openai, model: gpt-3.5-turbo-0125 }
+",
+    );
+    let ready = |change: fn(&mut Features)| {
+        let mut asked = asked("auto");
+        change(&mut asked.features);
+        let explained = table.explain(&asked.facts(), free, 0).unwrap();
+        let candidates = explained.candidates.into_iter();
+        candidates
+            .map(|c| (c.eligible, c.reason))
+            .collect::<Vec<_>>()
+    };
+    assert!(ready(|_| ()).iter().all(|(eligible, _)| *eligible));
+    let seeing = ready(|features| features.has_images = true);
+    assert_eq!(seeing[0], (false, "cannot see images".to_owned()));
+    assert_eq!(
+        seeing.iter().map(|(ok, _)| *ok).collect::<Vec<_>>(),
+        [false, true, false]
+    );
+    let strict = ready(|features| features.wants_json_schema = true);
+    assert_eq!(
+        strict[1],
+        (false, "cannot hold to a json schema".to_owned())
+    );
+    assert_eq!(
+        strict.iter().map(|(ok, _)| *ok).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+}
+
+#[test]
 fn strategies_put_the_cheap_the_idle_and_the_fast_first() {
     let with = |strategy: &str| {
         table(&format!(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::name::{ModelName, RouteName};
+use crate::config::routing::Price;
 
 /// Why a request would go where it goes, without sending it.
 #[derive(Clone, Debug, Serialize)]
@@ -70,6 +71,10 @@ pub struct ModelStatus {
     pub avg_first_token_ms: f64,
     /// The last health check: `unknown`, `up` or `down`.
     pub health: &'static str,
+    /// Tokens it can take, prompt and answer together, where that is known.
+    pub context_window: Option<u64>,
+    /// What most requests cost, where that is known.
+    pub price: Option<Price>,
 }
 
 /// A breaker as operators see it.

@@ -30,10 +30,10 @@ START_SECONDS = 30
 class Node:
     """Starts on construction; `stop` ends it."""
 
-    def __init__(self):
+    def __init__(self, config=CONFIG):
         self.folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self.folder.name)
-        (folder / "config.yaml").write_text(CONFIG)
+        (folder / "config.yaml").write_text(config)
         (folder / "no-weights").mkdir()
         self.log = open(folder / "stderr.log", "w+")
         environment = {

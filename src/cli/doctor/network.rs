@@ -13,6 +13,7 @@ use crate::config::env::lookup;
 use crate::config::node::ListenConfig;
 use crate::config::routing::{ModelConfig, ProviderKind, RoutingConfig};
 use crate::config::secret::resolve;
+use crate::provider::{Class, from_config};
 use crate::types::clock::unix_seconds;
 
 /// How long an upstream may take to say anything.
@@ -74,6 +75,9 @@ pub(super) async fn upstreams(routing: &RoutingConfig) -> Vec<Check> {
         .take(MAX_UPSTREAMS)
         .map(|(url, names)| reach(&client, url, names));
     checks.extend(join_all(asked).await);
+    let plugins = routing.models.iter().take(MAX_UPSTREAMS);
+    let plugins = plugins.filter(|(_, model)| model.provider == ProviderKind::Plugin);
+    checks.extend(join_all(plugins.map(|(name, model)| plugin(name.as_str(), model))).await);
     checks
 }
 
@@ -84,7 +88,11 @@ fn address(model: &ModelConfig) -> Option<String> {
         ProviderKind::Anthropic => "https://api.anthropic.com/v1",
         ProviderKind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
         ProviderKind::Ollama => "http://127.0.0.1:11434",
-        ProviderKind::Demo | ProviderKind::Local | ProviderKind::Custom => return None,
+        // a plugin speaks gRPC alone, and is asked in it
+        ProviderKind::Demo
+        | ProviderKind::Local
+        | ProviderKind::Plugin
+        | ProviderKind::Custom => return None,
     };
     Some(model.base_url.clone().unwrap_or_else(|| default.to_owned()))
 }
@@ -97,6 +105,24 @@ fn credential((name, model): (&crate::types::ModelName, &ModelConfig)) -> Option
         found,
         "set it where the node is started",
     ))
+}
+
+/// Asks a plugin for its health, as a node does. One that wants a key answers by saying so.
+async fn plugin(name: &str, model: &ModelConfig) -> Check {
+    let found = match from_config(model, None) {
+        Err(error) => Err(error.to_string()),
+        Ok(provider) => match provider.health().await {
+            Err(failure) if failure.class != Class::Credential => Err(failure.message),
+            Err(_) | Ok(()) => Ok(()),
+        },
+    };
+    match found {
+        Ok(()) => Check::good("upstream", format!("plugin {name}: answers")),
+        Err(problem) => {
+            let hint = "is it running, and is base_url right?";
+            Check::bad("upstream", format!("plugin {name}: {problem}"), hint)
+        }
+    }
 }
 
 async fn reach(client: &Client, url: String, names: Vec<&str>) -> Check {

@@ -25,10 +25,23 @@ pub(super) fn check(name: &ModelName, model: &ModelConfig, found: &mut Vec<Findi
             None => finding,
         });
     }
-    if let Some(url) = &model.base_url
-        && let Some(problem) = bad_url(url)
-    {
-        found.push(Finding::new(path.key("base_url"), problem));
+    let own = model.provider == ProviderKind::Plugin;
+    match &model.base_url {
+        Some(url) if own && url.starts_with("unix:") => {
+            if !url["unix:".len()..].starts_with('/') {
+                let problem = "must be unix: and an absolute path";
+                found.push(Finding::new(path.key("base_url"), problem));
+            }
+        }
+        Some(url) => {
+            let problem = bad_url(url);
+            found.extend(problem.map(|text| Finding::new(path.key("base_url"), text)));
+        }
+        None if own => found.push(
+            Finding::new(path.key("base_url"), "must say where the plugin is")
+                .help("such as http://127.0.0.1:9000 or unix:/run/plugin.sock"),
+        ),
+        None => {}
     }
     if let (Some(url), Some(_)) = (&model.base_url, &model.api_key)
         && url.starts_with("http://")
@@ -46,6 +59,10 @@ pub(super) fn check(name: &ModelName, model: &ModelConfig, found: &mut Vec<Findi
         .health
         .as_ref()
         .and_then(|health| health.path.as_deref());
+    if own && health_path.is_some() {
+        let message = "a plugin's health is asked for over gRPC, without a path";
+        found.push(Finding::new(path.keys("health.path"), message));
+    }
     if health_path.is_some_and(|given| !given.starts_with('/') || given.len() > 256) {
         let message = "must start with `/` and have at most 256 characters";
         found.push(Finding::new(path.keys("health.path"), message));

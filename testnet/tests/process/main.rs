@@ -8,6 +8,7 @@ mod disconnect;
 mod failover;
 mod flights;
 mod grpc;
+mod plugin;
 mod priority;
 mod reload;
 mod tracing;

@@ -157,6 +157,8 @@ impl UseCase for Scripted {
             avg_latency_ms: 1.5,
             avg_first_token_ms: 0.5,
             health: "up",
+            context_window: Some(8192),
+            price: None,
         };
         vec![("gpu-fast".into(), status)]
     }

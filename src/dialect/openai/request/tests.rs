@@ -120,6 +120,26 @@ fn odd_value() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn images_and_schemas_are_seen_wherever_they_stand() {
+    let with = |content: &str, rest: &str| {
+        let text = format!(r#"{{"messages":[{{"role":"user","content":{content}}}]{rest}}}"#);
+        let features = ChatBody::parse(text.as_bytes()).unwrap().features();
+        (features.has_images, features.wants_json_schema)
+    };
+    let image = r#"[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:,"}}]"#;
+    assert_eq!(with(image, ""), (true, false));
+    assert_eq!(with(r#""image_url""#, ""), (false, false));
+    let schema = r#","response_format":{"type":"json_schema","json_schema":{"name":"a"}}"#;
+    assert_eq!(with(r#""a""#, schema), (false, true));
+    let object = r#","response_format":{"type":"json_object"}"#;
+    assert_eq!(
+        with(r#"[{"type":"text","text":"a"}]"#, object),
+        (false, false)
+    );
+    assert_eq!(with("null", r#","response_format":null"#), (false, false));
+}
+
 proptest! {
     #[test]
     fn fields_we_do_not_own_survive_byte_for_byte(
