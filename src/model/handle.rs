@@ -287,6 +287,7 @@ const fn stays_home(provider: ProviderKind) -> bool {
         ProviderKind::Ollama
         | ProviderKind::Local
         | ProviderKind::Demo
+        | ProviderKind::Plugin
         | ProviderKind::Custom => true,
     }
 }

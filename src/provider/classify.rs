@@ -20,7 +20,7 @@ use http::HeaderMap;
 use super::{Class, Failure};
 
 pub(crate) use self::body::is_context_length;
-pub(super) use self::body::told;
+pub(super) use self::body::{quote, told};
 
 /// Longest wait an upstream may ask for.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -39,7 +39,7 @@ pub(super) fn status(status: u16, headers: &HeaderMap, body: Bytes, now_millis: 
     let class = if spent { Class::Credential } else { class(status, wait) };
     let message = match (class, status) {
         (_, 300..=399) => format!("http {status}: redirect refused"),
-        (Class::Hard, _) => match body::quote(&body) {
+        (Class::Hard, _) => match quote(&body) {
             text if text.is_empty() => format!("http {status}"),
             text => format!("http {status}: {text}"),
         },

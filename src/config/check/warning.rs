@@ -61,6 +61,7 @@ fn credential(
                 ProviderKind::Ollama
                 | ProviderKind::Local
                 | ProviderKind::Demo
+                | ProviderKind::Plugin
                 | ProviderKind::Custom => return,
             };
             found.push(

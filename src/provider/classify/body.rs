@@ -140,7 +140,7 @@ pub(in crate::provider) fn told(
 }
 
 /// The first [`MAX_QUOTE`] characters on one line; of a page its title, else its words.
-pub(super) fn quote(body: &[u8]) -> String {
+pub(in crate::provider) fn quote(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_PAGE)]);
     if text.trim_start().starts_with('<') {
         let title = title(&text).map(|title| one_line(&title));

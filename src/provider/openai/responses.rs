@@ -78,9 +78,8 @@ impl Decode for Decoder {
             Ok(events) => said.extend(events),
             Err(Garbled::Shape(_)) if !may_carry(message) => {}
             Err(Garbled::Error(error)) => {
-                let class = classify::in_stream(format!("{{\"error\":{error}}}").as_bytes());
-                let message = Garbled::Error(error).to_string();
-                return Err(Failure::new(class, message));
+                let told = Bytes::from(format!("{{\"error\":{error}}}"));
+                return Err(classify::reported(&told, Garbled::Error(error).to_string()));
             }
             Err(bad) => return Err(Failure::new(Class::Hard, bad.to_string())),
         }
