@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -123,15 +124,23 @@ impl Provider for Gemini {
         let head = Head::new(model);
         let post = Post::of(&call, path(model, verb), sent);
         let response = self.wire.send(post, &watch).await?;
+        let is_json = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
         let body = Body::of(response, watch);
         let key = self.wire.key.clone();
-        if call.stream {
+        if call.stream && !is_json {
             let form = (Framing::sse(), Form::OpenAi(head));
             let chunks = translate::chunks(body, Decoder::default(), form, key);
             return Ok(Answer::Stream(chunks));
         }
         let raw = body.whole().await?;
         match decode::whole(&raw) {
+            Ok(_) if call.stream => {
+                let message = "upstream answered a stream request with a whole answer";
+                Err(Failure::new(Class::Hard, message))
+            }
             Ok(whole) => Ok(Answer::Whole(head.whole(&whole))),
             Err(bad) => Err(garbled(&bad, &raw).struck(&key)),
         }

@@ -51,7 +51,7 @@ pub struct CandidateReport {
 /// One model as operators see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ModelStatus {
-    /// Provider kind: `openai`, `ollama`, `demo`, `custom`.
+    /// Provider kind: `openai`, `ollama`, `gemini`, `demo`, `custom`.
     pub provider: String,
     /// The upstream's name for the model.
     pub model: String,

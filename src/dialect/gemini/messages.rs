@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::lost::Lost;
-use super::parts::{self, Answered, Called, Data, Part, Str};
+use super::parts::{self, Answered, Called, Held, Part, Str};
 use super::{Generation, NO_SEAL, SEAL_MARK};
 use crate::dialect::json::{Object, raw};
 
@@ -136,11 +136,11 @@ impl<'a> Walk<'a, '_> {
         self.named(&given);
         for part in parts::read(given.content, self.lost) {
             match part {
-                Data::Text(_) => self.system.push(part.into()),
-                Data::InlineData(_)
-                | Data::FileData(_)
-                | Data::FunctionCall(_)
-                | Data::FunctionResponse(_) => {
+                Held::Text(_) => self.system.push(part.into()),
+                Held::InlineData(_)
+                | Held::FileData(_)
+                | Held::FunctionCall(_)
+                | Held::FunctionResponse(_) => {
                     self.lost
                         .essential("messages[role=system].content[type!=text]");
                 }
@@ -195,7 +195,7 @@ impl<'a> Walk<'a, '_> {
             .and_then(Value::as_str);
         let stand_in = (first && self.generation == Generation::Later).then_some(NO_SEAL);
         Some(Part {
-            data: Data::FunctionCall(Called {
+            data: Held::FunctionCall(Called {
                 id,
                 name: function.name,
                 args,
@@ -214,11 +214,11 @@ impl<'a> Walk<'a, '_> {
         let (mut texts, mut parts) = (Vec::new(), Vec::new());
         for part in parts::read(given.content, self.lost) {
             match part {
-                Data::Text(text) => texts.push(text),
-                Data::InlineData(_)
-                | Data::FileData(_)
-                | Data::FunctionCall(_)
-                | Data::FunctionResponse(_) => parts.push(part.into()),
+                Held::Text(text) => texts.push(text),
+                Held::InlineData(_)
+                | Held::FileData(_)
+                | Held::FunctionCall(_)
+                | Held::FunctionResponse(_) => parts.push(part.into()),
             }
         }
         let answered = Answered {
@@ -227,7 +227,7 @@ impl<'a> Walk<'a, '_> {
             response: response(&texts.join("\n")),
             parts,
         };
-        let part = Part::from(Data::FunctionResponse(answered));
+        let part = Part::from(Held::FunctionResponse(answered));
         match self.contents.last_mut().filter(|_| self.answering) {
             Some(turn) => turn.parts.push(part),
             None => self.turn("user", vec![part]),
@@ -262,7 +262,7 @@ impl<'a> Walk<'a, '_> {
 /// Puts seals on a turn's text: the last on its last part, the others in front, each on its own.
 fn seal(turn: &mut Vec<Part<'_>>, mut seals: Vec<String>) {
     let sealed = |seal| Part {
-        data: Data::Text("".into()),
+        data: Held::Text("".into()),
         seal: Some(seal),
     };
     let Some(last) = seals.pop() else {

@@ -11,13 +11,13 @@ use super::lost::{Lost, shown};
 #[derive(Serialize)]
 pub(super) struct Part<'a> {
     #[serde(flatten)]
-    pub(super) data: Data<'a>,
+    pub(super) data: Held<'a>,
     #[serde(rename = "thoughtSignature", skip_serializing_if = "Option::is_none")]
     pub(super) seal: Option<String>,
 }
 
-impl<'a> From<Data<'a>> for Part<'a> {
-    fn from(data: Data<'a>) -> Self {
+impl<'a> From<Held<'a>> for Part<'a> {
+    fn from(data: Held<'a>) -> Self {
         Part { data, seal: None }
     }
 }
@@ -25,7 +25,7 @@ impl<'a> From<Data<'a>> for Part<'a> {
 /// What a piece holds.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Data<'a> {
+pub(super) enum Held<'a> {
     Text(Cow<'a, str>),
     InlineData(Blob<'a>),
     FileData(Place<'a>),
@@ -89,7 +89,7 @@ struct Given<'a> {
 }
 
 /// A message's content. Empty texts are left out: they say nothing, and Gemini refuses them.
-pub(super) fn read<'a>(content: Option<&'a RawValue>, lost: &mut Lost) -> Vec<Data<'a>> {
+pub(super) fn read<'a>(content: Option<&'a RawValue>, lost: &mut Lost) -> Vec<Held<'a>> {
     let Some(content) = content else {
         return Vec::new();
     };
@@ -106,12 +106,12 @@ pub(super) fn read<'a>(content: Option<&'a RawValue>, lost: &mut Lost) -> Vec<Da
         .collect()
 }
 
-fn one_text(text: Cow<'_, str>) -> Vec<Data<'_>> {
-    let filled = (!text.is_empty()).then_some(Data::Text(text));
+fn one_text(text: Cow<'_, str>) -> Vec<Held<'_>> {
+    let filled = (!text.is_empty()).then_some(Held::Text(text));
     filled.into_iter().collect()
 }
 
-fn translated<'a>(part: Given<'a>, lost: &mut Lost) -> Vec<Data<'a>> {
+fn translated<'a>(part: Given<'a>, lost: &mut Lost) -> Vec<Held<'a>> {
     let media = match part.kind.as_ref() {
         "text" => return part.text.map_or_else(Vec::new, |Str(text)| one_text(text)),
         "refusal" => {
@@ -132,7 +132,7 @@ fn translated<'a>(part: Given<'a>, lost: &mut Lost) -> Vec<Data<'a>> {
 }
 
 /// An address, alone or in an object.
-fn linked<'a>(given: &'a RawValue, lost: &mut Lost) -> Option<Data<'a>> {
+fn linked<'a>(given: &'a RawValue, lost: &mut Lost) -> Option<Held<'a>> {
     #[derive(Deserialize)]
     struct Linked<'a> {
         #[serde(borrow)]
@@ -150,7 +150,7 @@ fn linked<'a>(given: &'a RawValue, lost: &mut Lost) -> Option<Data<'a>> {
     at(linked.url)
 }
 
-fn audio(given: &RawValue) -> Option<Data<'_>> {
+fn audio(given: &RawValue) -> Option<Held<'_>> {
     #[derive(Deserialize)]
     struct Audio<'a> {
         #[serde(borrow)]
@@ -162,7 +162,7 @@ fn audio(given: &RawValue) -> Option<Data<'_>> {
     let plain = (1..=16).contains(&audio.format.len())
         && audio.format.bytes().all(|b| b.is_ascii_alphanumeric());
     plain.then(|| {
-        Data::InlineData(Blob {
+        Held::InlineData(Blob {
             mime_type: format!("audio/{}", audio.format).into(),
             data: audio.data,
         })
@@ -170,7 +170,7 @@ fn audio(given: &RawValue) -> Option<Data<'_>> {
 }
 
 /// A file that is sent along. One that OpenAI keeps under an id is nothing to Google.
-fn file(given: &RawValue) -> Option<Data<'_>> {
+fn file(given: &RawValue) -> Option<Held<'_>> {
     #[derive(Deserialize)]
     struct File<'a> {
         #[serde(borrow)]
@@ -181,11 +181,11 @@ fn file(given: &RawValue) -> Option<Data<'_>> {
 }
 
 /// What lies at an address: the data in a `data:` URI, else the address for Google to fetch.
-fn at(url: Cow<'_, str>) -> Option<Data<'_>> {
+fn at(url: Cow<'_, str>) -> Option<Held<'_>> {
     if !url.starts_with("data:") {
         let known = ["https://", "http://", "gs://"];
         return known.iter().any(|way| url.starts_with(way)).then(|| {
-            Data::FileData(Place {
+            Held::FileData(Place {
                 mime_type: mime_of(&url),
                 file_uri: url,
             })
@@ -195,7 +195,7 @@ fn at(url: Cow<'_, str>) -> Option<Data<'_>> {
     let kind = head.strip_prefix("data:")?.strip_suffix(";base64")?;
     let kind = kind.split(';').next().filter(|kind| kind.contains('/'))?;
     let (kind_end, data_start) = (5 + kind.len(), url.len() - data.len());
-    Some(Data::InlineData(match url {
+    Some(Held::InlineData(match url {
         Cow::Borrowed(text) => Blob {
             mime_type: Cow::Borrowed(&text[5..kind_end]),
             data: Cow::Borrowed(&text[data_start..]),

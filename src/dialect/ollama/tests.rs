@@ -221,13 +221,13 @@ fn tool_calls_get_an_index_an_id_a_string_and_the_right_finish() {
     let mut said = line(&mut decoder, text).unwrap();
     let third = br#"{"message":{"tool_calls":[{"function":{"name":"h"}}]},"done":false}"#;
     said.extend(line(&mut decoder, third).unwrap());
-    let indices: Vec<u32> = said
-        .iter()
-        .filter_map(|event| match event {
-            Event::ToolCall { index, .. } => Some(*index),
-            _ => None,
-        })
-        .collect();
+    let index = |event: &Event| {
+        let Event::ToolCall { index, .. } = event else {
+            return None;
+        };
+        Some(*index)
+    };
+    let indices: Vec<u32> = said.iter().filter_map(index).collect();
     assert_eq!(indices, [0, 1, 2]);
     let end = line(&mut decoder, br#"{"done":true,"done_reason":"stop"}"#).unwrap();
     let nobody_counted = [Event::Finish(Finish::ToolCalls)];

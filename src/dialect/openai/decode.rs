@@ -114,9 +114,11 @@ impl Decoder {
 
     /// Some servers say `stop` after calls too; a client that then looks for none would not act.
     fn finish(&self, reason: &str) -> Finish {
-        match Finish::from_openai(reason) {
-            Finish::Stop if !self.calls.is_empty() => Finish::ToolCalls,
-            finish => finish,
+        let finish = Finish::from_openai(reason);
+        if finish == Finish::Stop && !self.calls.is_empty() {
+            Finish::ToolCalls
+        } else {
+            finish
         }
     }
 

@@ -109,7 +109,7 @@ pub(super) fn hint(body: &[u8]) -> Option<Duration> {
 /// stays as it is, byte for byte; Google's, Ollama's, bare ones and pages are put in its place.
 pub(super) fn worded(body: Bytes) -> Bytes {
     if body.iter().all(u8::is_ascii_whitespace) {
-        return body;
+        return Bytes::new();
     }
     let given: Option<Value> = serde_json::from_slice(&body).ok();
     let known = given.as_ref().and_then(|given| given.get("error"));

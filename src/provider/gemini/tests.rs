@@ -128,6 +128,21 @@ async fn errors_inside_a_stream_have_their_class_and_no_key() {
 }
 
 #[tokio::test]
+async fn an_error_or_a_whole_answer_in_place_of_a_stream_is_what_it_is() {
+    let limited = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}"#;
+    let upstream = StandIn::answering([
+        (200, "application/json; charset=UTF-8", limited.to_owned()),
+        (200, "application/json; charset=UTF-8", Y.to_owned()),
+    ])
+    .await;
+    let provider = provider(&upstream);
+    for class in [Class::Gate { retry_after: None }, Class::Hard] {
+        let failure = provider.generate(call(&asks(), true)).await.unwrap_err();
+        assert_eq!(failure.class, class);
+    }
+}
+
+#[tokio::test]
 async fn requests_go_to_the_models_own_address_with_the_key_in_its_header() {
     let upstream = StandIn::answering([
         (200, "application/json", Y.to_owned()),

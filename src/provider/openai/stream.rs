@@ -84,7 +84,7 @@ impl Reading {
         match tap::chunk(data.clone()) {
             Ok(chunk) => Ok(self.note(chunk)),
             // noise on the line: the answer is whole without it
-            Err(Garbled::Shape(_)) if !translate::may_carry(&data) => Ok(None),
+            Err(_) if !translate::may_carry(&data) => Ok(None),
             Err(bad) => Err(garbled(bad, &data, &self.key)),
         }
     }
