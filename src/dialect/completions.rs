@@ -86,16 +86,13 @@ fn prompts(given: &RawValue) -> Result<Vec<String>, BadRequest> {
     enum Given {
         Text(String),
         Texts(Vec<String>),
-        Tokens(Vec<u32>),
-        TokenLists(Vec<Vec<u32>>),
     }
-    let given = serde_json::from_str(given.get())
-        .map_err(|_| field("prompt", "must be a string or an array of strings"))?;
-    let prompts = match given {
-        Given::Text(text) => vec![text],
-        Given::Texts(texts) => texts,
-        Given::Tokens(_) | Given::TokenLists(_) => {
-            return Err(field("prompt", "must be text: token ids are not taken"));
+    let prompts = match serde_json::from_str(given.get()) {
+        Ok(Given::Text(text)) => vec![text],
+        Ok(Given::Texts(texts)) => texts,
+        Err(_) => {
+            let problem = "must be a string or an array of strings: token ids are not taken";
+            return Err(field("prompt", problem));
         }
     };
     if prompts.is_empty() || prompts.iter().any(String::is_empty) {
