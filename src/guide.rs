@@ -8,6 +8,8 @@
 //! - [`sharing`]: how the nodes' caches are one cache: look-ups, copies, moves, purges.
 //! - [`placement`]: which nodes keep an entry, and which are asked for one.
 //! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
+//! - [`plugins`]: models of your own, in a process of their own.
+//! - [`prices`]: what an answer costs, what models can do, and how to say otherwise.
 //! - [`decisions`]: choices that could have gone another way.
 
 #[doc = include_str!("guide/figures.md")]
@@ -33,6 +35,12 @@ pub mod placement {}
 
 #[doc = include_str!("guide/learning.md")]
 pub mod learning {}
+
+#[doc = include_str!("guide/plugins.md")]
+pub mod plugins {}
+
+#[doc = include_str!("guide/prices.md")]
+pub mod prices {}
 
 /// Choices that could have gone another way, and what would change our mind.
 pub mod decisions {

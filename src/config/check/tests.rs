@@ -243,6 +243,25 @@ fn upstream_addresses_are_http_without_a_user() {
 }
 
 #[test]
+fn a_plugin_says_where_it_is() {
+    let with = |rest: &str| format!("models: {{ a: {{ provider: plugin, model: x{rest} }} }}");
+    assert!(refusal(&with("")).contains("must say where the plugin is"));
+    let relative = with(", base_url: 'unix:own.sock'");
+    assert!(refusal(&relative).contains("absolute path"));
+    let path = with(", base_url: 'http://h:1', health: { path: /up }");
+    assert!(refusal(&path).contains("over gRPC"));
+    for url in [
+        "http://127.0.0.1:9000",
+        "https://own.example.com",
+        "unix:/run/own.sock",
+    ] {
+        parse(&with(&format!(", base_url: '{url}'")), "test.yaml").unwrap();
+    }
+    let ollama = "models: { a: { provider: ollama, model: x, base_url: 'unix:/run/o.sock' } }";
+    assert!(refusal(ollama).contains("http://"));
+}
+
+#[test]
 fn a_key_never_crosses_the_internet_in_clear_text() {
     let at = |url: &str| {
         format!(

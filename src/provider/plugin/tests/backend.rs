@@ -12,7 +12,7 @@ use llm_router_proto::llm_router::plugin::v1::backend_service_server::{
 };
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
@@ -83,13 +83,8 @@ pub(super) struct Backend {
     url: String,
     seen: Arc<Mutex<Seen>>,
     health: Option<HealthReporter>,
-    door: JoinHandle<()>,
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.door.abort();
-    }
+    /// Its end shuts the door, and the connections behind it.
+    _door: oneshot::Sender<()>,
 }
 
 impl Backend {
@@ -114,12 +109,16 @@ impl Backend {
             reporter = Some(health);
         }
         let incoming = TcpListenerStream::new(listener);
-        let door = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+        let (door, shut) = oneshot::channel();
+        tokio::spawn(async move {
+            let shut = async { drop(shut.await) };
+            server.serve_with_incoming_shutdown(incoming, shut).await
+        });
         Backend {
             url,
             seen,
             health: reporter,
-            door,
+            _door: door,
         }
     }
 
@@ -162,12 +161,16 @@ impl Backend {
             seen: Arc::clone(&seen),
         });
         let server = Server::builder().add_service(service);
-        let door = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+        let (door, shut) = oneshot::channel();
+        tokio::spawn(async move {
+            let shut = async { drop(shut.await) };
+            server.serve_with_incoming_shutdown(incoming, shut).await
+        });
         Backend {
             url: String::new(),
             seen,
             health: None,
-            door,
+            _door: door,
         }
     }
 

@@ -255,16 +255,20 @@ async fn a_plugin_that_is_away_is_a_failure_and_is_asked_anew_when_it_is_back() 
     assert_eq!(backend.descriptions(), 1, "it is asked once what is there");
     let address = backend.url().trim_start_matches("http://").to_owned();
     drop(backend);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let failure = loop {
-        // connections of a door that was shut may still answer for a moment
-        if let Some(failure) = read(&plugin, call("hi", true)).await.1 {
-            break failure;
+    let lost = async {
+        // a connection that is being shut may still answer for a moment
+        loop {
+            if let Some(failure) = read(&plugin, call("hi", true)).await.1
+                && failure.message == "connection refused"
+            {
+                break failure;
+            }
         }
     };
+    let failure = tokio::time::timeout(Duration::from_secs(5), lost)
+        .await
+        .unwrap();
     assert_eq!(failure.class, Class::Hard);
-    let failure = read(&plugin, call("hi", true)).await.1.unwrap();
-    assert_eq!(failure.message, "connection refused");
     let listener = TcpListener::bind(&address).await.unwrap();
     let again = Backend::on(listener, script(told())).await;
     let (chunks, failed) = read(&plugin, call("hi", true)).await;
