@@ -11,6 +11,6 @@ mod verdict;
 mod wallet;
 
 pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
-pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal};
-pub(crate) use handle::{ModelHandle, Spec};
+pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal, Sent};
+pub(crate) use handle::{ModelHandle, Prefill, Spec};
 pub(crate) use purse::Terms;

@@ -1,6 +1,7 @@
 //! The routing part: models, routes, breaker, cache and retry. Changes live, without a restart.
 
 mod judge;
+mod resilience;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use super::seal::{DOTS, Sealed};
 use crate::types::{ModelName, Priority, RouteName};
 
 pub use judge::{JudgeConfig, JudgeModel};
+pub use resilience::{HedgeConfig, Resilience, ShadowConfig, StreamRecovery};
 pub use settings::{
     BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, PartitionMode,
     RetryConfig, RouteCache, SingleFlight,
@@ -204,8 +206,11 @@ pub struct Capabilities {
     pub tools: bool,
     /// Takes images.
     pub vision: bool,
-    /// Continues a started assistant message.
-    pub prefill: bool,
+    /// Continues a started assistant message word for word, so that it may carry on a stream another
+    /// model left unfinished. Not said: as models of its provider do (`anthropic`, `ollama` and
+    /// `demo` do, others begin anew).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefill: Option<bool>,
     /// Takes a JSON schema as response format.
     pub json_schema: bool,
 }
@@ -215,7 +220,7 @@ impl Default for Capabilities {
         Capabilities {
             tools: true,
             vision: true,
-            prefill: true,
+            prefill: None,
             json_schema: true,
         }
     }
@@ -332,6 +337,28 @@ pub struct RouteConfig {
     /// What happens to parameters that a model's upstream has no place for.
     #[serde(default, skip_serializing_if = "OnUnsupported::is_default")]
     pub on_unsupported: OnUnsupported,
+    /// What becomes of a stream whose upstream dies after its first word.
+    #[serde(default, skip_serializing_if = "StreamRecovery::is_default")]
+    pub stream_recovery: StreamRecovery,
+    /// A second attempt beside a first one that dawdles; none unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub hedge: Option<HedgeConfig>,
+    /// A model that is asked what the callers ask, and whose answers nobody gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub shadow: Option<ShadowConfig>,
+}
+
+impl RouteConfig {
+    /// What it does about upstreams that fail or dawdle.
+    pub fn resilience(&self) -> Resilience {
+        Resilience {
+            stream_recovery: self.stream_recovery,
+            hedge: self.hedge,
+            shadow: self.shadow.clone(),
+        }
+    }
 }
 
 /// What happens to parameters that an upstream has no place for. What would make the answer wrong

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::hedge::Hedges;
 use super::leading::Runs;
+use super::mirror::Mirrors;
 use super::reply::Reply;
 use super::retry::RetryBudget;
 use super::shadow::Shadows;
@@ -77,7 +79,9 @@ pub(super) struct Inner {
     pub(super) cache: AnswerCache,
     pub(super) recorder: Recorder,
     pub(super) budget: Mutex<RetryBudget>,
+    pub(super) hedges: Hedges,
     pub(super) shadows: Shadows,
+    pub(super) mirrors: Mirrors,
     pub(super) runs: Runs,
     fleet: Fleet,
     bridge: Bridge,
@@ -120,7 +124,9 @@ impl Engine {
             cache: parts.cache,
             recorder,
             budget: Mutex::new(RetryBudget::new(Moment::now())),
+            hedges: Hedges::default(),
             shadows: Shadows::default(),
+            mirrors: Mirrors::default(),
             runs: Runs::default(),
             fleet,
             bridge: parts.bridge,
@@ -311,6 +317,7 @@ impl Engine {
     /// Stops the actors and writes what the cache still holds in memory.
     pub async fn stop(&self) {
         self.inner.shadows.stop().await;
+        self.inner.mirrors.stop().await;
         self.inner.runs.stop().await;
         self.inner.fleet.stop().await;
         self.inner.cache.close().await;

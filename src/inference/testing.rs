@@ -1,6 +1,7 @@
 //! An engine over one scripted provider, for tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use llm_router_cluster::Revision;
 
@@ -8,8 +9,10 @@ use super::{Deployment, Engine, Parts};
 use crate::bridge::Bridge;
 use crate::cache::{AnswerCache, Settings, TextEmbedder};
 use crate::config::RoutingConfig;
+use crate::dialect::openai::ChatBody;
 use crate::provider::Provider;
 use crate::telemetry::Metrics;
+use crate::types::{CacheMode, ChatRequest, Moment, Priority, RequestId};
 
 /// An engine with this routing config, whose models are all `provider`, and whose cache is in memory.
 pub(super) async fn engine(
@@ -42,4 +45,23 @@ pub(super) async fn engine(
         .await
         .unwrap();
     engine
+}
+
+/// A streamed request with this body, past the cache, for twenty seconds.
+pub(super) fn request(body: serde_json::Value) -> ChatRequest {
+    let body = ChatBody::parse(body.to_string().as_bytes()).unwrap();
+    ChatRequest {
+        id: RequestId::generate(),
+        tenant: "t".into(),
+        priority: Priority::Normal,
+        model: body.model().into(),
+        tags: Vec::new(),
+        cache: CacheMode::Off,
+        min_similarity: None,
+        deadline: Moment::now() + Duration::from_secs(20),
+        stream: true,
+        include_usage: true,
+        features: body.features(),
+        body: Arc::new(body),
+    }
 }

@@ -8,7 +8,7 @@ use llm_router_cluster::state::TargetId;
 use parking_lot::Mutex;
 
 use super::actor::Message;
-use super::profile::Profile;
+use super::profile::{Profile, Waits};
 use super::wallet::Wallet;
 use crate::breaker::{BreakerHandle, Settings};
 use crate::bridge::{self, Bridge};
@@ -25,6 +25,29 @@ use crate::types::{ModelName, Moment, Priority};
 
 /// Unhandled orders a model actor may have.
 const MODEL_MAILBOX: usize = 64;
+
+/// Whether and how a model continues an assistant message that is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prefill {
+    /// It does not: it answers anew.
+    No,
+    /// Word for word.
+    AsSent,
+    /// Word for word, but it refuses one that ends in white space.
+    Trimmed,
+}
+
+impl Prefill {
+    /// By what was configured, else by what models of that provider do.
+    fn of(kind: &str, said: Option<bool>) -> Self {
+        let does = said.unwrap_or(matches!(kind, "anthropic" | "ollama" | "demo"));
+        match (does, kind) {
+            (false, _) => Prefill::No,
+            (true, "anthropic") => Prefill::Trimmed,
+            (true, _) => Prefill::AsSent,
+        }
+    }
+}
 
 /// Everything configured about one model.
 #[derive(Clone)]
@@ -119,6 +142,8 @@ pub(crate) struct Shared {
     pub(crate) mailbox: Mailbox<Message>,
     /// How it has been doing.
     pub(crate) profile: Mutex<Profile>,
+    /// How long its last answers took to begin.
+    pub(crate) waits: Mutex<Waits>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
     /// The node asks it something itself, or waits to.
@@ -159,6 +184,7 @@ impl ModelHandle {
             breaker,
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: Mutex::default(),
+            waits: Mutex::default(),
             health: AtomicU8::new(0),
             pinging: AtomicBool::new(false),
             wallet,
@@ -208,14 +234,24 @@ impl ModelHandle {
         }
     }
 
-    /// Nobody would feel one more request: its breaker is closed, nobody waits, and less than half
-    /// of its attempts are under way.
+    /// Nobody would feel one more request: its breaker is closed, it asks for no patience, nobody
+    /// waits, and less than half of its attempts are under way.
     pub(crate) fn has_room(&self, now: Moment) -> bool {
         let queue = &self.shared.queue;
         let most = u64::from(self.spec.config.max_concurrency);
-        self.shared.breaker.view().state(now) == "closed"
-            && queue.depth() == 0
-            && queue.in_flight() * 2 < most
+        self.is_sound(now) && queue.depth() == 0 && queue.in_flight() * 2 < most
+    }
+
+    /// Its breaker is closed, takes our credential, and the upstream asks for no patience.
+    pub(crate) fn is_sound(&self, now: Moment) -> bool {
+        let breaker = self.shared.breaker.view();
+        breaker.state(now) == "closed" && breaker.barred(now).is_none()
+    }
+
+    /// How it continues an assistant message that is begun.
+    pub(crate) fn prefill(&self) -> Prefill {
+        let kind = self.spec.provider.kind();
+        Prefill::of(kind, self.spec.config.capabilities.prefill)
     }
 
     /// What operators see.
@@ -243,6 +279,29 @@ impl ModelHandle {
                 2 => "down",
                 _ => "unknown",
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Prefill;
+
+    #[test]
+    fn only_those_that_are_known_to_continue_a_message_are_trusted_to() {
+        for (kind, said, does) in [
+            ("openai", None, Prefill::No),
+            ("openai", Some(true), Prefill::AsSent),
+            ("gemini", None, Prefill::No),
+            ("plugin", None, Prefill::No),
+            ("scripted", None, Prefill::No),
+            ("ollama", None, Prefill::AsSent),
+            ("demo", None, Prefill::AsSent),
+            ("demo", Some(false), Prefill::No),
+            ("anthropic", None, Prefill::Trimmed),
+            ("anthropic", Some(false), Prefill::No),
+        ] {
+            assert_eq!(Prefill::of(kind, said), does, "{kind} {said:?}");
         }
     }
 }

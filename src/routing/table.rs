@@ -6,7 +6,9 @@ use indexmap::IndexMap;
 
 use super::rules::{BadPattern, Conditions};
 use crate::config::RoutingConfig;
-use crate::config::routing::{Capabilities, OnUnsupported, Price, RouteCache, Strategy};
+use crate::config::routing::{
+    Capabilities, OnUnsupported, Price, Resilience, RouteCache, Strategy,
+};
 use crate::dialect::carry::Uncarried;
 use crate::types::{ModelName, RouteName};
 
@@ -69,6 +71,7 @@ pub(super) struct Rule {
     pub(super) strategy: Strategy,
     pub(super) cache: Option<RouteCache>,
     pub(super) on_unsupported: OnUnsupported,
+    pub(super) resilience: Resilience,
 }
 
 /// One revision of the routing config, compiled.
@@ -97,6 +100,7 @@ impl RoutingTable {
                 strategy: route.strategy,
                 cache: route.cache,
                 on_unsupported: route.on_unsupported,
+                resilience: route.resilience(),
             })
         });
         let models = config.models.iter().map(|(name, model)| {
