@@ -247,6 +247,12 @@ impl Engine {
         self.inner.state.load().table.names()
     }
 
+    /// A model, for tests that look behind it.
+    #[cfg(test)]
+    pub(super) fn handle(&self, name: &str) -> crate::model::ModelHandle {
+        self.inner.state.load().models[name].clone()
+    }
+
     /// The node's counters.
     pub fn stats(&self) -> Stats {
         let mut stats = self.inner.recorder.stats();
