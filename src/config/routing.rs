@@ -350,17 +350,6 @@ pub struct RouteConfig {
     pub shadow: Option<ShadowConfig>,
 }
 
-impl RouteConfig {
-    /// What it does about upstreams that fail or dawdle.
-    pub fn resilience(&self) -> Resilience {
-        Resilience {
-            stream_recovery: self.stream_recovery,
-            hedge: self.hedge,
-            shadow: self.shadow.clone(),
-        }
-    }
-}
-
 /// What happens to parameters that an upstream has no place for. What would make the answer wrong
 /// is never dropped: such a model is not asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,6 +5,7 @@
 //! told      what the client has been told so far, and whether that can be carried on at all
 //! request   what a model is asked to carry it on: the same with its beginning, or the same anew
 //! splice    where a continuation joins what was told: the proof that both are one answer
+//! rejoining what of a continuation's chunks is news to the client
 //! carrier   the stream itself: reads, notices the death, asks, joins
 //! ```
 //!
@@ -18,6 +19,7 @@
 //! the continuation's own is kept from it.
 
 mod carrier;
+mod rejoining;
 mod request;
 mod splice;
 mod told;

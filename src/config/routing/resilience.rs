@@ -4,6 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::RouteConfig;
 use crate::types::ModelName;
 
 /// What becomes of a stream whose upstream dies after its first word.
@@ -81,4 +82,15 @@ pub struct Resilience {
     pub hedge: Option<HedgeConfig>,
     /// The model asked beside.
     pub shadow: Option<ShadowConfig>,
+}
+
+impl RouteConfig {
+    /// What it does about upstreams that fail or dawdle.
+    pub fn resilience(&self) -> Resilience {
+        Resilience {
+            stream_recovery: self.stream_recovery,
+            hedge: self.hedge,
+            shadow: self.shadow.clone(),
+        }
+    }
 }

@@ -7,21 +7,18 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use tracing::{Instrument, Span};
 
+use super::rejoining::Rejoining;
 use super::request::{afresh, prefilled, tokens};
 use super::splice::{Mismatch, Splice};
 use super::told::Told;
 use crate::config::routing::StreamRecovery;
-use crate::dialect::json::{Object, raw};
-use crate::dialect::openai::build::Head;
-use crate::dialect::openai::decode::Decoder;
-use crate::dialect::openai::tap;
 use crate::inference::candidates::Asked;
 use crate::inference::engine::Inner;
 use crate::inference::state::State;
 use crate::model::{Attempt, AttemptError, Attempted, ModelHandle, Prefill};
 use crate::provider::{ChunkStream, Class, Failure};
 use crate::routing::{Bar, Plan};
-use crate::types::{ChatRequest, Chunk, Event, ModelName, Moment, Usage};
+use crate::types::{ChatRequest, Chunk, ModelName, Moment, Usage};
 
 /// Most times one answer is carried on.
 const MOST_RECOVERIES: u32 = 2;
@@ -83,19 +80,6 @@ pub(in crate::inference) struct Carrier {
     asked_again: bool,
     ready: VecDeque<Piece>,
     over: bool,
-}
-
-/// One continuation on its way to where the answer broke off.
-struct Rejoining {
-    from: ModelName,
-    splice: Splice,
-    prefilled: bool,
-    head: Head,
-    decoder: Decoder,
-    /// Thinking under a seal was kept from the client.
-    sealed: bool,
-    /// Nobody has heard of it yet.
-    news: bool,
 }
 
 /// Why a candidate does not carry on.
@@ -177,58 +161,24 @@ impl Carrier {
         let (Some(told), Some(rejoining)) = (&mut self.told, &mut self.rejoining) else {
             return Ok(());
         };
-        if !chunk.dialect.is_openai() {
-            return Err(Mismatch);
-        }
-        if chunk.usage_only {
-            return Ok(());
-        }
-        let mut out = Vec::new();
-        let plain = rejoining.splice == Splice::Joined && !chunk.tap.beyond_text;
-        match plain.then(|| renamed(&chunk, &rejoining.head)).flatten() {
-            Some(renamed) => {
-                let tap = &renamed.tap;
-                if tap.real || tap.finish.is_some() {
-                    told.hear(&renamed);
-                    out.push(renamed);
-                }
-            }
-            None => {
-                let events = rejoining.decoder.chunk(&chunk.raw);
-                let events = events.map_err(|_| Mismatch)?;
-                // what the decoder has no word for would be lost
-                let read = |event: &Event| !matches!(event, Event::Start { .. } | Event::Usage(_));
-                if chunk.tap.beyond_text && !events.iter().any(read) {
-                    return Err(Mismatch);
-                }
-                for event in events {
-                    out.extend(rejoining.say(told, event)?);
-                }
-            }
-        }
-        if !out.is_empty() && rejoining.splice == Splice::Joined {
+        let news = rejoining.fit(told, &chunk)?;
+        if !news.is_empty() {
             self.tell_of_it();
         }
-        self.ready.extend(out.into_iter().map(Piece::Chunk));
+        self.ready.extend(news.into_iter().map(Piece::Chunk));
         Ok(())
     }
 
     /// The continuation has joined: whoever keeps the books hears of it first.
     fn tell_of_it(&mut self) {
-        let Some(rejoining) = self.rejoining.as_mut().filter(|it| it.news) else {
+        let Some((from, how)) = self.rejoining.as_mut().and_then(Rejoining::news) else {
             return;
-        };
-        rejoining.news = false;
-        let how = if rejoining.prefilled {
-            "prefill"
-        } else {
-            "regenerate"
         };
         self.cause = None;
         let to = self.begun.model.clone();
         let metrics = self.inner.recorder.metrics();
-        metrics.stream_recovered(&rejoining.from, &to, how);
-        tracing::info!(from = %rejoining.from, %to, how, "stream carried on by another attempt");
+        metrics.stream_recovered(&from, &to, how);
+        tracing::info!(%from, %to, how, "stream carried on by another attempt");
         self.ready.push_back(Piece::Recovered(Recovered {
             to,
             spent: std::mem::take(&mut self.spent),
@@ -241,7 +191,7 @@ impl Carrier {
         self.over = true;
         if let Some(rejoining) = &self.rejoining {
             let usage = self.earlier.plus(self.used());
-            let chunk = rejoining.head.usage(usage);
+            let chunk = rejoining.usage(usage);
             self.tell_of_it();
             self.ready.push_back(Piece::Chunk(chunk));
         }
@@ -371,73 +321,7 @@ impl Carrier {
         self.recoveries += 1;
         self.begun.chunks = it;
         self.begun.model = model.name().clone();
-        self.rejoining = Some(Rejoining {
-            from: from.clone(),
-            prefilled: !splice.repeats(),
-            splice,
-            head: self.told.as_ref().map_or_else(|| Head::new(""), Told::head),
-            decoder: Decoder::default(),
-            sealed: false,
-            news: true,
-        });
+        let head = self.told.as_ref().map(Told::head);
+        self.rejoining = head.map(|head| Rejoining::new(from.clone(), splice, head));
     }
-}
-
-impl Rejoining {
-    /// One thing the continuation says, as far as the client has not got it.
-    fn say(&mut self, told: &mut Told, event: Event) -> Result<Vec<Chunk>, Mismatch> {
-        let mut out = Vec::new();
-        let news = match &event {
-            Event::Text(text) => self.splice.text(told.text(), text)?,
-            Event::Refusal(_)
-            | Event::ToolCall { .. }
-            | Event::Arguments { .. }
-            | Event::Finish(_) => self.splice.settle(told.text())?,
-            Event::Signature(_) | Event::Redacted(_) => {
-                self.sealed = true;
-                return Ok(out);
-            }
-            // the client has the thinking of the first attempt, or what there was of it
-            Event::Start { .. } | Event::Thinking(_) | Event::Usage(_) => return Ok(out),
-        };
-        self.prefilled &= !self.splice.repeats();
-        if !news.is_empty() {
-            told.say(&news);
-            out.push(self.head.text(&news));
-        }
-        match event {
-            // its provider would want the seal back with the call, and the client has not got it
-            Event::ToolCall { .. } if self.sealed => return Err(Mismatch),
-            Event::ToolCall { .. } | Event::Arguments { .. } | Event::Refusal(_) => {
-                told.go_beyond();
-                out.push(self.head.said(&event));
-            }
-            Event::Finish(_) => {
-                told.finish();
-                out.push(self.head.said(&event));
-            }
-            Event::Text(_)
-            | Event::Start { .. }
-            | Event::Thinking(_)
-            | Event::Signature(_)
-            | Event::Redacted(_)
-            | Event::Usage(_) => {}
-        }
-        Ok(out)
-    }
-}
-
-/// The chunk under the answer's own id, name and time, and without counts of its own.
-fn renamed(chunk: &Chunk, head: &Head) -> Option<Chunk> {
-    let mut object = Object::parse(&tap::without_usage(chunk.raw.clone())).ok()?;
-    object.set("id", raw(&head.id));
-    object.set("created", raw(&head.created));
-    object.set("model", raw(&head.model));
-    let mut tap = chunk.tap.clone();
-    tap.usage = None;
-    Some(Chunk {
-        raw: object.to_bytes().into(),
-        tap,
-        ..chunk.clone()
-    })
 }
