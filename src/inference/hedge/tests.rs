@@ -126,7 +126,7 @@ async fn a_model_whose_breaker_is_not_closed_or_that_asked_for_patience_is_no_co
     player.plays("a", &[after(60, &["slow"])]);
     player.plays("b", &[whole(&["quick"])]);
     let engine = hedging(&player, 1.0).await;
-    let author = llm_router_cluster::Author::default();
+    let author = llm_router_cluster::Author::new("test");
     let forced = engine.force_breaker("b", BreakerMode::ForceOpen, author);
     forced.await.unwrap();
     let reply = engine.chat(request(question())).await.unwrap();

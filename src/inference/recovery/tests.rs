@@ -104,7 +104,7 @@ async fn another_answer_is_never_sewn_on() {
         let engine = two(&player, prefill).await;
         let got = ask(&engine, question()).await;
         assert_eq!(got.text, "one two drei ", "{says}");
-        let error = got.error.unwrap();
+        let error = got.error.as_ref().unwrap();
         assert_eq!(error.kind, Kind::UpstreamFailed);
         assert!(error.message.contains("connection reset"), "{error}");
         assert!(got.finishes().is_empty());

@@ -145,7 +145,7 @@ impl Provider for Player {
         }
         let said: Vec<_> = pieces.collect().await;
         let said: Result<Vec<_>, _> = said.into_iter().collect();
-        let events = said?.into_iter().map(|(_, event)| event).collect();
+        let events: Vec<Event> = said?.into_iter().map(|(_, event)| event).collect();
         Ok(Answer::Whole(
             Head::new(&*call.model).whole(&Whole::of(events)),
         ))
