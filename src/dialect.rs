@@ -2,8 +2,8 @@
 
 pub mod anthropic;
 pub mod carry;
-pub mod gemini;
 pub mod completions;
+pub mod gemini;
 pub mod json;
 pub mod lines;
 pub mod ollama;

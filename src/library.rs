@@ -70,7 +70,7 @@ use crate::cache::embed::Embedder;
 use crate::cache::{AnswerCache, Settings};
 use crate::config::routing::{
     BreakerConfig, CacheConfig, MatchConfig, ModelConfig, OnUnsupported, OneOrMany, ProviderKind,
-    RetryConfig, RouteConfig, Strategy, Target,
+    RetryConfig, RouteConfig, Strategy, StreamRecovery, Target,
 };
 use crate::config::{RoutingConfig, check};
 use crate::dialect::json::raw;
@@ -212,6 +212,9 @@ impl Builder {
             strategy: Strategy::default(),
             cache: None,
             on_unsupported: OnUnsupported::default(),
+            stream_recovery: StreamRecovery::default(),
+            hedge: None,
+            shadow: None,
         })
     }
 

@@ -12,7 +12,7 @@ mod verdict;
 mod wallet;
 
 pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
-pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal, Timing};
-pub(crate) use handle::{ModelHandle, Spec};
+pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal, Sent, Timing};
+pub(crate) use handle::{ModelHandle, Prefill, Spec};
 pub(crate) use purse::Terms;
 pub(crate) use vectors::Embedded;

@@ -2,6 +2,7 @@
 
 mod abilities;
 mod judge;
+mod resilience;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::types::{ModelName, Priority, RouteName};
 
 pub use abilities::{Abilities, Capabilities};
 pub use judge::{JudgeConfig, JudgeModel};
+pub use resilience::{HedgeConfig, Resilience, ShadowConfig, StreamRecovery};
 pub use settings::{
     BackoffConfig, BreakerConfig, CacheConfig, CacheScope, Eviction, IndexKind, PartitionMode,
     RetryConfig, RouteCache, SingleFlight,
@@ -329,6 +331,17 @@ pub struct RouteConfig {
     /// What happens to parameters that a model's upstream has no place for.
     #[serde(default, skip_serializing_if = "OnUnsupported::is_default")]
     pub on_unsupported: OnUnsupported,
+    /// What becomes of a stream whose upstream dies after its first word.
+    #[serde(default, skip_serializing_if = "StreamRecovery::is_default")]
+    pub stream_recovery: StreamRecovery,
+    /// A second attempt beside a first one that dawdles; none unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub hedge: Option<HedgeConfig>,
+    /// A model that is asked what the callers ask, and whose answers nobody gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub shadow: Option<ShadowConfig>,
 }
 
 /// What happens to parameters that an upstream has no place for. What would make the answer wrong

@@ -12,6 +12,7 @@ use tracing::Span;
 
 use super::candidates::Walk;
 use super::engine::{Inner, Source};
+use super::recovery::Recovered;
 use super::reply::{CacheStatus, ReplyMeta};
 use super::state::State;
 use crate::api::status;
@@ -30,6 +31,10 @@ pub(super) struct Account {
     arrived: Moment,
     span: Span,
     price: Option<Tariff>,
+    /// What attempts used whose streams another one carried on, and what that cost.
+    earlier: (Usage, Option<f64>),
+    /// What attempts cost that were given up for a faster one.
+    aside_usd: f64,
     /// Parameters the model was asked without.
     dropped: Vec<Cow<'static, str>>,
     revision: Revision,
@@ -72,6 +77,8 @@ impl Account {
             record,
             arrived: source.arrived,
             price: None,
+            earlier: (Usage::default(), None),
+            aside_usd: 0.0,
             dropped: Vec::new(),
             revision: Revision(0),
             found: None,
@@ -142,7 +149,11 @@ impl Account {
     }
 
     pub(super) fn walked(&mut self, walk: &Walk) {
-        self.record.attempts = walk.attempts;
+        self.record.attempts = walk.attempts();
+        self.aside_usd = walk.aside_usd;
+        if walk.aside_usd > 0.0 {
+            self.record.cost_usd = Some(walk.aside_usd);
+        }
         self.record.queue_wait = walk.queue_wait;
         self.record.upstream = walk.upstream;
     }
@@ -159,10 +170,28 @@ impl Account {
         self.record.model = Some(model);
     }
 
-    /// Token counts have become known. Returns the cost.
+    /// Another attempt carries the answer on: from now on its model's price counts, besides what
+    /// was used until now.
+    pub(super) fn recovered(&mut self, recovered: &Recovered, state: &State) {
+        let price = |model| state.table.model(model).and_then(|facts| facts.price);
+        for (model, usage) in &recovered.spent {
+            let (used, cost) = self.earlier;
+            let more = price(model).map(|price| price.cost_usd(*usage));
+            self.earlier = (used.plus(*usage), sum(cost, more));
+        }
+        self.price = price(&recovered.to);
+        self.record.attempts += recovered.attempts;
+        self.record.recovered = Some(recovered.to.clone());
+        self.used(self.earlier.0);
+    }
+
+    /// Token counts of all attempts at the answer have become known. Returns the cost.
     pub(super) fn used(&mut self, usage: Usage) -> Option<f64> {
         self.record.usage = Some(usage);
-        self.record.cost_usd = self.price.map(|price| price.cost_usd(usage));
+        let (earlier, cost) = self.earlier;
+        let own = self.price.map(|price| price.cost_usd(usage.less(earlier)));
+        let aside = (self.aside_usd > 0.0).then_some(self.aside_usd);
+        self.record.cost_usd = sum(sum(own, cost), aside);
         self.record.cost_usd
     }
 
@@ -220,6 +249,14 @@ impl Account {
             self.settled = true;
             self.record.total = Moment::now().since(self.arrived);
         }
+    }
+}
+
+/// What is known of two costs.
+fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
     }
 }
 

@@ -4,30 +4,101 @@ use std::time::Duration;
 
 use super::engine::Inner;
 use super::errand::Errand;
-use super::outcome::{Exhausted, another_may_take_it};
+use super::outcome::{Exhausted, Windows, another_may_take_it, is_too_long};
 use super::retry::backoff;
 use super::state::State;
 use crate::config::routing::RetryConfig;
 use crate::error::{Error, Kind, Tried};
-use crate::model::{AttemptError, ModelHandle, Refusal};
+use crate::model::{AttemptError, Attempted, ModelHandle, Refusal, Timing};
 use crate::provider::{Class, Failure};
 use crate::routing::Plan;
-use crate::types::{ModelName, Moment};
+use crate::types::{ChatRequest, ModelName, Moment};
 
 /// How long a 429 without Retry-After asks for; the breaker's gate assumes the same.
 const UNSAID_PATIENCE: Duration = Duration::from_secs(1);
 /// The breaker's gate is shut when its actor hears of the 429, a little after the attempt's end.
 const GATE_SLACK: Duration = Duration::from_millis(20);
 
+/// Most times one model is asked for one request while it asks for patience or is unavailable,
+/// whatever `retry.max_attempts` allows: more is hammering.
+const MOST_TRIES: u32 = 3;
+
+/// Who was asked for one request, and how often.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked(Vec<(ModelName, u32)>);
+
+impl Asked {
+    /// One more time.
+    pub(super) fn count(&mut self, model: &ModelName) {
+        match self.0.iter_mut().find(|(known, _)| known == model) {
+            Some((_, times)) => *times += 1,
+            None => self.0.push((model.clone(), 1)),
+        }
+    }
+
+    /// How often this one was.
+    pub(super) fn times(&self, model: &ModelName) -> u32 {
+        let known = self.0.iter().find(|(known, _)| known == model);
+        known.map_or(0, |(_, times)| *times)
+    }
+
+    /// How often all of them were.
+    pub(super) fn total(&self) -> u32 {
+        self.0.iter().map(|(_, times)| times).sum()
+    }
+
+    /// Asking it once more is not hammering.
+    pub(super) fn may_again(&self, model: &ModelName) -> bool {
+        self.times(model) < MOST_TRIES
+    }
+}
+
 /// What the walk has cost so far; kept even when it fails.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// Upstreams asked.
-    pub(super) attempts: u32,
+    pub(super) asked: Asked,
     /// Time in queues.
     pub(super) queue_wait: Duration,
     /// Time waiting for upstreams.
     pub(super) upstream: Duration,
+    /// What attempts that were given up cost, in US dollars.
+    pub(super) aside_usd: f64,
+}
+
+impl Walk {
+    /// Attempts made.
+    pub(super) fn attempts(&self) -> u32 {
+        self.asked.total()
+    }
+
+    /// This attempt at this model answers.
+    pub(super) fn answered<E>(
+        &mut self,
+        model: &ModelName,
+        attempted: Attempted,
+    ) -> Result<(ModelName, Attempted), E> {
+        self.came(model, attempted.timing());
+        Ok((model.clone(), attempted))
+    }
+
+    /// This model has done what it was asked.
+    pub(super) fn came(&mut self, model: &ModelName, timing: Timing) {
+        self.queue_wait += timing.queue_wait;
+        self.upstream += timing.upstream;
+        self.asked.count(model);
+    }
+}
+
+/// The plan's candidate being tried.
+pub(super) struct Way<'a, E: ?Sized = ChatRequest> {
+    pub(super) state: &'a State,
+    pub(super) plan: &'a Plan,
+    /// Its place in the plan.
+    pub(super) at: usize,
+    pub(super) request: &'a E,
+    /// Nobody after it may be asked.
+    last: bool,
 }
 
 /// What to do after an attempt failed.
@@ -47,8 +118,12 @@ impl Inner {
     ) -> Result<(ModelName, E::Answer), Error> {
         let mut exhausted = Exhausted::default();
         let mut previous: Option<(ModelName, &'static str)> = None;
+        let mut windows = Windows::default();
         for (at, candidate) in plan.candidates.iter().enumerate() {
-            if let Some(bar) = &candidate.barred {
+            let window = state.table.model(&candidate.model);
+            let window = window.and_then(|facts| facts.context_window);
+            let bar = windows.bar(window);
+            if let Some(bar) = candidate.barred.as_ref().or(bar.as_ref()) {
                 exhausted.barred(&candidate.model, bar);
                 previous.get_or_insert_with(|| (candidate.model.clone(), "barred"));
                 continue;
@@ -63,16 +138,20 @@ impl Inner {
             }
             let rest = &plan.candidates[at + 1..];
             let last = rest.iter().all(|other| other.barred.is_some());
-            match self
-                .try_model(
-                    model,
-                    (request, last),
-                    &state.config.retry,
-                    (&mut *walk, &mut exhausted),
-                )
-                .await
-            {
-                Ok(attempted) => return Ok((model.name().clone(), attempted)),
+            let way = Way {
+                state,
+                plan,
+                at,
+                request,
+                last,
+            };
+            let books = (&mut *walk, &mut exhausted);
+            match self.try_model(model, &way, books).await {
+                Ok(answering) => return Ok(answering),
+                Err(Stop::TooLong) => {
+                    windows.refused(model.name(), window);
+                    previous = Some((model.name().clone(), "context_length"));
+                }
                 Err(Stop::Other(reason)) => previous = Some((model.name().clone(), reason)),
                 Err(Stop::Deadline) => return Err(out_of_time(model.name(), exhausted)),
                 Err(Stop::GiveUp) => return Err(exhausted.into_rejection()),
@@ -85,25 +164,17 @@ impl Inner {
     async fn try_model<E: Errand>(
         &self,
         model: &ModelHandle,
-        (request, last): (&E, bool),
-        retry: &RetryConfig,
+        way: &Way<'_, E>,
         (walk, exhausted): (&mut Walk, &mut Exhausted),
-    ) -> Result<E::Answer, Stop> {
+    ) -> Result<(ModelName, E::Answer), Stop> {
+        let retry = &way.state.config.retry;
         self.budget.lock().first_try(retry.budget);
-        let mut failed = 0;
         loop {
-            let number = walk.attempts + 1;
             let asked = Moment::now();
-            let attempted = request.attempt(model, number).await;
+            let attempted = E::ask(self, model, way, (&mut *walk, &mut *exhausted)).await;
             let took = Moment::now().since(asked);
             let failure = match attempted {
-                Ok(attempted) => {
-                    let timing = E::timing(&attempted);
-                    walk.attempts = number;
-                    walk.queue_wait += timing.queue_wait;
-                    walk.upstream += timing.upstream;
-                    return Ok(attempted);
-                }
+                Ok(answering) => return Ok(answering),
                 Err(AttemptError::Refused(refusal)) => {
                     walk.queue_wait += took;
                     exhausted.refused(model.name(), &refusal);
@@ -115,12 +186,14 @@ impl Inner {
                 }
                 Err(AttemptError::Failed(failure)) => failure,
             };
-            walk.attempts = number;
+            walk.asked.count(model.name());
             walk.upstream += took;
-            failed += 1;
             exhausted.failed(model.name(), &failure);
-            match self.after(&failure, (failed, last), retry, request.deadline()) {
+            let failed = walk.asked.times(model.name());
+            let deadline = way.request.deadline();
+            match self.after(&failure, (failed, way.last), retry, deadline) {
                 Next::Again(wait) => tokio::time::sleep(wait).await,
+                Next::Other if is_too_long(&failure) => return Err(Stop::TooLong),
                 Next::Other => return Err(Stop::Other(class_label(&failure))),
                 Next::GiveUp => return Err(Stop::GiveUp),
             }
@@ -139,12 +212,16 @@ impl Inner {
             Class::Caller if another_may_take_it(failure) => return Next::Other,
             Class::Caller => return Next::GiveUp,
             Class::Credential => return Next::Other,
+            // what was waited for in vain is not waited for again
+            Class::Hard if failure.timed_out => return Next::Other,
             // patience is only worth it when there is nobody else to ask
             Class::Gate { .. } if !last => return Next::Other,
             Class::Gate { retry_after } => retry_after.unwrap_or(UNSAID_PATIENCE),
             Class::Hard => backoff(&retry.backoff, failed, self.roll()),
         };
-        let worth_it = failed < retry.max_attempts
+        let patient = matches!(failure.class, Class::Gate { .. }) || failure.status == Some(503);
+        let most = if patient { MOST_TRIES } else { u32::MAX };
+        let worth_it = failed < retry.max_attempts.min(most)
             && wait <= retry.backoff.max.get()
             && now + wait < deadline
             && self.budget.lock().take(now);
@@ -162,6 +239,8 @@ impl Inner {
 /// Why the walk leaves a model.
 enum Stop {
     Other(&'static str),
+    /// The request is longer than the model takes.
+    TooLong,
     Deadline,
     GiveUp,
 }
@@ -199,3 +278,6 @@ const fn refusal_label(refusal: &Refusal) -> &'static str {
         Refusal::Limited(_) => "limited",
     }
 }
+
+#[cfg(test)]
+mod tests;

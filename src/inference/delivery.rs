@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 
 use super::account::Account;
+use super::recovery::{Carrier, Piece, Recovered};
 use super::reply::StreamEnd;
+use super::state::State;
 use crate::cache::{AnswerCache, Candidate, Ticket};
 use crate::dialect::openai::tap;
 use crate::error::{Error, Kind};
-use crate::provider::{ChunkStream, Failure};
+use crate::provider::Failure;
 use crate::types::{Chunk, Finish, ModelName, Moment, Usage};
 
 /// Most text kept for the cache, in bytes; a longer answer is streamed but not kept.
@@ -59,16 +61,21 @@ impl Delivery {
     }
 
     /// The chunks the client sees.
-    pub(super) fn run(self, chunks: ChunkStream) -> BoxStream<'static, Result<Chunk, Error>> {
-        stream::unfold(Some((self, chunks)), |running| async move {
-            let (mut delivery, mut chunks) = running?;
+    pub(super) fn run(
+        self,
+        state: Arc<State>,
+        carrier: Carrier,
+    ) -> BoxStream<'static, Result<Chunk, Error>> {
+        stream::unfold(Some((self, carrier, state)), |running| async move {
+            let (mut delivery, mut carrier, state) = running?;
             loop {
-                match chunks.next().await {
-                    Some(Ok(chunk)) => {
+                match carrier.next().await {
+                    Some(Ok(Piece::Chunk(chunk))) => {
                         if let Some(chunk) = delivery.pass(chunk) {
-                            return Some((Ok(chunk), Some((delivery, chunks))));
+                            return Some((Ok(chunk), Some((delivery, carrier, state))));
                         }
                     }
+                    Some(Ok(Piece::Recovered(recovered))) => delivery.recovered(&recovered, &state),
                     Some(Err(failure)) => return Some((Err(delivery.cut_off(failure)), None)),
                     None => {
                         delivery.finished();
@@ -87,6 +94,16 @@ impl Delivery {
             self.end.lock().cost_usd = account.used(usage);
         }
         for_client(chunk, self.include_usage)
+    }
+
+    /// Another attempt carries it on: an answer made of two is not kept for others.
+    fn recovered(&mut self, recovered: &Recovered, state: &State) {
+        self.ticket = None;
+        self.gathered.recovered(&recovered.to);
+        self.end.lock().recovered = Some(recovered.to.clone());
+        if let Some(account) = &mut self.account {
+            account.recovered(recovered, state);
+        }
     }
 
     fn finished(mut self) {
@@ -155,6 +172,18 @@ impl Gathered {
         self.usage = chunk.tap.usage.or(self.usage);
         self.usage
             .filter(|_| chunk.tap.usage.is_some() || chunk.usage_only)
+    }
+
+    /// From here on another model answers, and the whole is not to be kept.
+    pub(super) fn recovered(&mut self, model: &ModelName) {
+        self.model = model.clone();
+        self.keeps = false;
+        self.text = String::new();
+    }
+
+    /// Whose answer it is.
+    pub(super) fn model(&self) -> &ModelName {
+        &self.model
     }
 
     fn keep(&mut self, chunk: &Chunk) {

@@ -16,6 +16,7 @@ use super::reply::ReplyMeta;
 use super::state::State;
 use crate::cache::embed::weights::MODEL_NAME;
 use crate::error::{Error, Kind, Retry};
+use crate::model::Timing;
 use crate::provider::{CannotEmbed, EmbedCall, Local, Provider as _, Timeouts};
 use crate::routing::{Facts, Plan};
 use crate::types::{EmbedRequest, Embeddings, ModelName, Moment};
@@ -164,11 +165,15 @@ impl Inner {
             traceparent: None,
         };
         let made = tokio::time::timeout_at(request.deadline.to_instant(), local.embed(call)).await;
-        account.walked(&Walk {
-            attempts: 1,
-            upstream: Moment::now().since(started),
-            ..Walk::default()
-        });
+        let mut walk = Walk::default();
+        walk.came(
+            &name,
+            Timing {
+                upstream: Moment::now().since(started),
+                ..Timing::default()
+            },
+        );
+        account.walked(&walk);
         account.answering_itself(name.clone());
         let made = made.map_err(|_| {
             let message = "the request's time ran out while its texts were embedded";

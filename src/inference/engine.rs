@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::hedge::Hedges;
 use super::leading::Runs;
+use super::mirror::Mirrors;
 use super::reply::Reply;
 use super::retry::RetryBudget;
 use super::shadow::Shadows;
@@ -97,7 +99,9 @@ pub(super) struct Inner {
     pub(super) cache: AnswerCache,
     pub(super) recorder: Recorder,
     pub(super) budget: Mutex<RetryBudget>,
+    pub(super) hedges: Hedges,
     pub(super) shadows: Shadows,
+    pub(super) mirrors: Mirrors,
     pub(super) runs: Runs,
     fleet: Fleet,
     bridge: Bridge,
@@ -140,7 +144,9 @@ impl Engine {
             cache: parts.cache,
             recorder,
             budget: Mutex::new(RetryBudget::new(Moment::now())),
+            hedges: Hedges::default(),
             shadows: Shadows::default(),
+            mirrors: Mirrors::default(),
             runs: Runs::default(),
             fleet,
             bridge: parts.bridge,
@@ -319,6 +325,12 @@ impl Engine {
         deployments
     }
 
+    /// A model, for tests that look behind it.
+    #[cfg(test)]
+    pub(super) fn handle(&self, name: &str) -> crate::model::ModelHandle {
+        self.inner.state.load().models[name].clone()
+    }
+
     /// The node's counters.
     pub fn stats(&self) -> Stats {
         let mut stats = self.inner.recorder.stats();
@@ -389,6 +401,7 @@ impl Engine {
     /// Stops the actors and writes what the cache still holds in memory.
     pub async fn stop(&self) {
         self.inner.shadows.stop().await;
+        self.inner.mirrors.stop().await;
         self.inner.runs.stop().await;
         self.inner.fleet.stop().await;
         self.inner.cache.close().await;

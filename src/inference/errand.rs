@@ -3,8 +3,14 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::model::{Attempt, AttemptError, Attempted, Embedded, ModelHandle, Timing};
-use crate::types::{ChatRequest, EmbedRequest, Moment};
+use super::candidates::{Walk, Way};
+use super::engine::Inner;
+use super::outcome::Exhausted;
+use crate::model::{AttemptError, Attempted, Embedded, ModelHandle};
+use crate::types::{ChatRequest, EmbedRequest, ModelName, Moment};
+
+/// How asking a model ended: who did what was asked, or why nobody did.
+type Asked<A> = Result<(ModelName, A), AttemptError>;
 
 /// Something that any of several models may do.
 pub(super) trait Errand: Sync {
@@ -14,15 +20,14 @@ pub(super) trait Errand: Sync {
     /// When the client stops waiting.
     fn deadline(&self) -> Moment;
 
-    /// One try at one model.
-    fn attempt<'a>(
-        &'a self,
+    /// One try at one model, or at two side by side. Who was asked, and the times of what came of
+    /// it, are in the walk's books afterwards.
+    fn ask<'a>(
+        inner: &'a Inner,
         model: &'a ModelHandle,
-        number: u32,
-    ) -> BoxFuture<'a, Result<Self::Answer, AttemptError>>;
-
-    /// Where the try's time went.
-    fn timing(answer: &Self::Answer) -> Timing;
+        way: &'a Way<'a, Self>,
+        books: (&'a mut Walk, &'a mut Exhausted),
+    ) -> BoxFuture<'a, Asked<Self::Answer>>;
 }
 
 impl Errand for ChatRequest {
@@ -32,17 +37,13 @@ impl Errand for ChatRequest {
         self.deadline
     }
 
-    fn attempt<'a>(
-        &'a self,
+    fn ask<'a>(
+        inner: &'a Inner,
         model: &'a ModelHandle,
-        number: u32,
-    ) -> BoxFuture<'a, Result<Attempted, AttemptError>> {
-        let request = self;
-        model.attempt(Attempt { request, number }).boxed()
-    }
-
-    fn timing(answer: &Attempted) -> Timing {
-        answer.timing()
+        way: &'a Way<'a, Self>,
+        books: (&'a mut Walk, &'a mut Exhausted),
+    ) -> BoxFuture<'a, Asked<Attempted>> {
+        inner.ask(model, way, books).boxed()
     }
 }
 
@@ -53,15 +54,17 @@ impl Errand for EmbedRequest {
         self.deadline
     }
 
-    fn attempt<'a>(
-        &'a self,
+    fn ask<'a>(
+        _: &'a Inner,
         model: &'a ModelHandle,
-        number: u32,
-    ) -> BoxFuture<'a, Result<Embedded, AttemptError>> {
-        model.embed(self, number).boxed()
-    }
-
-    fn timing(answer: &Embedded) -> Timing {
-        answer.timing
+        way: &'a Way<'a, Self>,
+        (walk, _): (&'a mut Walk, &'a mut Exhausted),
+    ) -> BoxFuture<'a, Asked<Embedded>> {
+        async move {
+            let embedded = model.embed(way.request, walk.attempts() + 1).await?;
+            walk.came(model.name(), embedded.timing);
+            Ok((model.name().clone(), embedded))
+        }
+        .boxed()
     }
 }

@@ -7,18 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::account::Account;
-use super::candidates::Walk;
+use super::candidates::{Asked, Walk};
 use super::delivery::{Gathered, broken_off};
 use super::engine::Inner;
 use super::reading::{Books, Reading, Seat};
+use super::recovery::{Begun, Carrier, Piece, Recovered};
 use super::reply::{Reply, ReplyBody, ReplyStream, StreamEnd};
 use super::state::State;
 use super::story::candidate;
@@ -159,7 +159,7 @@ impl Run {
             Attempted::Stream(chunks, _) => {
                 lead.begin(&model);
                 _ = tells.send(Ok(Start::Stream));
-                self.relay(chunks, model).await;
+                self.relay(chunks, (model, walk.asked)).await;
             }
         }
     }
@@ -174,24 +174,38 @@ impl Run {
         self.inner.cache.insert(ticket.leading(lead), answer);
     }
 
-    async fn relay(self, mut chunks: ChunkStream, model: ModelName) {
+    async fn relay(self, chunks: ChunkStream, (model, asked): (ModelName, Asked)) {
         let lead = &self.leading.lead;
         let began = Moment::now();
         let mut gathered = Gathered::new(model.clone(), true);
+        let begun = Begun {
+            state: Arc::clone(&self.leading.state),
+            plan: self.leading.plan.clone(),
+            request: self.request.clone(),
+            asked,
+            model,
+            chunks,
+            span: Span::current(),
+        };
+        let mut carrier = Carrier::new(Arc::clone(&self.inner), begun);
         let ended = loop {
             let next = tokio::select! {
                 biased;
                 () = lead.deserted() => return,
-                next = chunks.next() => next,
+                next = carrier.next() => next,
             };
             match next {
-                Some(Ok(chunk)) => {
+                Some(Ok(Piece::Chunk(chunk))) => {
                     if let Some(usage) = gathered.read(&chunk) {
                         self.end.lock().cost_usd = self.books.lock().used(usage);
                     }
                     lead.piece(chunk).await;
                 }
-                Some(Err(failure)) => break Err(broken_off(&model, failure)),
+                Some(Ok(Piece::Recovered(recovered))) => {
+                    gathered.recovered(&recovered.to);
+                    self.recovered(recovered);
+                }
+                Some(Err(failure)) => break Err(broken_off(gathered.model(), failure)),
                 None => break Ok(()),
             }
         };
@@ -208,6 +222,15 @@ impl Run {
                 message: error.message,
             }),
         }
+    }
+}
+
+impl Run {
+    /// Another attempt carries it on: the followers read on, and nothing is kept.
+    fn recovered(&self, recovered: Recovered) {
+        let mut books = self.books.lock();
+        books.recovered(&recovered, &self.leading.state);
+        self.end.lock().recovered = Some(recovered.to);
     }
 }
 

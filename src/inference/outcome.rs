@@ -177,14 +177,47 @@ const fn reason_of(bar: Bar) -> Reason {
 /// A refusal of the caller's making that another model may not share: an unknown model, a body or
 /// context too large.
 pub(super) fn another_may_take_it(failure: &Failure) -> bool {
-    failure.status == Some(404) || crate::provider::is_context_length(failure)
+    failure.status == Some(404) || is_too_long(failure)
+}
+
+/// The upstream refused the request because it is longer than the model's context window.
+pub(super) fn is_too_long(failure: &Failure) -> bool {
+    crate::provider::is_context_length(failure)
+}
+
+/// The windows that were too small for the request, as their upstreams counted it.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// The largest that is known.
+    largest: Option<(ModelName, u64)>,
+}
+
+impl Windows {
+    /// The request did not fit into this model's.
+    pub(super) fn refused(&mut self, model: &ModelName, window: Option<u64>) {
+        let known = self.largest.as_ref().map_or(0, |(_, window)| *window);
+        if let Some(window) = window.filter(|window| *window > known) {
+            self.largest = Some((model.clone(), window));
+        }
+    }
+
+    /// Why a model with this window need not be asked. An unknown one may be larger.
+    pub(super) fn bar(&self, window: Option<u64>) -> Option<Barred> {
+        let (model, refused) = self.largest.as_ref()?;
+        let window = window.filter(|window| window <= refused)?;
+        Some(Barred {
+            reason: format!("context of {window} tokens is no larger than that of {model}"),
+            retry_after: None,
+            cause: Bar::Unfit,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::Exhausted;
+    use super::{Exhausted, Windows};
     use crate::error::{Kind, Retry};
     use crate::provider::{Class, Failure};
     use crate::routing::{Bar, Barred};
@@ -202,6 +235,22 @@ mod tests {
         let error = exhausted.into_error();
         assert_eq!(error.kind, Kind::RateLimited);
         assert_eq!(error.retry, Retry::After(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn only_a_larger_or_unknown_window_is_worth_asking() {
+        let mut windows = Windows::default();
+        assert!(windows.bar(Some(1)).is_none());
+        windows.refused(&"a".into(), Some(8000));
+        windows.refused(&"b".into(), Some(4000));
+        windows.refused(&"c".into(), None);
+        assert!(windows.bar(Some(8001)).is_none() && windows.bar(None).is_none());
+        let bar = windows.bar(Some(8000)).unwrap();
+        assert_eq!(bar.cause, Bar::Unfit);
+        assert_eq!(
+            bar.reason,
+            "context of 8000 tokens is no larger than that of a"
+        );
     }
 
     #[test]

@@ -133,6 +133,24 @@ pub enum ReplyBody {
 pub struct StreamEnd {
     /// Cost in US dollars.
     pub cost_usd: Option<f64>,
+    /// The model that carried the stream on when the one that began it died; the last one where there
+    /// were several.
+    pub recovered: Option<ModelName>,
+}
+
+impl StreamEnd {
+    /// What is told under which name, after the last chunk.
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        let cost = self.cost_usd.map(|cost| cost.to_string());
+        let recovered = self.recovered.as_ref().map(ToString::to_string);
+        [
+            ("x-llm-router-recovered", recovered),
+            ("x-llm-router-cost-usd", cost),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
 }
 
 /// A stream of chunks, ready to be framed. Usage chunks the client did not ask for are already

@@ -173,7 +173,12 @@ impl Inner {
         let began = Moment::now();
         let model = model.filter(|model| model.has_room(began));
         let model = model.ok_or(Skipped::Saturated)?;
-        let attempted = Box::pin(model.attempt(Attempt { request, number: 1 })).await;
+        let attempted = Box::pin(model.attempt(Attempt {
+            request,
+            number: 1,
+            sent: None,
+        }))
+        .await;
         let mut record = RequestRecord::new(request.id.clone(), "shadow", "cache");
         record.tenant = request.tenant.clone();
         record.asked = Arc::clone(&request.model);

@@ -8,11 +8,12 @@ use parking_lot::Mutex;
 use tracing::Instrument;
 
 use super::account::Account;
-use super::candidates::Walk;
+use super::candidates::{Asked, Walk};
 use super::delivery::Delivery;
 use super::engine::{Inner, facts, unroutable};
 use super::leading::Leading;
 use super::reading::{Books, Reading, Seat};
+use super::recovery::{Begun, Carrier};
 use super::reply::{CacheStatus, Reply, ReplyBody, ReplyStream, StreamEnd};
 use super::shadow::Rules;
 use super::state::State;
@@ -47,8 +48,14 @@ impl Inner {
                 Ok(reply)
             }
             Ok(Told::Attached(attached)) => Ok(relay(&request, attached, account)),
-            Ok(Told::Leads(leading)) => self.lead(request, *leading, account).await,
-            Ok(Told::Answer(answer)) => Ok(self.deliver(&request, *answer, account)),
+            Ok(Told::Leads(leading)) => {
+                self.mirror_later(&request, (&leading.state, &leading.plan));
+                self.lead(request, *leading, account).await
+            }
+            Ok(Told::Answer(answer)) => {
+                self.mirror_later(&request, (&answer.state, &answer.plan));
+                Ok(self.deliver(request, *answer, account))
+            }
             Err(error) => {
                 account.failed(&error);
                 Err(error)
@@ -99,6 +106,9 @@ impl Inner {
             model,
             attempted,
             ticket,
+            state,
+            plan,
+            asked: walk.asked,
         })))
     }
 
@@ -147,11 +157,19 @@ impl Inner {
             .map_err(unroutable)
     }
 
-    fn deliver(&self, request: &ChatRequest, answer: Answered, mut account: Account) -> Reply {
+    fn deliver(
+        self: &Arc<Self>,
+        request: ChatRequest,
+        answer: Answered,
+        mut account: Account,
+    ) -> Reply {
         let Answered {
             model,
             attempted,
             ticket,
+            state,
+            plan,
+            asked,
         } = answer;
         match attempted {
             Attempted::Whole(whole, _) => {
@@ -171,10 +189,20 @@ impl Inner {
             Attempted::Stream(chunks, _) => {
                 let meta = account.meta();
                 let end = Arc::new(Mutex::new(StreamEnd::default()));
+                let begun = Begun {
+                    state: Arc::clone(&state),
+                    plan,
+                    asked,
+                    model: model.clone(),
+                    chunks,
+                    span: account.span().clone(),
+                    request,
+                };
                 let delivery = Delivery::new(self.cache.clone(), ticket, model, account)
-                    .with_usage(request.include_usage)
+                    .with_usage(begun.request.include_usage)
                     .telling(Arc::clone(&end));
-                let chunks = delivery.run(chunks);
+                let carrier = Carrier::new(Arc::clone(self), begun);
+                let chunks = delivery.run(state, carrier);
                 Reply {
                     meta,
                     body: ReplyBody::Stream(ReplyStream::new(chunks, end)),
@@ -196,6 +224,9 @@ struct Answered {
     model: ModelName,
     attempted: Attempted,
     ticket: Option<Ticket>,
+    state: Arc<State>,
+    plan: Plan,
+    asked: Asked,
 }
 
 pub(super) fn candidate(whole: &Completion, model: ModelName) -> Candidate {
@@ -221,6 +252,7 @@ fn relay(request: &ChatRequest, attached: Attached, mut account: Account) -> Rep
     let meta = account.meta();
     let end = Arc::new(Mutex::new(StreamEnd {
         cost_usd: meta.cost_usd,
+        ..StreamEnd::default()
     }));
     let seat = Seat::new(Books::new(account), attached.follower);
     let reading = Reading::attached(seat, request.include_usage, request.deadline);
@@ -243,6 +275,7 @@ fn serve_hit(request: &ChatRequest, hit: &Hit, mut account: Account) -> Reply {
     let chunks = hit.answer.chunks(request.include_usage).into_iter().map(Ok);
     let end = Arc::new(Mutex::new(StreamEnd {
         cost_usd: meta.cost_usd,
+        ..StreamEnd::default()
     }));
     Reply {
         meta,

@@ -1,9 +1,10 @@
 //! One attempt, made in the request's own task: permit, breaker, upstream, verdict.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::sync::Notify;
 use tracing::Instrument;
 
 use super::handle::ModelHandle;
@@ -31,6 +32,38 @@ pub(crate) struct Attempt<'a> {
     pub(crate) request: &'a ChatRequest,
     /// 1 for the first try of the request.
     pub(crate) number: u32,
+    /// Told when the upstream is asked, where somebody wants to know.
+    pub(crate) sent: Option<&'a Sent>,
+}
+
+/// When an attempt was sent upstream, for those who watch it from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    at: OnceLock<Moment>,
+    told: Notify,
+}
+
+impl Sent {
+    fn tell(&self, now: Moment) {
+        if self.at.set(now).is_ok() {
+            self.told.notify_one();
+        }
+    }
+
+    /// When, if it was.
+    pub(crate) fn at(&self) -> Option<Moment> {
+        self.at.get().copied()
+    }
+
+    /// Waits until it is. One may wait.
+    pub(crate) async fn wait(&self) -> Moment {
+        loop {
+            if let Some(at) = self.at() {
+                return at;
+            }
+            self.told.notified().await;
+        }
+    }
 }
 
 /// Why the model was not even asked.
@@ -122,6 +155,9 @@ impl ModelHandle {
             traceparent: self.traceparent(&span),
         };
         permit.used();
+        if let Some(sent) = attempt.sent {
+            sent.tell(Moment::now());
+        }
         drawn.begin();
         let verdict = Verdict::new(self.clone(), (leave, drawn), (ping, span.clone()));
         self.ask(call, permit, verdict, timing)

@@ -8,7 +8,7 @@ use llm_router_cluster::state::TargetId;
 use parking_lot::Mutex;
 
 use super::actor::Message;
-use super::profile::Profile;
+use super::profile::{Profile, Waits};
 use super::wallet::Wallet;
 use crate::breaker::{BreakerHandle, Settings};
 use crate::bridge::{self, Bridge};
@@ -26,6 +26,17 @@ use crate::types::{EmbedRequest, ModelName, Moment, Priority};
 
 /// Unhandled orders a model actor may have.
 const MODEL_MAILBOX: usize = 64;
+
+/// Whether and how a model continues an assistant message that is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prefill {
+    /// It does not: it answers anew.
+    No,
+    /// Word for word.
+    AsSent,
+    /// Word for word, but it refuses one that ends in white space.
+    Trimmed,
+}
 
 /// Everything configured about one model.
 #[derive(Clone)]
@@ -124,6 +135,8 @@ pub(crate) struct Shared {
     pub(crate) mailbox: Mailbox<Message>,
     /// How it has been doing.
     pub(crate) profile: Mutex<Profile>,
+    /// How long its last answers took to begin.
+    pub(crate) waits: Mutex<Waits>,
     /// 0 unknown, 1 up, 2 down.
     pub(crate) health: AtomicU8,
     /// The node asks it something itself, or waits to.
@@ -164,6 +177,7 @@ impl ModelHandle {
             breaker,
             mailbox: Mailbox::new(MODEL_MAILBOX),
             profile: Mutex::default(),
+            waits: Mutex::default(),
             health: AtomicU8::new(0),
             pinging: AtomicBool::new(false),
             wallet,
@@ -239,14 +253,27 @@ impl ModelHandle {
         }
     }
 
-    /// Nobody would feel one more request: its breaker is closed, nobody waits, and less than half
-    /// of its attempts are under way.
+    /// Nobody would feel one more request: its breaker is closed, it asks for no patience, nobody
+    /// waits, and less than half of its attempts are under way.
     pub(crate) fn has_room(&self, now: Moment) -> bool {
         let queue = &self.shared.queue;
         let most = u64::from(self.spec.config.max_concurrency);
-        self.shared.breaker.view().state(now) == "closed"
-            && queue.depth() == 0
-            && queue.in_flight() * 2 < most
+        self.is_sound(now) && queue.depth() == 0 && queue.in_flight() * 2 < most
+    }
+
+    /// Its breaker is closed, takes our credential, and the upstream asks for no patience.
+    pub(crate) fn is_sound(&self, now: Moment) -> bool {
+        let breaker = self.shared.breaker.view();
+        breaker.state(now) == "closed" && breaker.barred(now).is_none()
+    }
+
+    /// How it continues an assistant message that is begun.
+    pub(crate) fn prefill(&self) -> Prefill {
+        match Facts::of(&self.spec.config).abilities.prefill {
+            false => Prefill::No,
+            true if self.spec.config.provider == ProviderKind::Anthropic => Prefill::Trimmed,
+            true => Prefill::AsSent,
+        }
     }
 
     /// What operators see.

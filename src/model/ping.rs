@@ -44,6 +44,7 @@ impl ModelHandle {
         let attempt = Attempt {
             request: &request,
             number: 1,
+            sent: None,
         };
         // refused, it is made by a client's request or at the next occasion
         let _ = Box::pin(self.attempt_for(attempt, true)).await;

@@ -1,4 +1,4 @@
-//! How a model has been doing: moving averages of its times. Pure.
+//! How a model has been doing: moving averages of its times, and the last few of them. Pure.
 
 use std::time::Duration;
 
@@ -43,6 +43,59 @@ impl Profile {
     }
 }
 
+/// Times that are remembered of each kind.
+const REMEMBERED: usize = 256;
+/// Fewer times than this say nothing about a percentile.
+const ENOUGH: usize = 20;
+
+/// The last times until the first word of a stream, and until the end of a whole answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waits {
+    streams: Ring,
+    wholes: Ring,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Ring {
+    times: Vec<Duration>,
+    next: usize,
+}
+
+impl Waits {
+    /// Takes in one; that of an attempt given up is the least it would have been.
+    pub(crate) fn note(&mut self, stream: bool, time: Duration) {
+        let ring = if stream {
+            &mut self.streams
+        } else {
+            &mut self.wholes
+        };
+        match ring.times.get_mut(ring.next) {
+            Some(oldest) => *oldest = time,
+            None => ring.times.push(time),
+        }
+        ring.next = (ring.next + 1) % REMEMBERED;
+    }
+
+    /// The time that `percentile` percent of the answers needed at most; `None` while too few are
+    /// known.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rank among a few hundred"
+    )]
+    pub(crate) fn percentile(&self, stream: bool, percentile: f64) -> Option<Duration> {
+        let ring = if stream { &self.streams } else { &self.wholes };
+        if ring.times.len() < ENOUGH {
+            return None;
+        }
+        let mut times = ring.times.clone();
+        let rank = (percentile.clamp(0.0, 100.0) / 100.0 * times.len() as f64).ceil() as usize;
+        let at = rank.clamp(1, times.len()) - 1;
+        Some(*times.select_nth_unstable(at).1)
+    }
+}
+
 fn blend(average: &mut Option<f64>, seen: Duration) {
     let seen = seen.as_secs_f64();
     *average = Some(average.map_or(seen, |old| old + ALPHA * (seen - old)));
@@ -52,7 +105,7 @@ fn blend(average: &mut Option<f64>, seen: Duration) {
 mod tests {
     use std::time::Duration;
 
-    use super::Profile;
+    use super::{Profile, Waits};
 
     #[test]
     fn an_average_follows_a_change_without_jumping() {
@@ -75,6 +128,25 @@ mod tests {
         assert!(profile.is_slow(seconds(21)) && !profile.is_slow(seconds(20)));
         profile.answered(seconds(10), seconds(10));
         assert!(!profile.is_slow(seconds(49)) && profile.is_slow(seconds(51)));
+    }
+
+    #[test]
+    fn a_percentile_needs_twenty_times_and_follows_the_latest() {
+        let mut waits = Waits::default();
+        let millis = Duration::from_millis;
+        (1..20).for_each(|time| waits.note(true, millis(time)));
+        assert_eq!(waits.percentile(true, 95.0), None);
+        waits.note(true, millis(20));
+        assert_eq!(waits.percentile(true, 95.0), Some(millis(19)));
+        assert_eq!(waits.percentile(true, 50.0), Some(millis(10)));
+        assert_eq!(
+            waits.percentile(false, 50.0),
+            None,
+            "wholes are another kind"
+        );
+        (0..300).for_each(|_| waits.note(true, millis(500)));
+        assert_eq!(waits.percentile(true, 50.0), Some(millis(500)));
+        assert!(waits.streams.times.len() <= super::REMEMBERED);
     }
 
     #[test]

@@ -62,8 +62,11 @@ impl Verdict {
 
     /// The first real delta is here.
     pub(super) fn first_token(&mut self) {
-        self.first_token
-            .get_or_insert_with(|| Moment::now().since(self.started));
+        if self.first_token.is_none() {
+            let time = Moment::now().since(self.started);
+            self.first_token = Some(time);
+            self.model.shared.waits.lock().note(true, time);
+        }
         if let Some((ticket, _)) = &self.leave {
             self.model.shared.breaker.answers(*ticket);
         }
@@ -77,6 +80,9 @@ impl Verdict {
 
     pub(super) fn answered(mut self) {
         let latency = Moment::now().since(self.started);
+        if self.first_token.is_none() && !self.ping {
+            self.model.shared.waits.lock().note(false, latency);
+        }
         let first_token = self.first_token.unwrap_or(latency);
         let mut profile = self.model.shared.profile.lock();
         let outcome = if profile.is_slow(first_token) {

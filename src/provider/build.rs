@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{
-    Anthropic, BuildError, Demo, Gemini, Local, Ollama, OpenAi, Plugin, Provider,
-};
+use super::{Anthropic, BuildError, Demo, Gemini, Local, Ollama, OpenAi, Plugin, Provider};
 use crate::config::routing::{ModelConfig, ProviderKind};
 
 /// Builds the provider of a configured model. `secret` is what its `api_key` refers to.

@@ -36,7 +36,11 @@ const SPENT: &str = "enforced_spend_limit_reached";
 pub(super) fn status(status: u16, headers: &HeaderMap, body: Bytes, now_millis: u64) -> Failure {
     let wait = retry_after(headers, now_millis).or_else(|| body::hint(&body));
     let spent = status == 429 && body::code(&body).as_deref() == Some(SPENT);
-    let class = if spent { Class::Credential } else { class(status, wait) };
+    let class = if spent {
+        Class::Credential
+    } else {
+        class(status, wait)
+    };
     let message = match (class, status) {
         (_, 300..=399) => format!("http {status}: redirect refused"),
         (Class::Hard, _) => match quote(&body) {

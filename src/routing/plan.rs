@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::order::{Dice, score};
 use super::table::{Bar, Barred, RoutingTable, Rule, View};
-use crate::config::routing::{OnUnsupported, RouteCache, Strategy};
+use crate::config::routing::{OnUnsupported, Resilience, RouteCache, Strategy};
 use crate::dialect::carry::Uncarried;
 use crate::types::report::{CandidateReport, Explanation, RuleVerdict};
 use crate::types::{Features, ModelName, Priority, RouteName};
@@ -63,6 +63,8 @@ pub struct Plan {
     pub candidates: Vec<Candidate>,
     /// The rule's cache overrides.
     pub cache: Option<RouteCache>,
+    /// What the rule does about upstreams that fail or dawdle.
+    pub resilience: Resilience,
 }
 
 impl Plan {
@@ -106,17 +108,15 @@ impl RoutingTable {
         seed: u64,
     ) -> Result<Plan, Unroutable> {
         let way = self.resolve(facts)?;
-        let (route, strategy, cache, policy) = match &way {
-            Way::Rule(rule) => (
-                Some(rule.name.clone()),
-                rule.strategy,
-                rule.cache,
-                rule.on_unsupported,
-            ),
-            Way::Model(_) | Way::EveryModel => {
-                (None, Strategy::Ordered, None, OnUnsupported::default())
-            }
+        let rule = match &way {
+            Way::Rule(rule) => Some(*rule),
+            Way::Model(_) | Way::EveryModel => None,
         };
+        let route = rule.map(|rule| rule.name.clone());
+        let strategy = rule.map(|rule| rule.strategy).unwrap_or_default();
+        let cache = rule.and_then(|rule| rule.cache);
+        let policy = rule.map(|rule| rule.on_unsupported).unwrap_or_default();
+        let resilience = rule.map(|rule| rule.resilience.clone()).unwrap_or_default();
         let (targets, fallback): (Vec<(ModelName, u32)>, Vec<ModelName>) = match way {
             Way::Rule(rule) => (rule.targets.clone(), rule.fallback.clone()),
             Way::Model(model) => (vec![(model, 1)], Vec::new()),
@@ -152,6 +152,7 @@ impl RoutingTable {
                 strategy,
                 candidates,
                 cache,
+                resilience,
             })
         }
     }
@@ -176,6 +177,13 @@ impl RoutingTable {
             barred,
             dropped: view.uncarried.into_iter().map(|part| part.param).collect(),
         })
+    }
+
+    /// Why a model could not take the request whatever its state; `None` when it could.
+    pub fn unfit(&self, model: &ModelName, features: &Features) -> Option<Barred> {
+        self.models
+            .get(model)
+            .and_then(|known| unfit(known, features))
     }
 
     fn resolve(&self, facts: &Facts<'_>) -> Result<Way<'_>, Unroutable> {
@@ -254,6 +262,9 @@ impl RoutingTable {
             prompt_tokens: facts.features.prompt_tokens,
             rules: rules.collect(),
             candidates: candidates.collect(),
+            stream_recovery: plan.resilience.stream_recovery.as_str(),
+            hedge: plan.resilience.hedge,
+            shadow: plan.resilience.shadow,
         })
     }
 }

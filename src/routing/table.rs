@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::rules::{BadPattern, Conditions};
 use crate::config::RoutingConfig;
-use crate::config::routing::{Abilities, OnUnsupported, RouteCache, Strategy};
+use crate::config::routing::{Abilities, OnUnsupported, Resilience, RouteCache, Strategy};
 use crate::dialect::carry::Uncarried;
 use crate::ledger::{Facts, Tariff};
 use crate::types::{ModelName, RouteName};
@@ -72,6 +72,7 @@ pub(super) struct Rule {
     pub(super) strategy: Strategy,
     pub(super) cache: Option<RouteCache>,
     pub(super) on_unsupported: OnUnsupported,
+    pub(super) resilience: Resilience,
 }
 
 /// One revision of the routing config, compiled.
@@ -100,6 +101,7 @@ impl RoutingTable {
                 strategy: route.strategy,
                 cache: route.cache,
                 on_unsupported: route.on_unsupported,
+                resilience: route.resilience(),
             })
         });
         let models = config.models.iter().map(|(name, model)| {

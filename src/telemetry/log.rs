@@ -36,6 +36,7 @@ pub fn access_log(record: &RequestRecord, span: &Span) {
         cache = record.cache.as_str(),
         similarity = record.similarity.map(|cosine| rounded(f64::from(cosine), 4)),
         attempts = record.attempts,
+        recovered = record.recovered.as_ref().map(|model| clean(model.as_str())).as_deref(),
         queue_ms = millis(record.queue_wait),
         upstream_ms = millis(record.upstream),
         ttft_ms = record.first_byte.map(millis),

@@ -11,6 +11,7 @@ pub(super) mod calls;
 mod cluster;
 mod gauges;
 mod instruments;
+mod recovery;
 
 use std::fmt;
 use std::sync::Arc;

@@ -39,6 +39,9 @@ pub struct RequestRecord {
     pub similarity: Option<f32>,
     /// Tries made; 0 for a hit.
     pub attempts: u32,
+    /// The model that carried on a stream another one left unfinished, the last one where there were
+    /// several.
+    pub recovered: Option<ModelName>,
     /// Time spent in admission queues.
     pub queue_wait: Duration,
     /// Time spent waiting for upstreams.
@@ -73,6 +76,7 @@ impl RequestRecord {
             cache: CacheStatus::Bypass,
             similarity: None,
             attempts: 0,
+            recovered: None,
             queue_wait: Duration::ZERO,
             upstream: Duration::ZERO,
             first_byte: None,

@@ -77,6 +77,14 @@ impl Recorder {
         spans::request_ended(span, record);
     }
 
+    /// A call whose answer nobody gets has ended: it is told apart as [`Recorder::shadow_ended`]
+    /// does.
+    pub fn mirror_ended(&self, record: &RequestRecord, span: &Span) {
+        self.metrics.mirror_ended(record);
+        access_log(record, span);
+        spans::request_ended(span, record);
+    }
+
     /// The node's counters since it started.
     pub fn stats(&self) -> Stats {
         let mut stats = self.counters.snapshot(Moment::now());

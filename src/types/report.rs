@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::name::{ModelName, RouteName};
-use crate::config::routing::Price;
+use crate::config::routing::{HedgeConfig, Price, ShadowConfig};
 
 /// Why a request would go where it goes, without sending it.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +20,14 @@ pub struct Explanation {
     pub rules: Vec<RuleVerdict>,
     /// Every candidate in the order it would be tried.
     pub candidates: Vec<CandidateReport>,
+    /// What becomes of a stream whose upstream dies: `auto` or `off`.
+    pub stream_recovery: &'static str,
+    /// When a second attempt is made beside the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<HedgeConfig>,
+    /// The model asked beside the caller's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowConfig>,
 }
 
 /// One rule's answer.

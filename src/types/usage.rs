@@ -32,6 +32,43 @@ impl Usage {
             reasoning_tokens: 0,
         }
     }
+
+    /// Every count added.
+    #[must_use]
+    pub fn plus(self, other: Usage) -> Self {
+        self.each(other, u64::saturating_add)
+    }
+
+    /// Every count taken away, down to zero.
+    #[must_use]
+    pub fn less(self, other: Usage) -> Self {
+        self.each(other, u64::saturating_sub)
+    }
+
+    /// The same with the total filled in where the upstream left it out.
+    #[must_use]
+    pub const fn totalled(self) -> Self {
+        let sum = self.prompt_tokens.saturating_add(self.completion_tokens);
+        let total_tokens = match self.total_tokens {
+            0 => sum,
+            told => told,
+        };
+        Usage {
+            total_tokens,
+            ..self
+        }
+    }
+
+    fn each(self, other: Usage, join: impl Fn(u64, u64) -> u64) -> Self {
+        Usage {
+            prompt_tokens: join(self.prompt_tokens, other.prompt_tokens),
+            completion_tokens: join(self.completion_tokens, other.completion_tokens),
+            total_tokens: join(self.total_tokens, other.total_tokens),
+            cached_tokens: join(self.cached_tokens, other.cached_tokens),
+            cache_write_tokens: join(self.cache_write_tokens, other.cache_write_tokens),
+            reasoning_tokens: join(self.reasoning_tokens, other.reasoning_tokens),
+        }
+    }
 }
 
 /// OpenAI's nesting. Counts that are null count as absent.

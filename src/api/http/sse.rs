@@ -87,12 +87,12 @@ fn data(json: &[u8]) -> Bytes {
 
 /// What became known late goes out as a comment, then the end marker.
 fn ending(reply: &ReplyStream) -> Bytes {
-    match reply.end().cost_usd {
-        Some(cost) => Bytes::from(format!(
-            ": x-llm-router-cost-usd: {cost}\n\ndata: [DONE]\n\n"
-        )),
-        None => Bytes::from_static(b"data: [DONE]\n\n"),
+    let mut frame = BytesMut::new();
+    for (name, value) in reply.end().notes() {
+        frame.put_slice(format!(": {name}: {value}\n\n").as_bytes());
     }
+    frame.put_slice(b"data: [DONE]\n\n");
+    frame.freeze()
 }
 
 #[cfg(test)]
@@ -109,7 +109,10 @@ mod tests {
     use crate::inference::{ReplyStream, StreamEnd};
 
     async fn text(items: Vec<Result<crate::types::Chunk, Error>>, cost: Option<f64>) -> String {
-        let end = Arc::new(Mutex::new(StreamEnd { cost_usd: cost }));
+        let end = Arc::new(Mutex::new(StreamEnd {
+            cost_usd: cost,
+            ..StreamEnd::default()
+        }));
         let reply = ReplyStream::new(stream::iter(items).boxed(), end);
         let running = Running {
             reply,

@@ -89,10 +89,9 @@ fn address(model: &ModelConfig) -> Option<String> {
         ProviderKind::Gemini => "https://generativelanguage.googleapis.com/v1beta",
         ProviderKind::Ollama => "http://127.0.0.1:11434",
         // a plugin speaks gRPC alone, and is asked in it
-        ProviderKind::Demo
-        | ProviderKind::Local
-        | ProviderKind::Plugin
-        | ProviderKind::Custom => return None,
+        ProviderKind::Demo | ProviderKind::Local | ProviderKind::Plugin | ProviderKind::Custom => {
+            return None;
+        }
     };
     Some(model.base_url.clone().unwrap_or_else(|| default.to_owned()))
 }

@@ -32,6 +32,16 @@ pub(super) fn check(
         found.push(Finding::new(path.key("name"), message));
     }
     declared(route, path, found);
+    if let Some(shadow) = &route.shadow
+        && !config.models.contains_key(&shadow.model)
+        && !is_demo(shadow.model.as_str())
+    {
+        found.push(unknown(
+            path.key("shadow").key("model"),
+            &shadow.model,
+            config,
+        ));
+    }
     candidates(route, path, config, found);
     conditions(route, &path.key("match"), found);
 }

@@ -36,6 +36,32 @@ fn an_unknown_model_is_refused_with_the_nearest_name() {
 }
 
 #[test]
+fn what_a_route_does_about_failing_upstreams_keeps_its_bounds() {
+    let route = |more: &str| {
+        models(&format!(
+            "routes:\n  - {{ name: r, targets: [a], {more} }}\n"
+        ))
+    };
+    for (more, message) in [
+        ("shadow: { model: c }", "no model is named `c`"),
+        ("shadow: { model: b, fraction: 1.5 }", "must be at most 1"),
+        ("hedge: { percentile: 49 }", "must be at least 50"),
+        ("hedge: { percentile: 100 }", "must be at most 99.9"),
+        ("hedge: { budget: 1.1 }", "must be at most 1"),
+        ("stream_recovery: maybe", "expected one of auto, off"),
+    ] {
+        refused(&route(more), "5:", message);
+    }
+    let all = "hedge: {}, shadow: { model: b }, stream_recovery: off";
+    let config = parse(&route(all), "c").unwrap().routing;
+    let resilience = config.routes[0].resilience();
+    let hedge = resilience.hedge.unwrap();
+    assert!((hedge.percentile - 95.0).abs() < 1e-9 && (hedge.budget - 0.05).abs() < 1e-9);
+    assert!((resilience.shadow.unwrap().fraction - 1.0).abs() < 1e-9);
+    assert_eq!(resilience.stream_recovery.as_str(), "off");
+}
+
+#[test]
 fn the_caches_judge_is_a_model_there_is() {
     refused(
         &models("cache: { judge: { model: c } }\n"),

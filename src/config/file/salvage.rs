@@ -10,7 +10,7 @@ use crate::config::document::{Node, Value};
 use crate::config::path::{Path, Step};
 use crate::config::problem::Finding;
 use crate::config::routing::{
-    MatchConfig, ModelConfig, OnUnsupported, ProviderKind, RouteConfig, Strategy,
+    MatchConfig, ModelConfig, OnUnsupported, ProviderKind, RouteConfig, Strategy, StreamRecovery,
 };
 use crate::config::suggest::nearest;
 
@@ -108,6 +108,9 @@ fn routes(fitting: &Node, standing_in: &mut Vec<Path>) -> Vec<RouteConfig> {
                 strategy: Strategy::default(),
                 cache: None,
                 on_unsupported: OnUnsupported::default(),
+                stream_recovery: StreamRecovery::default(),
+                hedge: None,
+                shadow: None,
             }
         })
     });

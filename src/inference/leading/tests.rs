@@ -9,7 +9,7 @@ use futures::StreamExt;
 use super::*;
 use crate::cache::Purge;
 use crate::inference::{CacheStatus, Engine};
-use scripted::{Script, Upstream, asking, engine, eventually};
+use scripted::{Script, Upstream, asking, engine, engine_that, eventually};
 
 const ALL: &str = "one two three";
 
@@ -210,9 +210,32 @@ async fn a_leader_that_fails_before_anything_came_is_followed_by_one_other_and_n
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_ends_every_stream_in_the_same_error_and_is_never_whole() {
+async fn an_answer_that_is_carried_on_reaches_everybody_whole_and_is_not_kept() {
     let upstream = Upstream::new(Script::Cut);
     let engine = engine(&upstream).await;
+    let leader = ask(&engine, true);
+    eventually(|| upstream.asked() == 1).await;
+    let streaming = ask(&engine, true);
+    joined(&engine, &upstream, 2).await;
+    upstream.script(Script::Text);
+    upstream.go_on(100);
+    let (led, attached) = (begun(leader).await, begun(streaming).await);
+    let ((one, why), (other, same)) = tokio::join!(read(led), read(attached));
+    assert_eq!((one.as_str(), other.as_str()), (ALL, ALL));
+    assert!(why.is_none() && same.is_none());
+    assert_eq!((upstream.asked(), engine.cache().stats().inserts), (2, 0));
+    eventually(|| engine.stats().in_flight == 0).await;
+    assert_eq!(
+        begun(ask(&engine, true)).await.meta.cache,
+        CacheStatus::Miss
+    );
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_ends_every_stream_in_the_same_error_and_is_never_whole() {
+    let upstream = Upstream::new(Script::Cut);
+    let engine = engine_that(&upstream, "off").await;
     let leader = ask(&engine, true);
     eventually(|| upstream.asked() == 1).await;
     let (streaming, whole) = (ask(&engine, true), ask(&engine, false));

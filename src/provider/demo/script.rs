@@ -54,6 +54,7 @@ impl Script {
 
     fn say(text: &str, body: &ChatBody) -> Script {
         let limit = body.max_tokens().unwrap_or(u64::MAX);
+        let text = carried_on(text, body);
         let said = words::first(text, limit);
         let finish = if said.len() < text.trim_end().len() {
             Finish::Length
@@ -95,6 +96,14 @@ impl Script {
             usage,
         }
     }
+}
+
+/// The rest of `text` where the request's last message is the assistant's beginning of it.
+fn carried_on<'a>(text: &'a str, body: &ChatBody) -> &'a str {
+    let last = body.messages().last();
+    let begun = last.filter(|message| message.role == "assistant");
+    let rest = begun.and_then(|message| text.strip_prefix(&*message.text()));
+    rest.unwrap_or(text)
 }
 
 fn last_of(body: &ChatBody, role: &str) -> String {
@@ -192,6 +201,16 @@ mod tests {
 
     fn user(text: &str) -> Value {
         json!([{"role": "user", "content": "earlier"}, {"role": "user", "content": text}])
+    }
+
+    #[test]
+    fn an_answer_that_is_begun_is_carried_on() {
+        let begun = |text: &str| {
+            json!({"messages": [{"role": "user", "content": "one two three"},
+                                {"role": "assistant", "content": text}]})
+        };
+        assert_eq!(write("echo", begun("one ")).text, "two three");
+        assert_eq!(write("echo", begun("ones")).text, "one two three");
     }
 
     #[test]

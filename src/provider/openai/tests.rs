@@ -2,6 +2,6 @@
 
 mod golden;
 mod manners;
-mod vectors;
 mod responses;
+mod vectors;
 mod wire;

@@ -42,6 +42,7 @@ async fn answers(model: &ModelHandle) -> bool {
         .attempt(Attempt {
             request: &request,
             number: 1,
+            sent: None,
         })
         .await;
     matches!(attempted, Ok(Attempted::Whole(..)))
@@ -149,6 +150,7 @@ async fn a_removed_model_lets_its_waiters_go_and_a_kept_one_keeps_its_breaker() 
         .attempt(Attempt {
             request: &request,
             number: 1,
+            sent: None,
         })
         .await;
     assert!(!matches!(late, Err(AttemptError::Deadline)));

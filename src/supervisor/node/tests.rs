@@ -151,6 +151,7 @@ async fn ask(model: &ModelHandle) -> Result<(), AttemptError> {
     let attempt = Attempt {
         request: &request,
         number: 1,
+        sent: None,
     };
     match model.attempt(attempt).await? {
         Attempted::Whole(..) => Ok(()),

@@ -189,7 +189,8 @@ async fn a_cut_off_stream_says_so_and_is_not_cached() -> anyhow::Result<()> {
     upstream.heal();
     let again = node.http().stream(&question).await?;
     assert_eq!(again.headers["x-llm-router-cache"], "miss");
-    assert_eq!(upstream.requests(), 2);
+    // nobody else could carry it on, so the model itself was asked once more
+    assert_eq!(upstream.requests(), 3);
     Ok(())
 }
 

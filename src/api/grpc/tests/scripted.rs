@@ -75,6 +75,7 @@ impl Scripted {
                 });
                 let end = Arc::new(Mutex::new(StreamEnd {
                     cost_usd: Some(0.25),
+                    ..StreamEnd::default()
                 }));
                 let body = ReplyBody::Stream(ReplyStream::new(chunks.boxed(), end));
                 Ok(Reply {

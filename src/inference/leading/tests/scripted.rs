@@ -162,9 +162,15 @@ fn pieces(head: &Head, script: Script) -> Vec<Result<Chunk, Failure>> {
 
 /// An engine with the one model `a`, a dollar for a thousand tokens, tried once.
 pub(super) async fn engine(upstream: &Arc<Upstream>) -> Engine {
+    engine_that(upstream, "auto").await
+}
+
+/// The same, with what it does about streams whose upstream dies.
+pub(super) async fn engine_that(upstream: &Arc<Upstream>, recovery: &str) -> Engine {
     let config = json!({
         "models": {"a": {"provider": "demo", "model": "echo", "max_concurrency": 64,
                          "price": {"input_per_mtok": 1000.0, "output_per_mtok": 1000.0}}},
+        "routes": [{"name": "all", "targets": ["a"], "stream_recovery": recovery}],
         "retry": {"max_attempts": 1},
     });
     testing::engine(config, None, Arc::new(Over(Arc::clone(upstream)))).await

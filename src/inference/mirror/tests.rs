@@ -1,0 +1,97 @@
+//! The other model is asked; no caller feels it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::MOST;
+use crate::inference::testing::player::{Player, Step, whole};
+use crate::inference::testing::{counted, engine, eventually, playing, question, request};
+use crate::inference::{CacheStatus, Engine};
+use crate::types::CacheMode;
+
+async fn mirroring(player: &Player, shadow: serde_json::Value) -> Engine {
+    let other = json!({"capabilities": {"tools": false}});
+    let route = json!({"targets": ["a"], "shadow": shadow});
+    let config = playing(&[("a", json!({})), ("other", other)], &route);
+    engine(config, None, Arc::new(player.clone())).await
+}
+
+fn mirrored(engine: &Engine, outcome: &str) -> u32 {
+    let outcome = format!("outcome=\"{outcome}\"");
+    counted(engine, "llm_router_mirror_calls_total{", &[&outcome]) as u32
+}
+
+#[tokio::test]
+async fn the_other_model_is_asked_the_same_and_counted_apart() {
+    let player = Player::default();
+    player.plays("a", &[whole(&["mine"])]);
+    player.plays("other", &[whole(&["other"])]);
+    let engine = mirroring(&player, json!({"model": "other"})).await;
+    let mut asked = request(question());
+    asked.stream = false;
+    let reply = engine.chat(asked).await.unwrap();
+    assert_eq!(reply.meta.model.as_str(), "a");
+    eventually(|| mirrored(&engine, "ok") == 1).await;
+    assert_eq!(player.asked("other")[0]["messages"], question()["messages"]);
+    let stats = engine.stats();
+    assert_eq!((stats.total_requests, stats.successes), (1, 1));
+    let cost = |name| counted(&engine, name, &[]);
+    eventually(|| cost("llm_router_mirror_cost") > 0.0).await;
+    assert!((cost("llm_router_mirror_cost") - 0.02).abs() < 1e-9);
+    assert!((cost("llm_router_cost_total{") - 0.02).abs() < 1e-9);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_hangs_delays_nobody_and_no_more_than_the_most_are_under_way() {
+    let player = Player::default();
+    player.plays("a", &[whole(&["mine"])]);
+    player.plays("other", &[vec![Step::Wait(Duration::from_secs(60))]]);
+    let engine = mirroring(&player, json!({"model": "other", "fraction": 1.0})).await;
+    let began = Instant::now();
+    for _ in 0..MOST + 4 {
+        let mut asked = request(question());
+        asked.stream = false;
+        engine.chat(asked).await.unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(mirrored(&engine, "dropped"), 4);
+    eventually(|| player.asked("other").len() == MOST).await;
+    engine.stop().await; // takes them with it
+    assert_eq!(player.running(), 0);
+}
+
+#[tokio::test]
+async fn what_the_cache_answers_or_the_model_cannot_take_is_not_asked() {
+    let player = Player::default();
+    player.plays("a", &[whole(&["mine"])]);
+    player.plays("other", &[whole(&["other"])]);
+    let engine = mirroring(&player, json!({"model": "other"})).await;
+    for expected in [CacheStatus::Miss, CacheStatus::Exact] {
+        let mut asked = request(question());
+        (asked.stream, asked.cache) = (false, CacheMode::On);
+        assert_eq!(engine.chat(asked).await.unwrap().meta.cache, expected);
+    }
+    let mut body = question();
+    body["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    let mut asked = request(body);
+    asked.stream = false;
+    engine.chat(asked).await.unwrap();
+    assert_eq!(mirrored(&engine, "unfit"), 1);
+    eventually(|| mirrored(&engine, "ok") == 1).await;
+    assert_eq!(player.asked("other").len(), 1);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_fraction_of_nothing_asks_nothing() {
+    let player = Player::default();
+    player.plays("a", &[whole(&["mine"])]);
+    let engine = mirroring(&player, json!({"model": "other", "fraction": 0.0})).await;
+    engine.chat(request(question())).await.unwrap();
+    tokio::time::sleep(super::HEAD_START * 2).await;
+    assert!(player.asked("other").is_empty());
+    engine.stop().await;
+}
