@@ -20,8 +20,9 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Variables of the developer's shell that would change what a node finds.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
     "OPENAI_BASE_URL",
     "OLLAMA_HOST",
     "HTTP_PROXY",

@@ -4,6 +4,8 @@
 //! dialect sees them. Counts in a stream are cumulative; what a later message leaves out keeps its
 //! value.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -49,13 +51,13 @@ struct Message<'a> {
     #[serde(default, rename = "type")]
     kind: String,
     #[serde(default, borrow)]
-    message: Option<Answer<'a>>,
+    message: Option<&'a RawValue>,
     #[serde(default)]
     index: u64,
     #[serde(default, borrow)]
-    content_block: Option<Block<'a>>,
-    #[serde(default)]
-    delta: Option<Delta>,
+    content_block: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    delta: Option<&'a RawValue>,
     #[serde(default)]
     usage: Option<Counts>,
     #[serde(default)]
@@ -69,11 +71,37 @@ struct Answer<'a> {
     #[serde(default)]
     model: String,
     #[serde(default, borrow)]
-    content: Vec<Block<'a>>,
+    content: Vec<&'a RawValue>,
     #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default)]
     usage: Option<Counts>,
+}
+
+/// Blocks and deltas are read once it is known that their kind is one of ours: those of another may
+/// look any way.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(default, rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
+const BLOCKS: [&str; 4] = ["text", "thinking", "redacted_thinking", "tool_use"];
+const DELTAS: [&str; 4] = [
+    "text_delta",
+    "thinking_delta",
+    "signature_delta",
+    "input_json_delta",
+];
+
+fn known<'a, T: Deserialize<'a>>(given: &'a RawValue, kinds: &[&str]) -> Result<Option<T>, Bad> {
+    let Kind { kind } = serde_json::from_str(given.get()).map_err(Bad::Shape)?;
+    if !kinds.contains(&kind.as_ref()) {
+        return Ok(None);
+    }
+    serde_json::from_str(given.get())
+        .map(Some)
+        .map_err(Bad::Shape)
 }
 
 #[derive(Deserialize)]
@@ -96,7 +124,7 @@ struct Block<'a> {
     input: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Delta {
     #[serde(default, rename = "type")]
     kind: String,
@@ -108,6 +136,11 @@ struct Delta {
     signature: String,
     #[serde(default)]
     partial_json: String,
+}
+
+/// The delta of a whole message.
+#[derive(Default, Deserialize)]
+struct Ending {
     #[serde(default)]
     stop_reason: Option<String>,
 }
@@ -205,17 +238,21 @@ impl Decoder {
     pub fn message(&mut self, bytes: &[u8], said: &mut Vec<Event>) -> Result<(), Bad> {
         let message: Message<'_> = serde_json::from_slice(bytes).map_err(Bad::Shape)?;
         match message.kind.as_str() {
-            "message_start" => self.start(message.message, said),
+            "message_start" => self.start(message.message, said)?,
             "content_block_start" => {
-                if let Some(block) = message.content_block {
+                let block = message.content_block.map(|block| known(block, &BLOCKS));
+                if let Some(block) = block.transpose()?.flatten() {
                     self.block(message.index, &block, said);
                 }
             }
             "content_block_delta" => {
-                self.delta(message.index, message.delta.unwrap_or_default(), said);
+                let delta = message.delta.map(|delta| known(delta, &DELTAS));
+                if let Some(delta) = delta.transpose()?.flatten() {
+                    self.delta(message.index, delta, said);
+                }
             }
             "content_block_stop" => self.close(message.index, said),
-            "message_delta" => self.ends(message.delta, message.usage, said),
+            "message_delta" => self.ends(message.delta, message.usage, said)?,
             "message_stop" => self.done = true,
             "error" => return Err(message.error.into()),
             _ => {} // `ping`, and whatever is new
@@ -223,13 +260,15 @@ impl Decoder {
         Ok(())
     }
 
-    fn start(&mut self, answer: Option<Answer<'_>>, said: &mut Vec<Event>) {
-        let Some(answer) = answer else { return };
+    fn start(&mut self, answer: Option<&RawValue>, said: &mut Vec<Event>) -> Result<(), Bad> {
+        let Some(answer) = answer else { return Ok(()) };
+        let answer: Answer<'_> = serde_json::from_str(answer.get()).map_err(Bad::Shape)?;
         self.counts.update(answer.usage.unwrap_or_default());
         said.push(Event::Start {
             id: answer.id,
             model: answer.model,
         });
+        Ok(())
     }
 
     fn block(&mut self, index: u64, block: &Block<'_>, said: &mut Vec<Event>) {
@@ -284,14 +323,21 @@ impl Decoder {
         }
     }
 
-    fn ends(&mut self, delta: Option<Delta>, counts: Option<Counts>, said: &mut Vec<Event>) {
+    fn ends(
+        &mut self,
+        delta: Option<&RawValue>,
+        counts: Option<Counts>,
+        said: &mut Vec<Event>,
+    ) -> Result<(), Bad> {
         self.counts.update(counts.unwrap_or_default());
-        let reason = delta.and_then(|delta| delta.stop_reason);
-        if let Some(reason) = reason {
+        let ending = delta.map(|delta| serde_json::from_str::<Ending>(delta.get()));
+        let ending = ending.transpose().map_err(Bad::Shape)?.unwrap_or_default();
+        if let Some(reason) = ending.stop_reason {
             self.ending = true;
             said.push(Event::Finish(finish(&reason)));
         }
         said.extend(self.counts.usage().map(Event::Usage));
+        Ok(())
     }
 }
 
@@ -344,9 +390,12 @@ pub fn whole(bytes: &[u8]) -> Result<Vec<Event>, Bad> {
         model: answer.model,
     }];
     let mut calls = 0;
-    for block in &answer.content {
+    for block in answer.content {
+        let Some(block) = known::<Block<'_>>(block, &BLOCKS)? else {
+            continue;
+        };
         let before = said.len();
-        say_block(block, calls, &mut said);
+        say_block(&block, calls, &mut said);
         if block.kind == "tool_use" {
             if said.len() - before == 1 {
                 let json = "{}".to_owned();

@@ -285,7 +285,8 @@ fn thinking_and_its_seals_survive_byte_for_byte_in_front_of_the_turn() {
     let plain = ChatBody::from_object(openai.object().clone()).unwrap();
     let sent = to_native(&plain, "c", false, &Defaults::default()).unwrap();
     let sent = String::from_utf8(sent).unwrap();
-    assert!(sent.contains(&turn), "{sent}");
+    let sealed = format!(r#"[{thinking},{redacted},{{"#);
+    assert!(sent.contains(&sealed) && sent.contains(call), "{sent}");
 }
 
 #[test]
