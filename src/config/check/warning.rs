@@ -11,11 +11,15 @@ pub fn warnings(config: &RoutingConfig, is_set: impl Fn(&str) -> bool) -> Vec<Fi
     for (name, model) in &config.models {
         let path = Path::top().key("models").key(name);
         credential(model, &path, &is_set, &mut found);
-        if model.provider == ProviderKind::Demo && model.base_url.is_some() {
-            found.push(Finding::new(
-                path.key("base_url"),
-                "the demo provider uses no network",
-            ));
+        let inside = matches!(model.provider, ProviderKind::Demo | ProviderKind::Local);
+        if inside && model.base_url.is_some() {
+            let word = if model.provider == ProviderKind::Demo {
+                "demo"
+            } else {
+                "local"
+            };
+            let message = format!("the {word} provider uses no network");
+            found.push(Finding::new(path.key("base_url"), message));
         }
     }
     for (index, route) in config.routes.iter().enumerate() {
