@@ -132,14 +132,11 @@ impl Plugin {
     async fn describe(&self) -> Result<Arc<Described>, Unheard> {
         let line = self.line.ready()?;
         let asked = wire::call::describe(line.channel(), line.metadata(None));
-        let described = match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(answer) => answer,
-            Err(_) => return Err(Unheard::Slow("no description within 5s".to_owned())),
-        };
+        let described = tokio::time::timeout(PATIENCE, asked)
+            .await
+            .map_err(|_| Unheard::Slow("no description within 5s".to_owned()))?;
         let described = match described {
-            Err(Unheard::Status(status)) if status.code() == Code::Unimplemented => {
-                Ok(Described::default())
-            }
+            Err(unheard) if unheard.is_unknown_call() => Ok(Described::default()),
             described => described,
         };
         let described = Arc::new(described?);
@@ -213,11 +210,12 @@ impl Provider for Plugin {
         let metadata = line.metadata(call.traceparent.as_deref());
         let asked = wire::call::embed(line.channel(), asked, metadata);
         let answer = watch.bound(Phase::Head, asked).await?;
-        answer.map_err(|unheard| match unheard {
-            Unheard::Status(status) if status.code() == Code::Unimplemented => {
+        answer.map_err(|unheard| {
+            if unheard.is_unknown_call() {
                 makes_no_embeddings()
+            } else {
+                self.failed(unheard)
             }
-            unheard => self.failed(unheard),
         })
     }
 
@@ -229,7 +227,7 @@ impl Provider for Plugin {
             .map_err(|_| Failure::timed_out("no answer to a health check within 5s"))?;
         match answer {
             Ok(()) => {}
-            Err(Unheard::Status(status)) if status.code() == Code::Unimplemented => {}
+            Err(unheard) if unheard.is_unknown_call() => {}
             Err(unheard) => return Err(self.failed(unheard)),
         }
         let described = self.describe().await.map_err(|lost| self.failed(lost))?;

@@ -27,14 +27,11 @@ pub(super) fn check(name: &ModelName, model: &ModelConfig, found: &mut Vec<Findi
     }
     let own = model.provider == ProviderKind::Plugin;
     match &model.base_url {
-        Some(url) if own && url.starts_with("unix:") => {
-            if !url["unix:".len()..].starts_with('/') {
-                let problem = "must be unix: and an absolute path";
-                found.push(Finding::new(path.key("base_url"), problem));
-            }
-        }
         Some(url) => {
-            let problem = bad_url(url);
+            let problem = match url.strip_prefix("unix:") {
+                Some(file) if own => bad_socket(file),
+                Some(_) | None => bad_url(url),
+            };
             found.extend(problem.map(|text| Finding::new(path.key("base_url"), text)));
         }
         None if own => found.push(
@@ -67,6 +64,11 @@ pub(super) fn check(name: &ModelName, model: &ModelConfig, found: &mut Vec<Findi
         let message = "must start with `/` and have at most 256 characters";
         found.push(Finding::new(path.keys("health.path"), message));
     }
+}
+
+/// Why a plugin's socket cannot be there.
+fn bad_socket(file: &str) -> Option<&'static str> {
+    (!file.starts_with('/')).then_some("must be unix: and an absolute path")
 }
 
 /// Why an address cannot be an upstream's or a collector's, if it cannot.

@@ -50,6 +50,14 @@ impl Unheard {
         }
     }
 
+    /// The plugin has no such call.
+    pub(super) fn is_unknown_call(&self) -> bool {
+        match self {
+            Unheard::Status(status) => status.code() == Code::Unimplemented,
+            Unheard::Unusable(_) | Unheard::Slow(_) | Unheard::Garbled(_) => false,
+        }
+    }
+
     /// What it means for the attempt. `connect` is how long connecting might take.
     pub(super) fn into_failure(self, key: &KeyGuard, connect: Duration) -> Failure {
         match self {

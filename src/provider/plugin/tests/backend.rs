@@ -1,4 +1,8 @@
 //! A scripted plugin behind a real listener.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test's server ends with the test's runtime"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
