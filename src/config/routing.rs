@@ -64,7 +64,7 @@ pub enum ProviderKind {
     OpenAi,
     /// Ollama's native `/api/chat`.
     Ollama,
-    /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
+    /// Built in, no network: `echo`, `lorem`, `tools`, `parallel`, `thinking`, `flaky`.
     Demo,
     /// The embedding application's own; no file can name it.
     #[serde(skip)]
