@@ -12,11 +12,14 @@
 //! # }
 //! ```
 
+pub mod backends;
 pub mod chaos;
 pub mod check;
 pub mod client;
 pub mod cluster;
+pub mod doors;
 pub mod eventually;
+pub mod faults;
 pub mod listen;
 pub mod load;
 pub mod nemesis;
@@ -30,6 +33,7 @@ pub mod sse;
 pub mod table;
 pub mod upstream;
 pub mod verifier;
+pub mod wires;
 pub mod witness;
 
 pub use client::{Client, Reply, chat};

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
+use llm_router_testnet::backends::Backend;
 use llm_router_testnet::chaos::{self, Options};
+use llm_router_testnet::doors::Door;
 use llm_router_testnet::placement::simulate::{self, Material, Scale};
 use llm_router_testnet::placement::{shipped, texts};
 use llm_router_testnet::table;
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
+use llm_router_testnet::{faults, wires};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
@@ -66,6 +69,21 @@ enum Command {
     TrainCells(TrainCells),
     /// Simulate where entries lie, who is asked for them and what moves, for 3 to 500 nodes.
     Place(Place),
+    /// Try every door over every provider dialect and print the matrix. Exits with 1 when one does not
+    /// hold.
+    Wires(Pairs),
+    /// Bring about every fault upstream, through every door and in every provider dialect. Exits with 1
+    /// when one ends in anything but a right answer or a clear error.
+    Faults {
+        #[command(flatten)]
+        pairs: Pairs,
+        /// Only these faults, as the table names them; all when none is given.
+        #[arg(long, value_delimiter = ';')]
+        troubles: Vec<String>,
+        /// Each one whole and streamed, alone and with a fallback, instead of one of the four in turn.
+        #[arg(long)]
+        thorough: bool,
+    },
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
     MeasurePairs {
         /// Tab-separated, with a header naming `text_a` and `text_b`.
@@ -84,6 +102,40 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct Pairs {
+    /// Through these doors: chat, completions, messages, responses, grpc; all when none is given.
+    #[arg(long, value_delimiter = ',', value_parser = door)]
+    doors: Vec<Door>,
+    /// Over these dialects: openai, azure, anthropic, gemini, ollama; all when none is given.
+    #[arg(long, value_delimiter = ',', value_parser = backend)]
+    backends: Vec<Backend>,
+}
+
+impl Pairs {
+    fn all(self) -> (Vec<Door>, Vec<Backend>) {
+        let doors = if self.doors.is_empty() {
+            Door::ALL.to_vec()
+        } else {
+            self.doors
+        };
+        let backends = if self.backends.is_empty() {
+            Backend::ALL.to_vec()
+        } else {
+            self.backends
+        };
+        (doors, backends)
+    }
+}
+
+fn door(name: &str) -> Result<Door, String> {
+    Door::named(name).ok_or_else(|| format!("no such door: {name}"))
+}
+
+fn backend(name: &str) -> Result<Backend, String> {
+    Backend::named(name).ok_or_else(|| format!("no such dialect: {name}"))
 }
 
 #[derive(Debug, clap::Args)]
@@ -171,6 +223,28 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Command::TrainCells(arguments) => train_cells(arguments).await,
         Command::Place(arguments) => place(arguments).await,
+        Command::Wires(pairs) => {
+            let (doors, backends) = pairs.all();
+            let report = wires::run(&wires::Options { doors, backends }).await?;
+            println!("{report}");
+            Ok(verdict(report.holds()))
+        }
+        Command::Faults {
+            pairs,
+            troubles,
+            thorough,
+        } => {
+            let (doors, backends) = pairs.all();
+            let options = faults::Options {
+                doors,
+                backends,
+                troubles,
+                thorough,
+            };
+            let report = faults::run(&options).await?;
+            println!("{report}");
+            Ok(verdict(report.holds()))
+        }
         Command::MeasurePairs { pairs, models } => {
             let embedder = Embedder::load(&models, 0)?;
             let measured = measured::measure(&embedder, measured::read(&pairs)?).await?;
@@ -240,8 +314,12 @@ async fn chaos(options: Options) -> anyhow::Result<ExitCode> {
     println!("command: {}", options.command());
     let report = chaos::run(options).await?;
     println!("\n{report}");
-    Ok(match report.holds() {
+    Ok(verdict(report.holds()))
+}
+
+fn verdict(holds: bool) -> ExitCode {
+    match holds {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
-    })
+    }
 }

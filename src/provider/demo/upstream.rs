@@ -22,6 +22,7 @@
 //! ```
 
 mod answer;
+mod asked;
 mod gzip;
 mod perform;
 mod place;
@@ -52,7 +53,7 @@ use tokio::task::JoinSet;
 use super::settings::Settings;
 use super::trouble::{Orders, Trouble};
 use crate::provider::BuildError;
-use answer::Asked;
+use asked::Asked;
 use place::Place;
 use socket::{Lever, Socket};
 use speak::openai::Canned;

@@ -201,7 +201,10 @@ impl Whole {
     pub(super) fn body(mut self) -> Body {
         let half = self.text.slice(..self.text.len() / 2);
         match self.trouble {
-            Trouble::Cut => self.broken(half),
+            Trouble::Cut => {
+                self.visit.finish();
+                broken(half)
+            }
             Trouble::CutByReset => {
                 let lever = Arc::clone(&self.lever);
                 self.visit.finish();
@@ -241,11 +244,14 @@ impl Whole {
         self.visit.finish();
         Body::from(text)
     }
+}
 
-    fn broken(mut self, half: Bytes) -> Body {
-        self.visit.finish();
-        after(half, async { Err(io::Error::other(Sever)) })
-    }
+/// `said`, and then a closed connection.
+pub(super) fn broken(said: Bytes) -> Body {
+    after(said, async {
+        pause(LEAVE).await;
+        Err(io::Error::other(Sever))
+    })
 }
 
 /// `first`, and then whatever comes of `then`.

@@ -9,6 +9,7 @@ pub(super) mod responses;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::dialect::openai::BadRequest;
 use crate::provider::demo::play::Step;
 use crate::provider::demo::script::Script;
 use crate::provider::demo::trouble::Wait;
@@ -56,8 +57,8 @@ pub(super) enum Reason {
     ContextLength,
     /// A filter does not like the prompt.
     Filter,
-    /// The request breaks a rule of the dialect.
-    Bad(String),
+    /// The request breaks a rule of the dialect, in this field where one can be named.
+    Bad(String, Option<&'static str>),
 }
 
 impl Refusal {
@@ -71,7 +72,19 @@ impl Refusal {
     }
 
     pub(super) fn bad(problem: impl Into<String>) -> Self {
-        Refusal::new(400, Reason::Bad(problem.into()))
+        Refusal::new(400, Reason::Bad(problem.into(), None))
+    }
+}
+
+impl From<BadRequest> for Refusal {
+    fn from(bad: BadRequest) -> Self {
+        Refusal::new(400, Reason::Bad(bad.to_string(), bad.param()))
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(problem: String) -> Self {
+        Refusal::bad(problem)
     }
 }
 

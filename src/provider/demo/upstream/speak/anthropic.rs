@@ -153,7 +153,7 @@ impl Speak for Anthropic {
             Reason::Told => "the demo provider was told to fail",
             Reason::ContextLength => "prompt is too long: 200001 tokens > 200000 maximum",
             Reason::Filter => "Output blocked by content filtering policy",
-            Reason::Bad(problem) => problem,
+            Reason::Bad(problem, _) => problem,
         };
         json!({"type": "error", "request_id": REQUEST_ID,
                "error": {"type": error_type(refusal.status), "message": message}})

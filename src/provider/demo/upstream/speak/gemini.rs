@@ -103,7 +103,7 @@ impl Speak for Gemini {
                 "The input token count (9000) exceeds the maximum number of tokens allowed (8192)."
             }
             Reason::Filter => "the prompt was refused",
-            Reason::Bad(problem) => problem,
+            Reason::Bad(problem, _) => problem,
         };
         let mut error = json!({"code": refusal.status, "message": message,
             "status": status_word(refusal.status)});

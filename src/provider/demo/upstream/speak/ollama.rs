@@ -93,7 +93,7 @@ impl Speak for Ollama {
             }
             Reason::ContextLength => "the input length exceeds the context length",
             Reason::Filter => "the prompt was refused",
-            Reason::Bad(problem) => problem,
+            Reason::Bad(problem, _) => problem,
         };
         json!({"error": message})
     }

@@ -82,10 +82,11 @@ pub(super) fn error(refusal: &Refusal) -> Value {
             None,
             Some("content_filter"),
         ),
-        Reason::Bad(problem) => (problem.as_str(), Some("invalid_request_error"), None),
+        Reason::Bad(problem, _) => (problem.as_str(), Some("invalid_request_error"), None),
     };
     let param = match &refusal.reason {
-        Reason::Told | Reason::Bad(_) => None,
+        Reason::Told => None,
+        Reason::Bad(_, param) => *param,
         Reason::ContextLength => Some("messages"),
         Reason::Filter => Some("prompt"),
     };
