@@ -140,6 +140,17 @@ impl Door {
         matches!(self, Door::Chat | Door::Messages)
     }
 
+    /// The path and the body it is asked with over HTTP; `None` over gRPC.
+    pub fn request(self, question: &Question) -> Option<(&'static str, Value)> {
+        match self {
+            Door::Chat => Some((chat::PATH, chat::body(question))),
+            Door::Completions => Some((completions::PATH, completions::body(question))),
+            Door::Messages => Some((messages::PATH, messages::body(question))),
+            Door::Responses => Some((responses::PATH, responses::body(question))),
+            Door::Grpc => None,
+        }
+    }
+
     /// Asks, past the cache, and reads all of the answer.
     pub async fn ask(self, node: &Node, question: &Question) -> Heard {
         match self {

@@ -11,12 +11,13 @@ use llm_router::cache::embed::Embedder;
 use llm_router_testnet::backends::Backend;
 use llm_router_testnet::chaos::{self, Options};
 use llm_router_testnet::doors::Door;
+use llm_router_testnet::fuzz::Target;
 use llm_router_testnet::placement::simulate::{self, Material, Scale};
 use llm_router_testnet::placement::{shipped, texts};
-use llm_router_testnet::table;
+use llm_router_testnet::table::{self, Table};
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
-use llm_router_testnet::{faults, wires};
+use llm_router_testnet::{faults, fuzz, orders, wires};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
@@ -84,6 +85,26 @@ enum Command {
         #[arg(long)]
         thorough: bool,
     },
+    /// Bend recorded answers and feed them to what reads an upstream's. Exits with an error, and keeps
+    /// the input, when one breaks a promise.
+    Fuzz {
+        /// What reads: sse, lines, json, events, openai, anthropic, gemini, ollama; all, one after the
+        /// other, when none is given.
+        #[arg(long, value_delimiter = ',', value_parser = target)]
+        target: Vec<Target>,
+        /// How long for each.
+        #[arg(long, default_value_t = 1.0)]
+        minutes: f64,
+        /// What the inputs follow from; drawn when not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Write the corpus anew from the scripted upstream, and do nothing else.
+        #[arg(long)]
+        record: bool,
+    },
+    /// Serve the scripted upstream, print its address, and take orders on stdin: `trouble NAME TOKENS`,
+    /// `option NAME VALUE`, `heal`, `stats`. Every order is answered by one line of JSON.
+    Upstream,
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
     MeasurePairs {
         /// Tab-separated, with a header naming `text_a` and `text_b`.
@@ -132,6 +153,10 @@ impl Pairs {
 
 fn door(name: &str) -> Result<Door, String> {
     Door::named(name).ok_or_else(|| format!("no such door: {name}"))
+}
+
+fn target(name: &str) -> Result<Target, String> {
+    Target::named(name).ok_or_else(|| format!("no such target: {name}"))
 }
 
 fn backend(name: &str) -> Result<Backend, String> {
@@ -223,6 +248,20 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Command::TrainCells(arguments) => train_cells(arguments).await,
         Command::Place(arguments) => place(arguments).await,
+        Command::Fuzz { record: true, .. } => {
+            println!("{} files", fuzz::record().await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Fuzz {
+            target,
+            minutes,
+            seed,
+            record: false,
+        } => fuzz_all(target, minutes, seed).await,
+        Command::Upstream => {
+            orders::serve().await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Wires(pairs) => {
             let (doors, backends) = pairs.all();
             let report = wires::run(&wires::Options { doors, backends }).await?;
@@ -272,6 +311,32 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn fuzz_all(
+    targets: Vec<Target>,
+    minutes: f64,
+    seed: Option<u64>,
+) -> anyhow::Result<ExitCode> {
+    let targets = match targets.is_empty() {
+        true => Target::ALL.to_vec(),
+        false => targets,
+    };
+    let lasting = Duration::try_from_secs_f64(minutes * 60.0)?;
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("seed {seed}");
+    let mut table = Table::new(&["target", "inputs", "finished", "grown"]);
+    for target in targets {
+        let tally = fuzz::run(target, lasting, seed).await?;
+        table.row(vec![
+            target.name().to_owned(),
+            tally.inputs.to_string(),
+            tally.finished.to_string(),
+            table::mebibytes(tally.grown),
+        ]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn train_cells(arguments: TrainCells) -> anyhow::Result<ExitCode> {

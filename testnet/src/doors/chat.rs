@@ -6,8 +6,10 @@ use super::exchange::{self, Came, count, events, openai_error, post};
 use super::{Ended, Heard, Question, schema};
 use crate::node::Node;
 
+pub(super) const PATH: &str = "/v1/chat/completions";
+
 pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
-    let came = post(node, "/v1/chat/completions", &body(question), question).await;
+    let came = post(node, PATH, &body(question), question).await;
     if came.streamed {
         stream(came)
     } else {
@@ -15,7 +17,7 @@ pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
     }
 }
 
-fn body(question: &Question) -> Value {
+pub(super) fn body(question: &Question) -> Value {
     let mut messages = vec![json!({"role": "user", "content": question.prompt})];
     if let Some((answer, results)) = &question.earlier {
         messages.push(answer.raw["choices"][0]["message"].clone());

@@ -7,15 +7,20 @@ use super::exchange::{self, Came, count, events, openai_error, post};
 use super::{Heard, Question};
 use crate::node::Node;
 
+pub(super) const PATH: &str = "/v1/completions";
+
 pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
-    let body = json!({"model": question.model, "prompt": question.prompt, "max_tokens": 4000,
-        "stream": question.stream});
-    let came = post(node, "/v1/completions", &body, question).await;
+    let came = post(node, PATH, &body(question), question).await;
     if came.streamed {
         stream(came)
     } else {
         whole(came)
     }
+}
+
+pub(super) fn body(question: &Question) -> Value {
+    json!({"model": question.model, "prompt": question.prompt, "max_tokens": 4000,
+        "stream": question.stream})
 }
 
 fn whole(came: Came) -> Heard {

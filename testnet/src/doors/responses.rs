@@ -6,8 +6,10 @@ use super::exchange::{self, Came, Event, count, events, openai_error, post};
 use super::{Ended, Heard, Question, schema};
 use crate::node::Node;
 
+pub(super) const PATH: &str = "/v1/responses";
+
 pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
-    let came = post(node, "/v1/responses", &body(question), question).await;
+    let came = post(node, PATH, &body(question), question).await;
     if came.streamed {
         stream(came)
     } else {
@@ -15,7 +17,7 @@ pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
     }
 }
 
-fn body(question: &Question) -> Value {
+pub(super) fn body(question: &Question) -> Value {
     let mut input = vec![json!({"role": "user", "content": question.prompt})];
     if let Some((answer, results)) = &question.earlier {
         input.extend(answer.raw["output"].as_array().cloned().unwrap_or_default());
@@ -124,9 +126,9 @@ fn stream(came: Came) -> Heard {
         });
     }
     if heard.ended.is_some() {
-        let same = heard.text == said;
-        heard.must(same, || {
-            format!("deltas said {said:?}, the end {:?}", heard.text)
+        let whole = heard.text.clone();
+        heard.must(whole == said, || {
+            format!("deltas said {said:?}, the end {whole:?}")
         });
     }
     heard

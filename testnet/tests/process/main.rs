@@ -8,6 +8,7 @@ mod disconnect;
 mod failover;
 mod faults;
 mod flights;
+mod fuzz;
 mod grpc;
 mod priority;
 mod reload;
