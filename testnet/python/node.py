@@ -30,16 +30,16 @@ START_SECONDS = 30
 class Node:
     """Starts on construction; `stop` ends it."""
 
-    def __init__(self):
+    def __init__(self, config=CONFIG):
         self.folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self.folder.name)
-        (folder / "config.yaml").write_text(CONFIG)
+        (folder / "config.yaml").write_text(config)
         (folder / "no-weights").mkdir()
         self.log = open(folder / "stderr.log", "w+")
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("OPENAI_") and name.lower() not in ("http_proxy", "all_proxy")
+            if not name.startswith(("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_")) and name.lower() not in ("http_proxy", "all_proxy")
         }
         environment["LLM_ROUTER_MODELS"] = str(folder / "no-weights")
         addresses = folder / "addresses.json"
