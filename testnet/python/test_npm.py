@@ -36,43 +36,46 @@ class Npm(unittest.TestCase):
     def over(self, model):
         for sdk in ("openai", "anthropic"):
             for dialect in DIALECTS:
-                with self.subTest(sdk=sdk, over=dialect):
-                    yield sdk, f"{dialect}-{model}"
+                yield sdk, f"{dialect}-{model}"
 
     def test_a_chat_and_a_stream(self):
         for sdk, model in self.over("echo"):
-            self.assertEqual(self.run_check(sdk, "chat", model), {"text": "one two three"})
-            self.assertEqual(self.run_check(sdk, "stream", model), {"text": "one two three"})
+            with self.subTest(sdk=sdk, over=model):
+                self.assertEqual(self.run_check(sdk, "chat", model), {"text": "one two three"})
+                self.assertEqual(self.run_check(sdk, "stream", model), {"text": "one two three"})
 
     def test_tools(self):
         for sdk, model in self.over("parallel"):
-            answer = self.run_check(sdk, "tools", model)
-            wanted = [{"name": "f", "q": "one two three"}, {"name": "g", "q": "one two three"}]
-            self.assertEqual(answer, {"calls": wanted})
+            with self.subTest(sdk=sdk, over=model):
+                answer = self.run_check(sdk, "tools", model)
+                wanted = [{"name": "f", "q": "one two three"}, {"name": "g", "q": "one two three"}]
+                self.assertEqual(answer, {"calls": wanted})
 
     def test_errors(self):
         self.upstream.order("trouble context length")
         for sdk, model in self.over("echo"):
-            self.assertEqual(self.run_check(sdk, "error", model), {"status": 400})
+            with self.subTest(sdk=sdk, over=model):
+                self.assertEqual(self.run_check(sdk, "error", model), {"status": 400})
 
     def test_leaving_is_noticed_upstream(self):
         for sdk, model in self.over("echo"):
-            for phase in ("early", "middle", "whole"):
-                self.upstream.heal()
-                pace = "latency_ms 30000" if phase != "middle" else "tokens_per_second 4"
-                self.upstream.order(f"option {pace}")
-                before = self.upstream.order("stats")["aborted"]
-                # the script stays for two seconds after it has left, so its own end does not count
-                script = os.path.join(MODULES, "sdk.mjs")
-                ran = subprocess.Popen(
-                    ["node", script, sdk, phase, f"http://{self.node.http}", model],
-                    stdout=subprocess.PIPE, text=True, cwd=MODULES,
-                )
-                self.assertEqual(ran.stdout.readline().strip(), "left", phase)
-                gone = lambda stats: stats["aborted"] == before + 1 and stats["in_flight"] == 0
-                self.upstream.eventually(gone, 1.0)
-                ran.wait(timeout=20)
-                ran.stdout.close()
+            with self.subTest(sdk=sdk, over=model):
+                for phase in ("early", "middle", "whole"):
+                    self.upstream.heal()
+                    pace = "latency_ms 30000" if phase != "middle" else "tokens_per_second 4"
+                    self.upstream.order(f"option {pace}")
+                    before = self.upstream.order("stats")["aborted"]
+                    # the script stays for two seconds after it has left, so its own end does not count
+                    script = os.path.join(MODULES, "sdk.mjs")
+                    ran = subprocess.Popen(
+                        ["node", script, sdk, phase, f"http://{self.node.http}", model],
+                        stdout=subprocess.PIPE, text=True, cwd=MODULES,
+                    )
+                    self.assertEqual(ran.stdout.readline().strip(), "left", phase)
+                    gone = lambda stats: stats["aborted"] == before + 1 and stats["in_flight"] == 0
+                    self.upstream.eventually(gone, 1.0)
+                    ran.wait(timeout=20)
+                    ran.stdout.close()
 
 
 if __name__ == "__main__":

@@ -42,8 +42,7 @@ class Wires(unittest.TestCase):
 
     def over(self, model):
         for dialect in DIALECTS:
-            with self.subTest(over=dialect):
-                yield f"{dialect}-{model}"
+            yield f"{dialect}-{model}"
 
 
 class OpenAI(Wires):
@@ -57,29 +56,32 @@ class OpenAI(Wires):
 
     def test_a_chat(self):
         for model in self.over("echo"):
-            answer = self.create(model=model, messages=say("good day"))
-            self.assertEqual(answer.choices[0].message.content, "good day")
-            self.assertEqual(answer.choices[0].finish_reason, "stop")
-            self.assertGreater(answer.usage.total_tokens, 0)
+            with self.subTest(over=model):
+                answer = self.create(model=model, messages=say("good day"))
+                self.assertEqual(answer.choices[0].message.content, "good day")
+                self.assertEqual(answer.choices[0].finish_reason, "stop")
+                self.assertGreater(answer.usage.total_tokens, 0)
 
     def test_a_stream(self):
         for model in self.over("echo"):
-            chunks = list(self.create(model=model, messages=say("one two three"), stream=True))
-            text = "".join(c.choices[0].delta.content or "" for c in chunks)
-            self.assertEqual(text, "one two three")
-            self.assertEqual(chunks[-1].choices[0].finish_reason, "stop")
+            with self.subTest(over=model):
+                chunks = list(self.create(model=model, messages=say("one two three"), stream=True))
+                text = "".join(c.choices[0].delta.content or "" for c in chunks)
+                self.assertEqual(text, "one two three")
+                self.assertEqual(chunks[-1].choices[0].finish_reason, "stop")
 
     def test_tools_one_and_two_whole_and_streamed(self):
         for wanted, model in ((["f"], "tools"), (["f", "g"], "parallel")):
             for model in self.over(model):
-                message = self.create(model=model, messages=say("x"), tools=TOOLS).choices[0].message
-                self.check_calls(message, wanted)
-                with self.client.chat.completions.stream(
-                    model=model, messages=say("x"), tools=TOOLS
-                ) as stream:
-                    final = stream.get_final_completion().choices[0]
-                self.check_calls(final.message, wanted)
-                self.assertEqual(final.finish_reason, "tool_calls")
+                with self.subTest(over=model):
+                    message = self.create(model=model, messages=say("x"), tools=TOOLS).choices[0].message
+                    self.check_calls(message, wanted)
+                    with self.client.chat.completions.stream(
+                        model=model, messages=say("x"), tools=TOOLS
+                    ) as stream:
+                        final = stream.get_final_completion().choices[0]
+                    self.check_calls(final.message, wanted)
+                    self.assertEqual(final.finish_reason, "tool_calls")
 
     def check_calls(self, message, wanted):
         self.assertEqual([call.function.name for call in message.tool_calls], wanted)
@@ -89,14 +91,15 @@ class OpenAI(Wires):
     def test_results_go_back_and_thinking_with_them(self):
         for kind in ("parallel", "thinking"):
             for model in self.over(kind):
-                first = self.create(model=model, messages=say("x"), tools=TOOLS).choices[0].message
-                results = [
-                    {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
-                    for call in first.tool_calls
-                ]
-                messages = say("x") + [first.model_dump(exclude_none=True)] + results
-                second = self.create(model=model, messages=messages, tools=TOOLS)
-                self.assertIn("sunny", second.choices[0].message.content)
+                with self.subTest(over=model):
+                    first = self.create(model=model, messages=say("x"), tools=TOOLS).choices[0].message
+                    results = [
+                        {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+                        for call in first.tool_calls
+                    ]
+                    messages = say("x") + [first.model_dump(exclude_none=True)] + results
+                    second = self.create(model=model, messages=messages, tools=TOOLS)
+                    self.assertIn("sunny", second.choices[0].message.content)
 
     def test_errors_are_the_sdks_own(self):
         for trouble, kind in (
@@ -106,31 +109,34 @@ class OpenAI(Wires):
         ):
             self.upstream.order(f"trouble {trouble}")
             for model in self.over("echo"):
-                with self.assertRaises(kind) as caught:
-                    self.create(model=model, messages=say(trouble))
-                self.assertTrue(caught.exception.request_id)
+                with self.subTest(over=model):
+                    with self.assertRaises(kind) as caught:
+                        self.create(model=model, messages=say(trouble))
+                    self.assertTrue(caught.exception.request_id)
 
     def test_a_cut_off_stream_raises(self):
         self.upstream.order("trouble cut 2")
         for model in self.over("echo"):
-            with self.assertRaises(openai.APIError):
-                for _ in self.create(model=model, messages=say("one two three four"), stream=True):
-                    pass
+            with self.subTest(over=model):
+                with self.assertRaises(openai.APIError):
+                    for _ in self.create(model=model, messages=say("one two three four"), stream=True):
+                        pass
 
     def test_leaving_is_noticed_upstream(self):
         for model in self.over("echo"):
-            messages = say("one two three four five six seven eight nine ten")
+            with self.subTest(over=model):
+                messages = say("one two three four five six seven eight nine ten")
 
-            def ask(seconds):
-                self.create(model=model, messages=messages, timeout=seconds)
+                def ask(seconds):
+                    self.create(model=model, messages=messages, timeout=seconds)
 
-            def stream(seconds):
-                pieces = self.create(
-                    model=model, messages=messages, timeout=seconds, stream=True
-                )
-                return iter(pieces), pieces.close
+                def stream(seconds):
+                    pieces = self.create(
+                        model=model, messages=messages, timeout=seconds, stream=True
+                    )
+                    return iter(pieces), pieces.close
 
-            leave_in_three_phases(self, self.upstream, ask, stream)
+                leave_in_three_phases(self, self.upstream, ask, stream)
 
 
 class LangChain(Wires):
@@ -141,23 +147,25 @@ class LangChain(Wires):
 
     def test_invoke_and_stream(self):
         for name in self.over("echo"):
-            self.assertEqual(self.model(name).invoke("good day").content, "good day")
-            pieces = [piece.content for piece in self.model(name).stream("one two three")]
-            self.assertEqual("".join(pieces), "one two three")
+            with self.subTest(over=name):
+                self.assertEqual(self.model(name).invoke("good day").content, "good day")
+                pieces = [piece.content for piece in self.model(name).stream("one two three")]
+                self.assertEqual("".join(pieces), "one two three")
 
     def test_bound_tools_are_called_and_answered(self):
         for name in self.over("parallel"):
-            bound = self.model(name).bind_tools(TOOLS)
-            first = bound.invoke("x")
-            self.assertEqual([call["name"] for call in first.tool_calls], ["f", "g"])
-            self.assertEqual(first.tool_calls[0]["args"], {"q": "x"})
-            results = [
-                {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}
-                for call in first.tool_calls
-            ]
-            second = bound.invoke([("user", "x"), first, *results])
-            self.assertIn("sunny", second.content)
+            with self.subTest(over=name):
+                bound = self.model(name).bind_tools(TOOLS)
+                first = bound.invoke("x")
+                self.assertEqual([call["name"] for call in first.tool_calls], ["f", "g"])
+                self.assertEqual(first.tool_calls[0]["args"], {"q": "x"})
+                results = [
+                    {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}
+                    for call in first.tool_calls
+                ]
+                second = bound.invoke([("user", "x"), first, *results])
+                self.assertIn("sunny", second.content)
 
 
-# what both inherit from has no tests of its own
-del Wires
+if __name__ == "__main__":
+    unittest.main()

@@ -111,7 +111,5 @@ class Ollama(Faithful):
         self.assertEqual(caught.exception.status_code, 400)
 
 
-del Faithful
-
 if __name__ == "__main__":
     unittest.main()

@@ -142,8 +142,9 @@ async fn tried(
         return Ok(oracle.finished());
     };
     let name = format!("{:016x}.found", corpus::digest(input));
-    let path = folder().join(target.name()).join(name);
-    let kept = std::fs::write(&path, input);
+    let folder = folder().join(target.name());
+    let path = folder.join(name);
+    let kept = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, input));
     let kept = kept.map_or_else(|error| error.to_string(), |()| path.display().to_string());
     Err(anyhow::anyhow!("{problem}")).with_context(|| {
         format!(

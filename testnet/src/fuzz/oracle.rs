@@ -1,6 +1,5 @@
 //! What has to hold for any input.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use llm_router::dialect::sse::Splitter;
 use llm_router::provider::{Answer, Call, Provider, Timeouts, from_config};
 use llm_router::types::{Event, Moment};
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -141,14 +141,8 @@ fn json(input: &[u8]) -> anyhow::Result<()> {
     let written = object.to_bytes();
     let again = Object::parse(&written).context("it does not read what it wrote")?;
     ensure!(again.to_bytes() == written, "it changes with every writing");
-    let read: Result<serde_json::Map<String, serde_json::Value>, _> =
-        serde_json::from_slice(&written);
-    // numbers beyond a double are JSON all the same
-    let fits = read
-        .as_ref()
-        .err()
-        .is_none_or(|e| e.to_string().contains("out of range"));
-    ensure!(fits, "what it wrote is no JSON: {read:?}");
+    // numbers and letters beyond what a reader can hold are JSON all the same
+    serde_json::from_slice::<IgnoredAny>(&written).context("what it wrote is no JSON")?;
     Ok(())
 }
 
@@ -251,10 +245,9 @@ impl Wire {
                     whole.raw.len(),
                     input.len()
                 );
-                let value: BTreeMap<String, serde::de::IgnoredAny> =
-                    serde_json::from_slice(&whole.raw).context("a whole answer that is no JSON")?;
+                let value = Object::parse(&whole.raw).context("a whole answer that is no JSON")?;
                 ensure!(
-                    value.contains_key("choices"),
+                    value.get("choices").is_some(),
                     "a whole answer without choices"
                 );
                 Ok(true)
@@ -267,7 +260,7 @@ impl Wire {
                     };
                     bytes += chunk.raw.len();
                     ensure!(bytes <= most, "{bytes} bytes of {}", input.len());
-                    serde_json::from_slice::<serde::de::IgnoredAny>(&chunk.raw)
+                    serde_json::from_slice::<IgnoredAny>(&chunk.raw)
                         .context("a chunk that is no JSON")?;
                     finished |= chunk.tap.finish.is_some();
                 }
