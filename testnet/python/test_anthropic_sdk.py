@@ -114,14 +114,14 @@ class Anthropic(unittest.TestCase):
             ("status 500", anthropic.InternalServerError),
         ):
             self.upstream.order(f"trouble {trouble}")
-            for messages, model in self.over("echo"):
+            for messages, model in self.over("broken"):
                 with self.subTest(side=messages._client.base_url, model=model):
                     with self.assertRaises(kind):
                         messages.create(model=model, max_tokens=99, messages=say(trouble))
 
     def test_a_cut_off_stream_raises(self):
         self.upstream.order("trouble cut 2")
-        for messages, model in self.over("echo"):
+        for messages, model in self.over("broken"):
             with self.subTest(side=messages._client.base_url, model=model):
                 with self.assertRaises(Exception):
                     asked = say("one two three four")

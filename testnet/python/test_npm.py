@@ -53,7 +53,7 @@ class Npm(unittest.TestCase):
 
     def test_errors(self):
         self.upstream.order("trouble context length")
-        for sdk, model in self.over("echo"):
+        for sdk, model in self.over("broken"):
             with self.subTest(sdk=sdk, over=model):
                 self.assertEqual(self.run_check(sdk, "error", model), {"status": 400})
 

@@ -108,7 +108,7 @@ class OpenAI(Wires):
             ("status 500", openai.InternalServerError),
         ):
             self.upstream.order(f"trouble {trouble}")
-            for model in self.over("echo"):
+            for model in self.over("broken"):
                 with self.subTest(over=model):
                     with self.assertRaises(kind) as caught:
                         self.create(model=model, messages=say(trouble))
@@ -116,7 +116,7 @@ class OpenAI(Wires):
 
     def test_a_cut_off_stream_raises(self):
         self.upstream.order("trouble cut 2")
-        for model in self.over("echo"):
+        for model in self.over("broken"):
             with self.subTest(over=model):
                 with self.assertRaises(openai.APIError):
                     for _ in self.create(model=model, messages=say("one two three four"), stream=True):

@@ -22,7 +22,9 @@ class Google(Faithful):
     def setUp(self):
         super().setUp()
         options = types.HttpOptions(base_url=self.upstream.url)
-        self.models = genai.Client(api_key=KEY, http_options=options).models
+        # the client closes what it holds when nobody holds the client
+        self.client = genai.Client(api_key=KEY, http_options=options)
+        self.models = self.client.models
         schema = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
         declared = [
             types.FunctionDeclaration(name=name, parameters_json_schema=schema)

@@ -62,7 +62,10 @@ impl Place {
     }
 
     fn gemini(path: &str) -> Option<Place> {
-        let (model, verb) = path.strip_prefix("/v1beta/models/")?.rsplit_once(':')?;
+        // Google's own client asks under either version
+        let version = ["/v1beta/models/", "/v1/models/"];
+        let call = version.iter().find_map(|below| path.strip_prefix(below))?;
+        let (model, verb) = call.rsplit_once(':')?;
         let model = model.to_owned();
         let vectors = |batch| {
             let model = model.clone();
@@ -149,6 +152,10 @@ mod tests {
                 model: "tuned:x".to_owned(),
                 stream: true
             })
+        );
+        assert_eq!(
+            post("/v1/models/m:generateContent"),
+            post("/v1beta/models/m:generateContent")
         );
         assert_eq!(post("/v1beta/models/m:nothing"), None);
         assert_eq!(Place::of(&Method::GET, "/v1/messages"), None);
