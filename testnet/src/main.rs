@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "its report is what it is run for")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -230,21 +230,11 @@ async fn main() -> anyhow::Result<ExitCode> {
             out,
             seed,
         } => {
-            let embedder = Embedder::load(&models, 0)?;
             let sources = Sources {
                 swapped,
                 statements,
             };
-            let (trained, report) = recipe::make(&embedder, &sources, seed).await?;
-            std::fs::write(&out, serde_json::to_string(&trained)? + "\n")?;
-            println!("{report}");
-            for bin in &trained.calibration {
-                println!(
-                    "log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong",
-                    bin.from, bin.pairs, bin.wrong
-                );
-            }
-            Ok(ExitCode::SUCCESS)
+            train_verifier(&models, &sources, &out, seed).await
         }
         Command::TrainCells(arguments) => train_cells(arguments).await,
         Command::Place(arguments) => place(arguments).await,
@@ -284,32 +274,57 @@ async fn main() -> anyhow::Result<ExitCode> {
             println!("{report}");
             Ok(verdict(report.holds()))
         }
-        Command::MeasurePairs { pairs, models } => {
-            let embedder = Embedder::load(&models, 0)?;
-            let measured = measured::measure(&embedder, measured::read(&pairs)?).await?;
-            for one in measured {
-                let numbers: Vec<String> = one
-                    .measures
-                    .iter()
-                    .flatten()
-                    .map(|number| format!("{number:.5}"))
-                    .collect();
-                println!(
-                    "{}\t{}\t{}",
-                    u8::from(one.pair.same),
-                    one.similarity,
-                    numbers.join("\t")
-                );
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::MeasurePairs { pairs, models } => measure_pairs(&models, &pairs).await,
         Command::WritePairs { count, seed } => {
-            println!("text_a\ttext_b\tlabel");
-            for pair in grammar::pairs(&mut SmallRng::seed_from_u64(seed), count) {
-                println!("{}\t{}\t{}", pair.a, pair.b, u8::from(pair.same));
-            }
+            write_pairs(count, seed);
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+async fn train_verifier(
+    models: &Path,
+    sources: &Sources,
+    out: &Path,
+    seed: u64,
+) -> anyhow::Result<ExitCode> {
+    let embedder = Embedder::load(models, 0)?;
+    let (trained, report) = recipe::make(&embedder, sources, seed).await?;
+    std::fs::write(out, serde_json::to_string(&trained)? + "\n")?;
+    println!("{report}");
+    for bin in &trained.calibration {
+        println!(
+            "log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong",
+            bin.from, bin.pairs, bin.wrong
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure_pairs(models: &Path, pairs: &Path) -> anyhow::Result<ExitCode> {
+    let embedder = Embedder::load(models, 0)?;
+    let measured = measured::measure(&embedder, measured::read(pairs)?).await?;
+    for one in measured {
+        let numbers: Vec<String> = one
+            .measures
+            .iter()
+            .flatten()
+            .map(|number| format!("{number:.5}"))
+            .collect();
+        println!(
+            "{}\t{}\t{}",
+            u8::from(one.pair.same),
+            one.similarity,
+            numbers.join("\t")
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_pairs(count: usize, seed: u64) {
+    println!("text_a\ttext_b\tlabel");
+    for pair in grammar::pairs(&mut SmallRng::seed_from_u64(seed), count) {
+        println!("{}\t{}\t{}", pair.a, pair.b, u8::from(pair.same));
     }
 }
 

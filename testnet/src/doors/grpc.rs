@@ -71,7 +71,6 @@ fn request(question: &Question) -> pb::GenerateRequest {
             id: call.id.clone(),
             name: call.name.clone(),
             arguments: call.arguments.clone(),
-            ..pb::ToolCall::default()
         })
         .collect();
     request.messages = vec![message("user", &question.prompt), called];

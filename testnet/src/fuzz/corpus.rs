@@ -116,9 +116,11 @@ fn ask(target: Target, model: &str, stream: bool) -> (String, Value) {
         | Target::Lines
         | Target::Json
         | Target::Events => {
-            let path = match target {
-                Target::Ollama => "/api/chat",
-                _ => "/v1/chat/completions",
+            let native = target == Target::Ollama;
+            let path = if native {
+                "/api/chat"
+            } else {
+                "/v1/chat/completions"
             };
             let tool = json!({"type": "function", "function": {"name": "f", "parameters": schema}});
             let body = json!({"model": model, "messages": said, "stream": stream, "tools": [tool],

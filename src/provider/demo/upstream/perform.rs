@@ -102,6 +102,10 @@ impl Performance {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other trouble shows elsewhere"
+    )]
     fn tell(&mut self, message: Message) {
         let Message { bytes, mark } = message;
         let part = mark == Mark::Part;
@@ -142,6 +146,10 @@ impl Performance {
     }
 
     /// What goes wrong once, at its moment.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other trouble shows elsewhere"
+    )]
     async fn strike(&mut self) -> io::Result<()> {
         match self.orders.trouble {
             Trouble::Cut => {
@@ -198,6 +206,10 @@ pub(super) struct Whole {
 
 impl Whole {
     /// The body, where something goes wrong while it is sent; the text where nothing does.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other trouble shows elsewhere"
+    )]
     pub(super) fn body(mut self) -> Body {
         let half = self.text.slice(..self.text.len() / 2);
         match self.trouble {
