@@ -110,8 +110,9 @@ class Anthropic(unittest.TestCase):
     def test_errors_are_the_sdks_own(self):
         for trouble, kind in (
             ("context length", anthropic.BadRequestError),
-            ("status 429", anthropic.RateLimitError),
             ("status 500", anthropic.InternalServerError),
+            # last: a model that asked for patience is left in peace for a while
+            ("status 429", anthropic.RateLimitError),
         ):
             self.upstream.order(f"trouble {trouble}")
             for messages, model in self.over("broken"):

@@ -104,8 +104,9 @@ class OpenAI(Wires):
     def test_errors_are_the_sdks_own(self):
         for trouble, kind in (
             ("context length", openai.BadRequestError),
-            ("status 429", openai.RateLimitError),
             ("status 500", openai.InternalServerError),
+            # last: a model that asked for patience is left in peace for a while
+            ("status 429", openai.RateLimitError),
         ):
             self.upstream.order(f"trouble {trouble}")
             for model in self.over("broken"):
