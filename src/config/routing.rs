@@ -72,7 +72,7 @@ pub enum ProviderKind {
     Ollama,
     /// Google's Gemini, natively.
     Gemini,
-    /// Built in, no network: `echo`, `lorem`, `tools`, `flaky`.
+    /// Built in, no network: `echo`, `lorem`, `tools`, `parallel`, `thinking`, `flaky`.
     Demo,
     /// The node's own embedder, no network: makes vectors and answers nothing else.
     Local,

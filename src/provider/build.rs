@@ -106,7 +106,9 @@ mod tests {
     fn unknown_demo_models_and_options_are_refused_by_name() {
         let error = refused(json!({"provider": "demo", "model": "nothing"}), None);
         assert!(
-            error.to_string().contains("echo, lorem, tools, flaky"),
+            error
+                .to_string()
+                .contains("echo, lorem, tools, parallel, thinking, flaky"),
             "{error}"
         );
         let option = json!({"provider": "demo", "model": "echo", "options": {"speed": 1}});

@@ -6,6 +6,8 @@
 //! | `echo` | the last user message, word by word |
 //! | `lorem` | seeded text, `tokens` words of it |
 //! | `tools` | a call of the first tool offered; text when there is none, or after its result |
+//! | `parallel` | the same with two calls at once |
+//! | `thinking` | sealed thinking first, then a call where a tool is offered, else an echo |
 //! | `flaky` | an echo, except when its options make it fail: see [`Fault`] |
 //!
 //! Everything is counted in words, and the same seed gives the same answer, the same delays and
@@ -21,6 +23,7 @@ pub mod fault;
 mod play;
 mod script;
 mod settings;
+pub mod trouble;
 pub mod upstream;
 mod words;
 
@@ -39,14 +42,15 @@ use super::limits::{Phase, Watch};
 use super::openai::stream::CUT_OFF;
 use super::{Answer, BuildError, Call, ChunkStream, Class, Failure, Provider, classify};
 use crate::dialect::openai::build::Head;
-use crate::types::{Chunk, Completion, Moment};
+use crate::dialect::whole::{Call as Spoken, Thought, Whole};
+use crate::types::{Chunk, Completion, Event, Moment};
 pub use fault::Fault;
 use play::{Play, Step};
-use script::Script;
+use script::{Called, Script};
 use settings::Settings;
 
 /// The models there are.
-pub const MODELS: [&str; 4] = ["echo", "lorem", "tools", "flaky"];
+pub const MODELS: [&str; 6] = ["echo", "lorem", "tools", "parallel", "thinking", "flaky"];
 
 /// A built-in model.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// `echo`, `lorem`, `tools` or `flaky`, with default options.
+    /// One of [`MODELS`], with default options.
     pub fn new(model: impl Into<String>) -> Self {
         Demo {
             model: model.into(),
@@ -227,13 +231,11 @@ impl Running {
         }
         let step = self.watch.bound(Phase::Piece, self.play.next()).await?;
         self.watch.piece();
-        match &step {
-            Some(Step::Word(_) | Step::CallBegins(_) | Step::CallContinues(_)) => {
-                self.said += 1;
+        if let Some(step) = &step {
+            self.said += u64::from(step.is_said());
+            if step.is_said() || matches!(step, Step::Finish(_)) {
                 self.watch.first_token();
             }
-            Some(Step::Finish(_)) => self.watch.first_token(),
-            Some(Step::Role | Step::Usage(_)) | None => {}
         }
         Ok(step)
     }
@@ -263,14 +265,16 @@ impl Running {
 fn chunk(head: &Head, step: Step) -> Chunk {
     match step {
         Step::Role => head.role(),
+        Step::Thinking(word) => head.said(&Event::Thinking(word)),
+        Step::Signature(signature) => head.said(&Event::Signature(signature)),
         Step::Word(word) => head.text(&word),
-        Step::CallBegins(call) => head.tool_calls(&json!([{
-            "index": 0, "id": call.id, "type": "function",
-            "function": {"name": call.name, "arguments": ""},
-        }])),
-        Step::CallContinues(part) => {
-            head.tool_calls(&json!([{"index": 0, "function": {"arguments": part}}]))
-        }
+        Step::CallBegins(index, call) => head.said(&Event::ToolCall {
+            index,
+            id: call.id,
+            name: call.name,
+            signature: None,
+        }),
+        Step::CallContinues(index, json) => head.said(&Event::Arguments { index, json }),
         Step::Finish(finish) => head.finish(finish),
         Step::Usage(usage) => head.usage(usage),
     }
@@ -278,14 +282,24 @@ fn chunk(head: &Head, step: Step) -> Chunk {
 
 /// A whole script as OpenAI's answer.
 fn completion(head: &Head, script: &Script) -> Completion {
-    let calls = match &script.call {
-        None => Value::Null,
-        Some(call) => json!([{
-            "id": call.id, "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }]),
+    let call = |called: &Called| Spoken {
+        id: called.id.clone(),
+        name: called.name.clone(),
+        arguments: called.arguments.clone(),
+        signature: None,
     };
-    head.completion(&script.text, &calls, script.finish, script.usage)
+    let thought = |thought: &script::Thought| Thought::Plain {
+        text: thought.text.clone(),
+        signature: Some(thought.signature.clone()),
+    };
+    head.whole(&Whole {
+        text: script.text.clone(),
+        thoughts: script.thought.iter().map(thought).collect(),
+        calls: script.calls.iter().map(call).collect(),
+        finish: Some(script.finish),
+        usage: Some(script.usage),
+        ..Whole::default()
+    })
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ class Node:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("OPENAI_") and name.lower() not in ("http_proxy", "all_proxy")
+            if not name.startswith(("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_")) and name.lower() not in ("http_proxy", "all_proxy")
         }
         environment["LLM_ROUTER_MODELS"] = str(folder / "no-weights")
         addresses = folder / "addresses.json"

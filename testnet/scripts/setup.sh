@@ -83,8 +83,16 @@ need_packages() {
     fi
 }
 
+# The JavaScript clients' tests are skipped without it, aloud.
+want_node() {
+    has node && has npm && return 0
+    can_apt || return 0
+    (apt_install nodejs npm) || say "node could not be installed; the JavaScript clients' tests will be skipped"
+}
+
 need_rust
 need_packages
+want_node
 
 # `setup.sh nginx` also tries to get nginx, which the bench compares with. Without it the bench
 # leaves those columns out.

@@ -12,15 +12,20 @@
 //! # }
 //! ```
 
+pub mod backends;
 pub mod chaos;
 pub mod check;
 pub mod client;
 pub mod cluster;
+pub mod doors;
 pub mod eventually;
+pub mod faults;
+pub mod fuzz;
 pub mod listen;
 pub mod load;
 pub mod nemesis;
 pub mod node;
+pub mod orders;
 pub mod placement;
 pub mod proxy;
 pub mod raw;
@@ -30,6 +35,7 @@ pub mod sse;
 pub mod table;
 pub mod upstream;
 pub mod verifier;
+pub mod wires;
 pub mod witness;
 
 pub use client::{Client, Reply, chat};

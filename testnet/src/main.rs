@@ -2,18 +2,22 @@
 
 #![expect(clippy::print_stdout, reason = "its report is what it is run for")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
+use llm_router_testnet::backends::Backend;
 use llm_router_testnet::chaos::{self, Options};
+use llm_router_testnet::doors::Door;
+use llm_router_testnet::fuzz::Target;
 use llm_router_testnet::placement::simulate::{self, Material, Scale};
 use llm_router_testnet::placement::{shipped, texts};
-use llm_router_testnet::table;
+use llm_router_testnet::table::{self, Table};
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
+use llm_router_testnet::{faults, fuzz, orders, wires};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
@@ -66,6 +70,41 @@ enum Command {
     TrainCells(TrainCells),
     /// Simulate where entries lie, who is asked for them and what moves, for 3 to 500 nodes.
     Place(Place),
+    /// Try every door over every provider dialect and print the matrix. Exits with 1 when one does not
+    /// hold.
+    Wires(Pairs),
+    /// Bring about every fault upstream, through every door and in every provider dialect. Exits with 1
+    /// when one ends in anything but a right answer or a clear error.
+    Faults {
+        #[command(flatten)]
+        pairs: Pairs,
+        /// Only these faults, as the table names them; all when none is given.
+        #[arg(long, value_delimiter = ';')]
+        troubles: Vec<String>,
+        /// Each one whole and streamed, alone and with a fallback, instead of one of the four in turn.
+        #[arg(long)]
+        thorough: bool,
+    },
+    /// Bend recorded answers and feed them to what reads an upstream's. Exits with an error, and keeps
+    /// the input, when one breaks a promise.
+    Fuzz {
+        /// What reads: sse, lines, json, events, openai, anthropic, gemini, ollama; all, one after the
+        /// other, when none is given.
+        #[arg(long, value_delimiter = ',', value_parser = target)]
+        target: Vec<Target>,
+        /// How long for each.
+        #[arg(long, default_value_t = 1.0)]
+        minutes: f64,
+        /// What the inputs follow from; drawn when not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Write the corpus anew from the scripted upstream, and do nothing else.
+        #[arg(long)]
+        record: bool,
+    },
+    /// Serve the scripted upstream, print its address, and take orders on stdin: `trouble NAME TOKENS`,
+    /// `option NAME VALUE`, `heal`, `stats`. Every order is answered by one line of JSON.
+    Upstream,
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
     MeasurePairs {
         /// Tab-separated, with a header naming `text_a` and `text_b`.
@@ -84,6 +123,44 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct Pairs {
+    /// Through these doors: chat, completions, messages, responses, grpc; all when none is given.
+    #[arg(long, value_delimiter = ',', value_parser = door)]
+    doors: Vec<Door>,
+    /// Over these dialects: openai, azure, anthropic, gemini, ollama; all when none is given.
+    #[arg(long, value_delimiter = ',', value_parser = backend)]
+    backends: Vec<Backend>,
+}
+
+impl Pairs {
+    fn all(self) -> (Vec<Door>, Vec<Backend>) {
+        let doors = if self.doors.is_empty() {
+            Door::ALL.to_vec()
+        } else {
+            self.doors
+        };
+        let backends = if self.backends.is_empty() {
+            Backend::ALL.to_vec()
+        } else {
+            self.backends
+        };
+        (doors, backends)
+    }
+}
+
+fn door(name: &str) -> Result<Door, String> {
+    Door::named(name).ok_or_else(|| format!("no such door: {name}"))
+}
+
+fn target(name: &str) -> Result<Target, String> {
+    Target::named(name).ok_or_else(|| format!("no such target: {name}"))
+}
+
+fn backend(name: &str) -> Result<Backend, String> {
+    Backend::named(name).ok_or_else(|| format!("no such dialect: {name}"))
 }
 
 #[derive(Debug, clap::Args)]
@@ -153,51 +230,128 @@ async fn main() -> anyhow::Result<ExitCode> {
             out,
             seed,
         } => {
-            let embedder = Embedder::load(&models, 0)?;
             let sources = Sources {
                 swapped,
                 statements,
             };
-            let (trained, report) = recipe::make(&embedder, &sources, seed).await?;
-            std::fs::write(&out, serde_json::to_string(&trained)? + "\n")?;
-            println!("{report}");
-            for bin in &trained.calibration {
-                println!(
-                    "log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong",
-                    bin.from, bin.pairs, bin.wrong
-                );
-            }
-            Ok(ExitCode::SUCCESS)
+            train_verifier(&models, &sources, &out, seed).await
         }
         Command::TrainCells(arguments) => train_cells(arguments).await,
         Command::Place(arguments) => place(arguments).await,
-        Command::MeasurePairs { pairs, models } => {
-            let embedder = Embedder::load(&models, 0)?;
-            let measured = measured::measure(&embedder, measured::read(&pairs)?).await?;
-            for one in measured {
-                let numbers: Vec<String> = one
-                    .measures
-                    .iter()
-                    .flatten()
-                    .map(|number| format!("{number:.5}"))
-                    .collect();
-                println!(
-                    "{}\t{}\t{}",
-                    u8::from(one.pair.same),
-                    one.similarity,
-                    numbers.join("\t")
-                );
-            }
+        Command::Fuzz { record: true, .. } => {
+            println!("{} files", fuzz::record().await?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Fuzz {
+            target,
+            minutes,
+            seed,
+            record: false,
+        } => fuzz_all(target, minutes, seed).await,
+        Command::Upstream => {
+            orders::serve().await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Wires(pairs) => {
+            let (doors, backends) = pairs.all();
+            let report = wires::run(&wires::Options { doors, backends }).await?;
+            println!("{report}");
+            Ok(verdict(report.holds()))
+        }
+        Command::Faults {
+            pairs,
+            troubles,
+            thorough,
+        } => {
+            let (doors, backends) = pairs.all();
+            let options = faults::Options {
+                doors,
+                backends,
+                troubles,
+                thorough,
+            };
+            let report = faults::run(&options).await?;
+            println!("{report}");
+            Ok(verdict(report.holds()))
+        }
+        Command::MeasurePairs { pairs, models } => measure_pairs(&models, &pairs).await,
         Command::WritePairs { count, seed } => {
-            println!("text_a\ttext_b\tlabel");
-            for pair in grammar::pairs(&mut SmallRng::seed_from_u64(seed), count) {
-                println!("{}\t{}\t{}", pair.a, pair.b, u8::from(pair.same));
-            }
+            write_pairs(count, seed);
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn train_verifier(
+    models: &Path,
+    sources: &Sources,
+    out: &Path,
+    seed: u64,
+) -> anyhow::Result<ExitCode> {
+    let embedder = Embedder::load(models, 0)?;
+    let (trained, report) = recipe::make(&embedder, sources, seed).await?;
+    std::fs::write(out, serde_json::to_string(&trained)? + "\n")?;
+    println!("{report}");
+    for bin in &trained.calibration {
+        println!(
+            "log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong",
+            bin.from, bin.pairs, bin.wrong
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure_pairs(models: &Path, pairs: &Path) -> anyhow::Result<ExitCode> {
+    let embedder = Embedder::load(models, 0)?;
+    let measured = measured::measure(&embedder, measured::read(pairs)?).await?;
+    for one in measured {
+        let numbers: Vec<String> = one
+            .measures
+            .iter()
+            .flatten()
+            .map(|number| format!("{number:.5}"))
+            .collect();
+        println!(
+            "{}\t{}\t{}",
+            u8::from(one.pair.same),
+            one.similarity,
+            numbers.join("\t")
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_pairs(count: usize, seed: u64) {
+    println!("text_a\ttext_b\tlabel");
+    for pair in grammar::pairs(&mut SmallRng::seed_from_u64(seed), count) {
+        println!("{}\t{}\t{}", pair.a, pair.b, u8::from(pair.same));
+    }
+}
+
+async fn fuzz_all(
+    targets: Vec<Target>,
+    minutes: f64,
+    seed: Option<u64>,
+) -> anyhow::Result<ExitCode> {
+    let targets = match targets.is_empty() {
+        true => Target::ALL.to_vec(),
+        false => targets,
+    };
+    let lasting = Duration::try_from_secs_f64(minutes * 60.0)?;
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("seed {seed}");
+    let mut table = Table::new(&["target", "inputs", "finished", "grown"]);
+    for target in targets {
+        let tally = fuzz::run(target, lasting, seed).await?;
+        table.row(vec![
+            target.name().to_owned(),
+            tally.inputs.to_string(),
+            tally.finished.to_string(),
+            table::mebibytes(tally.grown),
+        ]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn train_cells(arguments: TrainCells) -> anyhow::Result<ExitCode> {
@@ -240,8 +394,12 @@ async fn chaos(options: Options) -> anyhow::Result<ExitCode> {
     println!("command: {}", options.command());
     let report = chaos::run(options).await?;
     println!("\n{report}");
-    Ok(match report.holds() {
+    Ok(verdict(report.holds()))
+}
+
+fn verdict(holds: bool) -> ExitCode {
+    match holds {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
-    })
+    }
 }

@@ -27,7 +27,7 @@ impl std::fmt::Display for Table {
             self.rows
                 .iter()
                 .filter_map(|row| row.get(column))
-                .map(String::len)
+                .map(|cell| cell.chars().count())
                 .max()
                 .unwrap_or(0)
         };

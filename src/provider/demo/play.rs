@@ -23,23 +23,41 @@ pub(super) struct Pace {
 pub(super) enum Step {
     /// The assistant announces itself.
     Role,
+    /// A word of its thinking.
+    Thinking(String),
+    /// The seal on that.
+    Signature(String),
     /// A word and the white space after it.
     Word(String),
-    /// A tool call's id and name.
-    CallBegins(Called),
+    /// A tool call's id and name; calls are counted from 0.
+    CallBegins(u32, Called),
     /// A part of its arguments.
-    CallContinues(String),
+    CallContinues(u32, String),
     /// The end.
     Finish(Finish),
     /// Token counts.
     Usage(Usage),
 }
 
+impl Step {
+    /// It is a part of the answer, and counts as a token.
+    pub(super) fn is_said(&self) -> bool {
+        match self {
+            Step::Thinking(_) | Step::Word(_) | Step::CallBegins(..) | Step::CallContinues(..) => {
+                true
+            }
+            Step::Role | Step::Signature(_) | Step::Finish(_) | Step::Usage(_) => false,
+        }
+    }
+}
+
 /// Where the performance stands.
 #[derive(Debug)]
 pub(super) struct Play {
     script: Script,
-    ends: Vec<usize>,
+    /// Each step, and the number of the word it is due with.
+    steps: Vec<(Option<usize>, Step)>,
+    words: usize,
     pace: Pace,
     started: Moment,
     next: usize,
@@ -48,14 +66,11 @@ pub(super) struct Play {
 impl Play {
     /// Starts now; the head's latency has passed.
     pub(super) fn start(script: Script, pace: Pace) -> Self {
-        let said = script
-            .call
-            .as_ref()
-            .map_or(script.text.as_str(), |call| call.arguments.as_str());
-        let ends = words::ends(said);
+        let (steps, words) = steps(&script);
         Play {
-            ends,
             script,
+            steps,
+            words,
             pace,
             started: Moment::now(),
             next: 0,
@@ -69,7 +84,7 @@ impl Play {
 
     /// When the last word is due.
     pub(super) fn ready_at(&self) -> Moment {
-        self.due(self.ends.len().saturating_sub(1))
+        self.due(self.words.saturating_sub(1))
     }
 
     /// A schedule rather than pauses: late words catch up, so the rate holds on a busy machine.
@@ -80,29 +95,46 @@ impl Play {
 
     /// The next step when it is due; `None` after the last.
     pub(super) async fn next(&mut self) -> Option<Step> {
-        let opening = if self.script.call.is_some() { 2 } else { 1 };
-        let at = self.next;
-        let word = at.checked_sub(opening);
-        if at > 0 && at < opening + self.ends.len() {
-            pause(Moment::now().until(self.due(word.unwrap_or(0)))).await;
+        let (word, step) = self.steps.get(self.next)?;
+        if let Some(word) = word {
+            pause(Moment::now().until(self.due(*word))).await;
         }
         self.next += 1;
-        match (at, word) {
-            (0, _) => Some(Step::Role),
-            (_, None) => self.script.call.clone().map(Step::CallBegins),
-            (_, Some(word)) if word < self.ends.len() => Some(self.say(word)),
-            (_, Some(word)) if word == self.ends.len() => Some(Step::Finish(self.script.finish)),
-            (_, Some(word)) if word == self.ends.len() + 1 => Some(Step::Usage(self.script.usage)),
-            (_, Some(_)) => None,
-        }
+        Some(step.clone())
     }
 
-    fn say(&self, word: usize) -> Step {
-        let start = word.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let part = start..self.ends[word];
-        match &self.script.call {
-            Some(call) => Step::CallContinues(call.arguments[part].to_owned()),
-            None => Step::Word(self.script.text[part].to_owned()),
-        }
+    /// The step that came last comes again.
+    pub(super) fn back(&mut self) {
+        self.next = self.next.saturating_sub(1);
     }
+}
+
+/// All steps of a script, and how many of them are words.
+fn steps(script: &Script) -> (Vec<(Option<usize>, Step)>, usize) {
+    let mut steps = vec![(None, Step::Role)];
+    let mut word = 0;
+    let mut said = |steps: &mut Vec<_>, text: &str, step: &dyn Fn(String) -> Step| {
+        let mut start = 0;
+        for end in words::ends(text) {
+            steps.push((Some(word), step(text[start..end].to_owned())));
+            (start, word) = (end, word + 1);
+        }
+        word
+    };
+    if let Some(thought) = &script.thought {
+        let at = said(&mut steps, &thought.text, &Step::Thinking);
+        steps.push((Some(at), Step::Signature(thought.signature.clone())));
+    }
+    said(&mut steps, &script.text, &Step::Word);
+    for (index, call) in (0..).zip(&script.calls) {
+        let at = said(&mut steps, "", &Step::Word);
+        steps.push((Some(at), Step::CallBegins(index, call.clone())));
+        said(&mut steps, &call.arguments, &|part| {
+            Step::CallContinues(index, part)
+        });
+    }
+    let words = said(&mut steps, "", &Step::Word);
+    steps.push((None, Step::Finish(script.finish)));
+    steps.push((None, Step::Usage(script.usage)));
+    (steps, words)
 }

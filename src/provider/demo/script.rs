@@ -22,11 +22,19 @@ pub(super) struct Called {
     pub(super) arguments: String,
 }
 
+/// Thinking before an answer, with its maker's seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Thought {
+    pub(super) text: String,
+    pub(super) signature: String,
+}
+
 /// One answer, before any delay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Script {
+    pub(super) thought: Option<Thought>,
     pub(super) text: String,
-    pub(super) call: Option<Called>,
+    pub(super) calls: Vec<Called>,
     pub(super) finish: Finish,
     pub(super) usage: Usage,
 }
@@ -47,7 +55,9 @@ impl Script {
                     body,
                 ))
             }
-            "tools" => Some(Script::call_or_say(body)),
+            "tools" => Some(Script::call_or_say(body, 1)),
+            "parallel" => Some(Script::call_or_say(body, 2)),
+            "thinking" => Some(Script::think(body)),
             _ => None,
         }
     }
@@ -63,35 +73,66 @@ impl Script {
         };
         let usage = Usage::new(prompt_words(body), words::count(said));
         Script {
+            thought: None,
             text: said.to_owned(),
-            call: None,
+            calls: Vec::new(),
             finish,
             usage,
         }
     }
 
-    fn call_or_say(body: &ChatBody) -> Script {
-        let last = body.messages().last();
-        let answered = last
-            .filter(|message| message.role == "tool")
-            .map(|message| message.text());
-        if let Some(result) = answered {
+    /// The answer ends here because a filter did not like it.
+    pub(super) fn filtered(mut self, after_words: u64) -> Script {
+        self.text = words::first(&self.text, after_words).to_owned();
+        self.calls.clear();
+        self.finish = Finish::ContentFilter;
+        self
+    }
+
+    /// Thinks aloud under a seal, then calls a tool or speaks as `tools` and `echo` do.
+    fn think(body: &ChatBody) -> Script {
+        let asked = last_of(body, "user");
+        let speaks = !body.has_tools() || was_answered(body).is_some();
+        let mut script = if speaks && was_answered(body).is_none() {
+            Script::say(&asked, body)
+        } else {
+            Script::call_or_say(body, 1)
+        };
+        let quote: String = asked.chars().take(MAX_QUOTE).collect();
+        let text = format!("They ask: {quote}");
+        script.usage.reasoning_tokens = words::count(&text);
+        script.usage.completion_tokens += script.usage.reasoning_tokens;
+        script.usage.total_tokens += script.usage.reasoning_tokens;
+        let signature = seal(&text);
+        script.thought = Some(Thought { text, signature });
+        script
+    }
+
+    fn call_or_say(body: &ChatBody, most: usize) -> Script {
+        if let Some(result) = was_answered(body) {
             return Script::say(&format!("The tool answered: {result}"), body);
         }
-        let Some(tool) = chosen_tool(body) else {
+        let tools = chosen_tools(body);
+        if tools.is_empty() {
             return Script::say("No tool was offered, so here are words instead.", body);
-        };
-        let arguments = made_up(tool.parameters.as_ref(), &last_of(body, "user")).to_string();
-        let id = call_id(body, &tool.name);
-        let usage = Usage::new(prompt_words(body), 1 + words::count(&arguments));
-        let call = Called {
-            id,
-            name: tool.name,
-            arguments,
-        };
+        }
+        let prompt = last_of(body, "user");
+        // one tool offered twice over is called twice over
+        let chosen = tools.iter().cycle().take(most);
+        let calls: Vec<Called> = (0..)
+            .zip(chosen)
+            .map(|(nth, tool)| Called {
+                id: call_id(body, &tool.name, nth),
+                name: tool.name.clone(),
+                arguments: made_up(tool.parameters.as_ref(), &prompt).to_string(),
+            })
+            .collect();
+        let said = calls.iter().map(|call| 1 + words::count(&call.arguments));
+        let usage = Usage::new(prompt_words(body), said.sum());
         Script {
+            thought: None,
             text: String::new(),
-            call: Some(call),
+            calls,
             finish: Finish::ToolCalls,
             usage,
         }
@@ -104,6 +145,25 @@ fn carried_on<'a>(text: &'a str, body: &ChatBody) -> &'a str {
     let begun = last.filter(|message| message.role == "assistant");
     let rest = begun.and_then(|message| text.strip_prefix(&*message.text()));
     rest.unwrap_or(text)
+}
+
+/// The seal on a thought: what its maker knows it again by.
+pub(super) fn seal(thought: &str) -> String {
+    use base64::Engine;
+    let digest = blake3::hash(thought.as_bytes());
+    base64::engine::general_purpose::STANDARD.encode(digest.as_bytes())
+}
+
+/// The results of the tools called last, when nothing has been said since.
+fn was_answered(body: &ChatBody) -> Option<String> {
+    let results = body
+        .messages()
+        .iter()
+        .rev()
+        .take_while(|message| message.role == "tool");
+    let mut texts: Vec<String> = results.map(|message| message.text()).collect();
+    texts.reverse();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 fn last_of(body: &ChatBody, role: &str) -> String {
@@ -129,27 +189,32 @@ struct Tool {
     parameters: Option<Value>,
 }
 
-/// The first tool, or the one `tool_choice` names; none when it says `none`.
-fn chosen_tool(body: &ChatBody) -> Option<Tool> {
+/// The tools offered, or the one `tool_choice` names; none when it says `none`.
+fn chosen_tools(body: &ChatBody) -> Vec<Tool> {
     #[derive(Deserialize)]
     struct Offered {
         function: Tool,
     }
     let choice: Value = body.object().read("tool_choice").unwrap_or_default();
     if choice == "none" {
-        return None;
+        return Vec::new();
     }
     let wanted = choice.pointer("/function/name").and_then(Value::as_str);
     let tools: Vec<Offered> = body.object().read("tools").unwrap_or_default();
-    let mut tools = tools.into_iter().map(|offered| offered.function);
-    tools.find(|tool| wanted.is_none_or(|name| tool.name == name))
+    let tools = tools.into_iter().map(|offered| offered.function);
+    tools
+        .filter(|tool| wanted.is_none_or(|name| tool.name == name))
+        .collect()
 }
 
-/// The same conversation gets the same id, a longer one another.
-fn call_id(body: &ChatBody, tool: &str) -> String {
+/// The same conversation gets the same ids, a longer one others.
+fn call_id(body: &ChatBody, tool: &str, nth: u32) -> String {
     let mut id = String::from("call_demo");
     // writing to a String cannot fail
     let _ = write!(id, "{}_{}", body.messages().len(), tool.len());
+    if nth > 0 {
+        let _ = write!(id, "_{nth}");
+    }
     id
 }
 
@@ -257,7 +322,7 @@ mod tests {
         let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": parameters}},
             {"type": "function", "function": {"name": "other"}}]);
         let script = write("tools", json!({"messages": user("Paris"), "tools": tools}));
-        let call = script.call.unwrap();
+        let call = &script.calls[0];
         let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
         assert_eq!(call.name, "weather");
         assert_eq!(arguments, json!({"city": "Paris", "unit": "C", "days": 1}));
@@ -267,12 +332,12 @@ mod tests {
             "tools",
             json!({"messages": user("x"), "tools": tools, "tool_choice": named}),
         );
-        assert_eq!(other.call.unwrap().name, "other");
+        assert_eq!(other.calls[0].name, "other");
         let none = write(
             "tools",
             json!({"messages": user("x"), "tools": tools, "tool_choice": "none"}),
         );
-        assert!(none.call.is_none() && none.finish == Finish::Stop);
+        assert!(none.calls.is_empty() && none.finish == Finish::Stop);
     }
 
     #[test]
@@ -281,5 +346,33 @@ mod tests {
         let tools = json!([{"type": "function", "function": {"name": "f"}}]);
         let script = write("tools", json!({"messages": messages, "tools": tools}));
         assert_eq!(script.text, "The tool answered: 42");
+    }
+
+    #[test]
+    fn two_tools_are_called_at_once_under_ids_of_their_own() {
+        let tool = |name: &str| json!({"type": "function", "function": {"name": name}});
+        let script = write(
+            "parallel",
+            json!({"messages": user("x"), "tools": [tool("f"), tool("g")]}),
+        );
+        let names: Vec<&str> = script.calls.iter().map(|call| call.name.as_str()).collect();
+        assert_eq!(names, ["f", "g"]);
+        let twice = write(
+            "parallel",
+            json!({"messages": user("x"), "tools": [tool("f")]}),
+        );
+        assert_eq!(twice.calls.len(), 2);
+        assert_ne!(twice.calls[0].id, twice.calls[1].id);
+    }
+
+    #[test]
+    fn a_thought_is_sealed_and_counted() {
+        let script = write("thinking", json!({"messages": user("why")}));
+        let thought = script.thought.unwrap();
+        assert_eq!(thought.signature, seal(&thought.text));
+        assert_eq!(
+            (script.text.as_str(), script.usage.reasoning_tokens),
+            ("why", 3)
+        );
     }
 }

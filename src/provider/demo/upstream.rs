@@ -1,34 +1,46 @@
 //! A scripted upstream on a loopback port: the demo models over a real wire.
 //!
-//! Speaks OpenAI (`/v1/chat/completions`, whole and streamed; `/v1/models`) and Ollama
-//! (`/api/chat`, `/api/version`, `/api/tags`). A model it does not know is an `echo` under that
-//! name, so it can pass for any upstream. It counts what reaches it, notices clients that leave,
-//! and fails on demand. For tests and benches; it has no limits that a public listener needs.
+//! | dialect | paths |
+//! |---|---|
+//! | OpenAI | `/v1/chat/completions`, `/v1/responses`, `/v1/embeddings`, `/v1/models` |
+//! | Azure | `/openai/deployments/{name}/chat/completions` and `/embeddings` with an `api-version` |
+//! | Anthropic | `/v1/messages`, `/v1/messages/count_tokens` |
+//! | Gemini | `/v1beta/models/{name}:` `generateContent`, `streamGenerateContent`, `embedContent`, `batchEmbedContents` |
+//! | Ollama | `/api/chat`, `/api/embed`, `/api/version`, `/api/tags` |
+//!
+//! A model it does not know is an `echo` under that name, so it can pass for any upstream. It refuses
+//! what the real ones refuse, counts what reaches it, notices clients that leave, and fails on demand.
+//! For tests and benches; it has no limits that a public listener needs.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
-//! use llm_router::provider::demo::{Fault, upstream::Upstream};
+//! use llm_router::provider::demo::{trouble::Trouble, upstream::Upstream};
 //! let upstream = Upstream::start("127.0.0.1:0".parse().unwrap()).await?;
-//! upstream.set_fault(Fault::Status { status: 503, retry_after_s: None });
+//! upstream.set_fault(Trouble::Reset.first(2));
 //! println!("{} answered {} requests", upstream.url(), upstream.requests());
 //! # Ok(()) }
 //! ```
 
 mod answer;
-mod frame;
+mod asked;
+mod gzip;
+mod perform;
+mod place;
+mod socket;
+mod speak;
+mod vectors;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -37,17 +49,45 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tower::ServiceExt;
 
-use super::fault::Fault;
 use super::settings::Settings;
+use super::trouble::{Orders, Trouble};
 use crate::provider::BuildError;
-use frame::Canned;
+use asked::Asked;
+use place::Place;
+use socket::{Lever, Socket};
+use speak::openai::Canned;
 
 /// Most connections at a time; one more is closed.
 const MAX_CONNECTIONS: usize = 4096;
 /// Most bytes of a request body, and of the one remembered.
 const MAX_BODY: usize = 20 << 20;
+/// Most paths whose last request is remembered.
+const MAX_PATHS: usize = 64;
+
+/// A request as it came.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// What stands behind the path's `?`.
+    pub query: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, at most 20 MiB.
+    pub body: Bytes,
+}
+
+impl Recorded {
+    /// The body as JSON; `null` where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// A header as text; empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+}
 
 /// The running upstream. Dropping it closes its port and all connections.
 #[derive(Debug)]
@@ -66,11 +106,13 @@ struct Shared {
     aborted: AtomicU64,
     in_flight: AtomicU64,
     max_in_flight: AtomicU64,
-    fault: Mutex<Fault>,
+    orders: Mutex<Orders>,
+    key: Mutex<Option<String>>,
     options: Mutex<BTreeMap<String, Value>>,
     settings: Mutex<Settings>,
     canned: Mutex<Option<Arc<Canned>>>,
-    last: Mutex<Option<(HeaderMap, Bytes)>>,
+    last: Mutex<Option<Recorded>>,
+    last_at: Mutex<BTreeMap<String, Recorded>>,
 }
 
 impl Upstream {
@@ -90,10 +132,8 @@ impl Upstream {
     }
 
     fn serve(&self, listener: TcpListener) {
-        let router = answer::router(Arc::clone(&self.shared));
-        self.tasks
-            .lock()
-            .spawn(accept(listener, router, Arc::clone(&self.shared)));
+        let accepting = accept(listener, Arc::clone(&self.shared));
+        self.tasks.lock().spawn(accepting);
     }
 
     /// Closes the port and every connection, answers in progress included. Counters stay.
@@ -117,7 +157,7 @@ impl Upstream {
         self.addr
     }
 
-    /// `http://host:port`: Ollama's base URL.
+    /// `http://host:port`: the base URL of Anthropic, Azure, Gemini and Ollama.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
@@ -127,7 +167,7 @@ impl Upstream {
         format!("http://{}/v1", self.addr)
     }
 
-    /// Chat requests that reached it, failed ones included.
+    /// Requests for answers or vectors that reached it, failed ones included.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
@@ -157,9 +197,14 @@ impl Upstream {
         self.shared.max_in_flight.load(Ordering::Relaxed)
     }
 
-    /// Makes every chat request from now on fail this way; [`Fault::None`] heals it.
-    pub fn set_fault(&self, fault: Fault) {
-        *self.shared.fault.lock() = fault;
+    /// What goes wrong from now on with requests for answers or vectors; [`Trouble::None`] heals it.
+    pub fn set_fault(&self, orders: impl Into<Orders>) {
+        *self.shared.orders.lock() = orders.into();
+    }
+
+    /// Refuses every credential but this one; `None` takes any where the dialect asks for one.
+    pub fn set_key(&self, key: Option<&str>) {
+        *self.shared.key.lock() = key.map(str::to_owned);
     }
 
     /// Sets one of [`super::Demo::option`]'s options for answers that begin from now on.
@@ -182,13 +227,13 @@ impl Upstream {
         *self.shared.canned.lock() = text.map(|text| Arc::new(Canned::new(text)));
     }
 
-    /// The body of the chat request that came last, at most 20 MiB.
+    /// The body of the request for an answer or a vector that came last, at most 20 MiB.
     pub fn last_body(&self) -> Option<Bytes> {
         self.shared
             .last
             .lock()
             .as_ref()
-            .map(|(_, body)| body.clone())
+            .map(|last| last.body.clone())
     }
 
     /// Its headers.
@@ -197,7 +242,30 @@ impl Upstream {
             .last
             .lock()
             .as_ref()
-            .map(|(headers, _)| headers.clone())
+            .map(|last| last.headers.clone())
+    }
+
+    /// The request that came last to `path`.
+    pub fn last_at(&self, path: &str) -> Option<Recorded> {
+        self.shared.last_at.lock().get(path).cloned()
+    }
+}
+
+impl Shared {
+    fn record(&self, path: &str, asked: &Asked) {
+        let recorded = Recorded {
+            query: asked.query.clone(),
+            headers: asked.headers.clone(),
+            body: asked.body.clone(),
+        };
+        if asked.place.is_asked() {
+            *self.last.lock() = Some(recorded.clone());
+        }
+        let mut last_at = self.last_at.lock();
+        if last_at.len() >= MAX_PATHS && !last_at.contains_key(path) {
+            last_at.pop_first();
+        }
+        last_at.insert(path.to_owned(), recorded);
     }
 }
 
@@ -237,7 +305,7 @@ impl Drop for Visit {
 #[error("told to close the connection")]
 struct Sever;
 
-async fn accept(listener: TcpListener, router: Router, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -245,7 +313,7 @@ async fn accept(listener: TcpListener, router: Router, shared: Arc<Shared>) {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
                     shared.connections.fetch_add(1, Ordering::Relaxed);
-                    connections.spawn(converse(stream, router.clone(), Arc::clone(&shared)));
+                    connections.spawn(converse(stream, Arc::clone(&shared)));
                 }
                 Ok(_) => {}
                 // out of descriptors, most likely: give connections time to end
@@ -255,37 +323,61 @@ async fn accept(listener: TcpListener, router: Router, shared: Arc<Shared>) {
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, shared: Arc<Shared>) {
+async fn converse(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
+    let lever = Arc::new(Lever::default());
+    let socket = Socket::new(stream, Arc::clone(&lever));
     let service = service_fn(move |request: Request<Incoming>| {
-        respond(router.clone(), Arc::clone(&shared), request)
+        respond(Arc::clone(&shared), Arc::clone(&lever), request)
     });
     // an error here is a client that left or a severed connection, both meant
     let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(socket), service)
         .await;
 }
 
 async fn respond(
-    router: Router,
     shared: Arc<Shared>,
+    lever: Arc<Lever>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Sever> {
-    let is_chat = answer::is_chat(request.uri().path());
-    let counter = if is_chat {
-        &shared.requests
-    } else {
-        &shared.probes
+    let path = request.uri().path().to_owned();
+    let Some(place) = Place::of(request.method(), &path) else {
+        shared.probes.fetch_add(1, Ordering::Relaxed);
+        return Ok(answer::response(404, "text/plain", "404 page not found"));
     };
-    counter.fetch_add(1, Ordering::Relaxed);
-    if *shared.fault.lock() == Fault::Connect {
-        return Err(Sever);
+    let mut orders = Orders::default();
+    if place.is_asked() {
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        orders = shared.orders.lock().take();
+    } else {
+        shared.probes.fetch_add(1, Ordering::Relaxed);
+        if shared.orders.lock().trouble == Trouble::Closed {
+            return Err(Sever);
+        }
     }
-    let answered: Result<Response<Body>, Infallible> = router.oneshot(request.map(Body::new)).await;
-    match answered {
-        Ok(response) if response.extensions().get::<Sever>().is_some() => Err(Sever),
-        Ok(response) => Ok(response),
-        Err(never) => match never {},
+    let query = request.uri().query().unwrap_or("").to_owned();
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        return Ok(answer::response(413, "text/plain", "the body is too long"));
+    };
+    let asked = Asked {
+        place,
+        query,
+        headers: head.headers,
+        body: body.to_bytes(),
+        lever,
+        orders,
+    };
+    shared.record(&path, &asked);
+    let answered = if asked.place.is_asked() {
+        answer::ask(&shared, asked).await
+    } else {
+        answer::about(&shared, &asked)
+    };
+    match answered.extensions().get::<Sever>() {
+        Some(_) => Err(Sever),
+        None => Ok(answered),
     }
 }
 

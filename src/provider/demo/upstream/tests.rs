@@ -2,15 +2,23 @@ use serde_json::json;
 
 use super::*;
 
+mod dialects;
+mod harm;
+
 async fn post(upstream: &Upstream, path: &str, body: &Value) -> (u16, String) {
-    let client = reqwest_client();
-    let sent = client
-        .post(format!("{}{path}", upstream.url()))
-        .body(body.to_string())
-        .send()
-        .await
-        .unwrap();
+    let sent = asking_to(upstream, path, body).send().await.unwrap();
     (sent.status().as_u16(), sent.text().await.unwrap())
+}
+
+/// A request with a credential in each dialect's way.
+fn asking_to(upstream: &Upstream, path: &str, body: &Value) -> reqwest::RequestBuilder {
+    reqwest_client()
+        .post(format!("{}{path}", upstream.url()))
+        .header("x-api-key", "k")
+        .header("x-goog-api-key", "k")
+        .header("api-key", "k")
+        .header("anthropic-version", "2023-06-01")
+        .body(body.to_string())
 }
 
 fn reqwest_client() -> reqwest::Client {

@@ -16,6 +16,7 @@ mod lookups;
 mod nginx;
 mod series;
 mod spread;
+mod translate;
 
 mod upstream;
 
@@ -92,6 +93,8 @@ enum Part {
     Consensus,
     /// One cache over several nodes.
     Spread,
+    /// What translating between dialects adds to a request and to a chunk.
+    Translate,
 }
 
 #[tokio::main]
@@ -109,6 +112,9 @@ async fn main() -> anyhow::Result<()> {
     if wanted(Part::Compare) {
         let seconds = Duration::try_from_secs_f64(arguments.seconds)?;
         compare::run(seconds, arguments.turns).await?;
+    }
+    if wanted(Part::Translate) {
+        translate::run(arguments.turns).await?;
     }
     if wanted(Part::Connections) {
         connections::run().await?;

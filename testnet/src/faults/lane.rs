@@ -1,0 +1,212 @@
+//! One door over one dialect, one trouble after the other.
+
+use std::time::Duration;
+
+use llm_router::provider::demo::trouble::{Trouble, Wait};
+use tokio::time::{Instant, sleep};
+
+use super::report::Cell;
+use crate::backends::Backend;
+use crate::doors::{Door, Ended, Heard, Outcome, Question};
+use crate::node::Node;
+use crate::upstream::Upstream;
+
+/// No client waits longer, whatever happens: three tries of four seconds, and what lies between.
+const BOUND: Duration = Duration::from_secs(15);
+/// A model answers again this long after its upstream has healed.
+const RECOVERY: Duration = Duration::from_secs(10);
+/// Most tries on the faulty model.
+const MOST_TRIES: u64 = 3;
+/// Tokens said before trouble in the middle.
+const TOKENS: u64 = 2;
+const PROMPT: &str = "one two three four five six";
+
+pub(super) struct Lane {
+    door: Door,
+    backend: Backend,
+    /// Where the turns begin.
+    turn: usize,
+    pub(super) upstream: Upstream,
+    pub(super) model: String,
+    pub(super) route: String,
+}
+
+/// One way to ask.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    stream: bool,
+    fallback: bool,
+}
+
+const WAYS: [Way; 4] = [
+    way(false, false),
+    way(true, true),
+    way(true, false),
+    way(false, true),
+];
+
+const fn way(stream: bool, fallback: bool) -> Way {
+    Way { stream, fallback }
+}
+
+impl Lane {
+    pub(super) async fn new(door: Door, backend: Backend, turn: usize) -> anyhow::Result<Self> {
+        let pair = format!("{}-{}", door.name(), backend.name());
+        Ok(Lane {
+            door,
+            backend,
+            turn,
+            upstream: Upstream::start().await?,
+            model: format!("faulty-{pair}"),
+            route: format!("safe-{pair}"),
+        })
+    }
+
+    pub(super) async fn run(self, node: &Node, troubles: &[Trouble], thorough: bool) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for (at, trouble) in troubles.iter().copied().enumerate() {
+            if trouble == Trouble::Filtered && !self.backend.can_filter() {
+                continue;
+            }
+            let ways = if thorough {
+                WAYS.to_vec()
+            } else {
+                vec![WAYS[(self.turn + at) % WAYS.len()]]
+            };
+            for way in ways {
+                cells.push(self.cell(node, trouble, way).await);
+            }
+        }
+        cells
+    }
+
+    async fn cell(&self, node: &Node, trouble: Trouble, way: Way) -> Cell {
+        let model = if way.fallback {
+            &self.route
+        } else {
+            &self.model
+        };
+        let mut question = Question::new(model, PROMPT).streamed(way.stream);
+        question.limit = BOUND;
+        self.upstream.set_fault(trouble.after(TOKENS));
+        let before = self.upstream.requests();
+        let began = Instant::now();
+        let heard = self.door.ask(node, &question).await;
+        let took = began.elapsed();
+        let tries = self.upstream.requests() - before;
+        let mut problems = verdict(trouble, way, &heard);
+        if tries > MOST_TRIES {
+            problems.push(format!("{tries} tries on the faulty model"));
+        }
+        self.upstream.heal();
+        problems.extend(self.recovers(node).await.err());
+        Cell {
+            door: self.door,
+            backend: self.backend,
+            trouble,
+            way: format!(
+                "{}{}",
+                if way.stream { "streamed" } else { "whole" },
+                if way.fallback {
+                    ", with a fallback"
+                } else {
+                    ""
+                }
+            ),
+            outcome: heard.outcome(),
+            took,
+            problem: (!problems.is_empty())
+                .then(|| format!("{}; heard {}", problems.join("; "), heard.told())),
+        }
+    }
+
+    /// The healed model answers again, and not only its fallback.
+    async fn recovers(&self, node: &Node) -> Result<(), String> {
+        let began = Instant::now();
+        let question = Question::new(&self.model, "well again");
+        loop {
+            let heard = Door::Chat.ask(node, &question).await;
+            if heard.outcome() == Outcome::Answered && heard.text == "well again" {
+                return Ok(());
+            }
+            if began.elapsed() > RECOVERY {
+                return Err(format!("not well after {RECOVERY:?}: {}", heard.told()));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// What is wrong with what was heard.
+fn verdict(trouble: Trouble, way: Way, heard: &Heard) -> Vec<String> {
+    let mut problems = Vec::new();
+    match heard.outcome() {
+        Outcome::Hung => problems.push(format!("no end within {BOUND:?}")),
+        Outcome::Broken => problems.push("neither an answer nor a clear error".to_owned()),
+        Outcome::Refused => {
+            if is_harmless(trouble) {
+                problems.push("an error for nothing".to_owned());
+            }
+            if way.fallback && is_passed_over(trouble, way.stream) {
+                problems.push("the fallback was not asked".to_owned());
+            }
+        }
+        Outcome::Answered => {
+            let filtered = heard.ended == Some(Ended::Filtered);
+            let told = trouble == Trouble::Filtered || trouble == Trouble::Refused;
+            let right = match filtered && told {
+                true => PROMPT.starts_with(&heard.text),
+                false => heard.text == PROMPT && heard.ended == Some(Ended::Stop),
+            };
+            if !right {
+                problems.push("an answer that is not the upstream's".to_owned());
+            }
+        }
+    }
+    problems
+}
+
+/// The answer is all there, so it has to arrive.
+fn is_harmless(trouble: Trouble) -> bool {
+    matches!(
+        trouble,
+        Trouble::None | Trouble::SlowStart { .. } | Trouble::FinishTwice | Trouble::Heartbeats
+    )
+}
+
+/// Nothing has been said and another upstream could answer, so it has to.
+fn is_passed_over(trouble: Trouble, stream: bool) -> bool {
+    match trouble {
+        Trouble::Closed
+        | Trouble::Reset
+        | Trouble::Hang { .. }
+        | Trouble::Silent
+        | Trouble::SilentAfterHead
+        | Trouble::Page { .. }
+        | Trouble::Garbled
+        | Trouble::Gzip => true,
+        Trouble::Status { status, wait } => {
+            (status >= 500 || status == 429) && wait != Wait::Body(0)
+        }
+        // a whole answer is not passed on before its end
+        Trouble::Cut
+        | Trouble::CutByReset
+        | Trouble::Stall
+        | Trouble::Torn
+        | Trouble::LengthTooLong
+        | Trouble::LengthTooShort
+        | Trouble::ErrorInside
+        | Trouble::Endless => !stream,
+        Trouble::None
+        | Trouble::SlowStart { .. }
+        | Trouble::Noise
+        | Trouble::Unterminated
+        | Trouble::Unfinished
+        | Trouble::ContextLength
+        | Trouble::Refused
+        | Trouble::Filtered
+        | Trouble::FinishTwice
+        | Trouble::Heartbeats
+        | Trouble::HugeLine => false,
+    }
+}

@@ -1,0 +1,131 @@
+//! Recorded answers, and inputs that once broke something.
+
+use anyhow::Context;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Target, folder};
+use crate::client::Client;
+use crate::upstream::Upstream;
+
+/// Most files of one target.
+const MOST_FILES: usize = 500;
+
+/// Everything recorded for a target; targets of the same bytes share them.
+pub(super) fn read(target: Target) -> anyhow::Result<Vec<Vec<u8>>> {
+    let folders: &[Target] = match target {
+        Target::Sse => &[
+            Target::Sse,
+            Target::OpenAi,
+            Target::Anthropic,
+            Target::Gemini,
+        ],
+        Target::Lines => &[Target::Lines, Target::Ollama],
+        Target::Json => &[Target::Json, Target::OpenAi, Target::Gemini],
+        Target::Events => &[Target::Events, Target::OpenAi],
+        Target::OpenAi => &[Target::OpenAi],
+        Target::Anthropic => &[Target::Anthropic],
+        Target::Gemini => &[Target::Gemini],
+        Target::Ollama => &[Target::Ollama],
+    };
+    let mut corpus = Vec::new();
+    for folder_of in folders {
+        let folder = folder().join(folder_of.name());
+        let Ok(files) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        let mut paths: Vec<_> = files.flatten().map(|file| file.path()).collect();
+        paths.sort();
+        for path in paths.into_iter().take(MOST_FILES) {
+            corpus.push(std::fs::read(&path).with_context(|| path.display().to_string())?);
+        }
+    }
+    anyhow::ensure!(!corpus.is_empty(), "no corpus for {}", target.name());
+    Ok(corpus)
+}
+
+/// A short name for an input.
+pub(super) fn digest(input: &[u8]) -> u64 {
+    use std::hash::{Hash, Hasher};
+    // the same in every process, for files are named by it
+    let mut hasher = std::hash::DefaultHasher::new();
+    input.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Writes down what the scripted upstream says in every dialect.
+///
+/// # Errors
+/// When it does not answer or a file cannot be written.
+pub async fn record() -> anyhow::Result<usize> {
+    let upstream = Upstream::start().await?;
+    let client = Client::new(&upstream.addr().to_string())?;
+    let mut written = 0;
+    for target in [
+        Target::OpenAi,
+        Target::Anthropic,
+        Target::Gemini,
+        Target::Ollama,
+    ] {
+        let folder = folder().join(target.name());
+        std::fs::create_dir_all(&folder)?;
+        for model in ["echo", "parallel", "thinking"] {
+            for stream in [false, true] {
+                let (path, body) = ask(target, model, stream);
+                let request = client
+                    .request(Method::POST, &path)
+                    .header("x-api-key", "k")
+                    .header("x-goog-api-key", "k")
+                    .header("anthropic-version", "2023-06-01")
+                    .json(&body);
+                let answer = request.send().await?.error_for_status()?;
+                let form = if stream { "stream" } else { "whole" };
+                let file = folder.join(format!("{model}.{form}"));
+                std::fs::write(file, answer.bytes().await?)?;
+                written += 1;
+            }
+        }
+    }
+    Ok(written)
+}
+
+fn ask(target: Target, model: &str, stream: bool) -> (String, Value) {
+    let text = "grüß dich, “world” 🌍";
+    let said = json!([{"role": "user", "content": text}]);
+    let schema =
+        json!({"type": "object", "required": ["q"], "properties": {"q": {"type": "string"}}});
+    match target {
+        Target::Anthropic => (
+            "/v1/messages".to_owned(),
+            json!({"model": model, "max_tokens": 99, "messages": said, "stream": stream,
+                "tools": [{"name": "f", "input_schema": schema}]}),
+        ),
+        Target::Gemini => {
+            let verb = match stream {
+                true => "streamGenerateContent?alt=sse",
+                false => "generateContent",
+            };
+            let tools = json!([{"functionDeclarations": [{"name": "f", "parameters": schema}]}]);
+            let contents = json!([{"role": "user", "parts": [{"text": text}]}]);
+            let body = json!({"contents": contents, "tools": tools});
+            (format!("/v1beta/models/{model}:{verb}"), body)
+        }
+        Target::OpenAi
+        | Target::Ollama
+        | Target::Sse
+        | Target::Lines
+        | Target::Json
+        | Target::Events => {
+            let native = target == Target::Ollama;
+            let path = if native {
+                "/api/chat"
+            } else {
+                "/v1/chat/completions"
+            };
+            let tool = json!({"type": "function", "function": {"name": "f", "parameters": schema}});
+            let body = json!({"model": model, "messages": said, "stream": stream, "tools": [tool],
+                "stream_options": {"include_usage": true}});
+            (path.to_owned(), body)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The scripted upstream in a process of its own, for clients that are not written in Rust.
+
+use anyhow::Context;
+use llm_router::provider::demo::trouble::{ALL, Orders, Trouble};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use crate::upstream::Upstream;
+
+/// Serves until stdin ends.
+///
+/// # Errors
+/// When no port can be had, or stdin and stdout are gone.
+pub async fn serve() -> anyhow::Result<()> {
+    let upstream = Upstream::start().await?;
+    let mut out = tokio::io::stdout();
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut answer = json!({"url": upstream.url()});
+    loop {
+        out.write_all(format!("{answer}\n").as_bytes()).await?;
+        out.flush().await?;
+        let Some(line) = lines.next_line().await? else {
+            return Ok(());
+        };
+        answer = match obey(&upstream, &line) {
+            Ok(answer) => answer,
+            Err(error) => json!({"error": format!("{error:#}")}),
+        };
+    }
+}
+
+fn obey(upstream: &Upstream, line: &str) -> anyhow::Result<Value> {
+    let (order, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+    match order {
+        "trouble" => upstream.set_fault(trouble(rest)?),
+        "option" => {
+            let (name, value) = rest.split_once(' ').context("option NAME VALUE")?;
+            let value: Value = serde_json::from_str(value).context("a value in JSON")?;
+            upstream.set_option(name, value)?;
+        }
+        "heal" => upstream.heal(),
+        "stats" => {
+            return Ok(
+                json!({"requests": upstream.requests(), "aborted": upstream.aborted(),
+                "in_flight": upstream.in_flight()}),
+            );
+        }
+        other => anyhow::bail!("no such order: {other}"),
+    }
+    Ok(json!({}))
+}
+
+/// `NAME TOKENS`: the name may have spaces in it.
+fn trouble(text: &str) -> anyhow::Result<Orders> {
+    let (name, tokens) = match text.rsplit_once(' ') {
+        Some((name, tokens)) if tokens.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (name, tokens.parse()?)
+        }
+        Some(_) | None => (text, 0),
+    };
+    // `status 503` is a name that ends in a number
+    let named = |name: &str| {
+        ALL.into_iter()
+            .find(|trouble: &Trouble| trouble.name() == name)
+    };
+    match (named(text), named(name)) {
+        (Some(trouble), _) => Ok(trouble.into()),
+        (None, Some(trouble)) => Ok(trouble.after(tokens)),
+        (None, None) => anyhow::bail!("no such trouble: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_numbers_and_spaces_are_understood() {
+        assert_eq!(
+            trouble("cut by reset 3").unwrap(),
+            Trouble::CutByReset.after(3)
+        );
+        let status = trouble("status 503").unwrap();
+        assert_ne!(status, Trouble::Reset.into());
+        assert_eq!(trouble("silent").unwrap(), Trouble::Silent.into());
+        assert!(trouble("bad weather").is_err());
+    }
+}
