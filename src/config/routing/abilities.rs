@@ -69,12 +69,12 @@ pub struct Abilities {
 impl Abilities {
     /// What a model of this kind is taken to be capable of as long as nobody says otherwise:
     /// everything, but for what most of them would get wrong in silence. A started assistant message
-    /// is answered rather than continued by OpenAI's models and by the built-in ones.
+    /// is answered rather than continued by most models in the cloud.
     pub fn of(provider: ProviderKind) -> Self {
         Abilities {
             tools: true,
             vision: true,
-            prefill: matches!(provider, ProviderKind::Ollama),
+            prefill: matches!(provider, ProviderKind::Ollama | ProviderKind::Demo),
             json_schema: true,
         }
     }
