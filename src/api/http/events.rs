@@ -98,12 +98,9 @@ impl<W: Write> Running<W> {
     /// Appends what is sent next; false when nothing comes after it.
     async fn next(&mut self, out: &mut Vec<u8>) -> bool {
         while out.is_empty() {
-            let piece = match tokio::time::timeout(KEEP_ALIVE, self.pieces.next()).await {
-                Err(_) => {
-                    out.extend_from_slice(b": ping\n\n");
-                    return true;
-                }
-                Ok(piece) => piece,
+            let Ok(piece) = tokio::time::timeout(KEEP_ALIVE, self.pieces.next()).await else {
+                out.extend_from_slice(b": ping\n\n");
+                return true;
             };
             let failed = match piece {
                 Some(Ok(Piece::Chunk(number, chunk))) => {
