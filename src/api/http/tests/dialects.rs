@@ -82,10 +82,9 @@ async fn a_streamed_completion_is_chunks_of_text_and_an_end_mark() {
     assert!(last["usage"]["total_tokens"].as_u64() > Some(0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn errors_have_openais_shape_at_every_door() {
-    let one = One::begin(MODELS).await;
-    for (path, body, status, param) in [
+/// A path, a body, and the status and `param` that it is refused with.
+fn mistakes() -> Vec<(&'static str, Value, u16, Value)> {
+    vec![
         (
             "/v1/completions",
             json!({"prompt": [1, 2]}),
@@ -135,7 +134,13 @@ async fn errors_have_openais_shape_at_every_door() {
             400,
             Value::Null,
         ),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_openais_shape_at_every_door() {
+    let one = One::begin(MODELS).await;
+    for (path, body, status, param) in mistakes() {
         let (given, said) = post(&one, path, &body).await;
         let error = &said["error"];
         assert_eq!(

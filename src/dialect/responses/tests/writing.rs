@@ -282,7 +282,14 @@ proptest! {
                     .into_iter()
                     .map(|json| Event::Arguments { index, json })
                     .collect(),
-                other => vec![other],
+                other @ (Event::Start { .. }
+                | Event::Refusal(_)
+                | Event::Thinking(_)
+                | Event::Signature(_)
+                | Event::Redacted(_)
+                | Event::ToolCall { .. }
+                | Event::Usage(_)
+                | Event::Finish(_)) => vec![other],
             };
             for event in cut {
                 for said in decoder.events(&head.said(&event)).unwrap() {
