@@ -158,6 +158,16 @@ pub(super) fn counted(engine: &Engine, name: &str, labels: &[&str]) -> f64 {
         .sum()
 }
 
+/// The same of a metric that counts.
+pub(super) fn times(engine: &Engine, name: &str, labels: &[&str]) -> u64 {
+    let text = engine.metrics().render().unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    let lines = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
+    lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
 pub(super) async fn eventually(holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {

@@ -169,8 +169,8 @@ fn keys_of_later_versions_are_not_silently_taken() {
             "cents",
         ),
         (
-            "models: { a: { provider: demo, model: echo } }\nroutes: [{ name: r, targets: [a], hedge: { percentile: 95 } }]",
-            "hedge",
+            "models: { a: { provider: demo, model: echo } }\nroutes: [{ name: r, targets: [a], mirror: { model: a } }]",
+            "mirror",
         ),
         (
             "models: { a: { provider: demo, model: echo } }\nroutes: [{ name: r, targets: [a], cache: { index: flat } }]",

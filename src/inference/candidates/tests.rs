@@ -1,7 +1,7 @@
 //! What each way of failing leads to.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::inference::testing::player::{Player, Step, cut, dies, whole};
 use crate::inference::testing::{counted, engine, playing, question, read, request};
 use crate::inference::{Engine, Reply};
 use crate::provider::Class;
-use crate::types::Event;
+use crate::types::{Event, Moment};
 
 async fn engine_of(player: &Player, models: &[(&str, Value)]) -> Engine {
     let names: Vec<&str> = models.iter().map(|(name, _)| *name).collect();
@@ -45,11 +45,11 @@ async fn a_first_token_waited_for_in_vain_is_not_waited_for_again() {
         player.plays("b", &[whole(&["one"])]);
         let a = json!({"timeouts": {"first_token": "100ms"}});
         let engine = engine_of(&player, &[("a", a), ("b", json!({}))]).await;
-        let began = Instant::now();
+        let began = Moment::now();
         let reply = ask(&engine).await;
         assert_eq!((reply.meta.model.as_str(), reply.meta.attempts), ("b", 2));
         assert_eq!(player.asked("a").len(), 1);
-        assert!(began.elapsed() >= Duration::from_millis(95));
+        assert!(Moment::now().since(began) >= Duration::from_millis(95));
         engine.stop().await;
     }
 }
@@ -84,10 +84,10 @@ async fn one_that_asks_for_patience_is_left_alone_by_everybody_until_then() {
     player.plays("b", &[whole(&["two"])]);
     let models = [("a", json!({})), ("b", json!({}))];
     let engine = engine_of(&player, &models).await;
-    let began = Instant::now();
+    let began = Moment::now();
     assert_eq!(ask(&engine).await.meta.model.as_str(), "b");
     tokio::time::sleep(Duration::from_millis(20)).await; // the breaker's actor hears of it
-    while began.elapsed() < Duration::from_millis(120) {
+    while Moment::now().since(began) < Duration::from_millis(120) {
         assert_eq!(ask(&engine).await.meta.model.as_str(), "b");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -104,9 +104,9 @@ async fn with_nobody_else_to_ask_retry_after_is_waited_out() {
     let gate = fails(Class::Gate { retry_after }, 429, "http 429");
     player.plays("a", &[gate.clone(), whole(&["one"])]);
     let engine = engine_of(&player, &[("a", json!({}))]).await;
-    let began = Instant::now();
+    let began = Moment::now();
     assert_eq!(ask(&engine).await.meta.attempts, 2);
-    assert!(began.elapsed() >= Duration::from_millis(150));
+    assert!(Moment::now().since(began) >= Duration::from_millis(150));
     player.plays("a", &[gate]);
     let asked = player.asked("a").len();
     let error = engine.chat(request(question())).await.unwrap_err();
@@ -120,7 +120,7 @@ async fn a_request_too_long_for_one_goes_only_to_a_larger_window() {
     let player = Player::default();
     let body = r#"{"error":{"code":"context_length_exceeded"}}"#;
     let too_long = fails(Class::Caller, 400, body);
-    player.plays("a", &[too_long.clone()]);
+    player.plays("a", std::slice::from_ref(&too_long));
     player.plays("b", &[whole(&["never asked"])]);
     player.plays("c", &[too_long]);
     player.plays("d", &[whole(&["one"])]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::inference::testing::player::{Player, Step, says, whole};
-use crate::inference::testing::{counted, engine, eventually, playing, question, read, request};
+use crate::inference::testing::{engine, eventually, playing, question, read, request, times};
 use crate::inference::{BreakerMode, Engine};
 use crate::provider::Class;
 use crate::types::{Event, Finish};
@@ -29,9 +29,9 @@ fn after(millis: u64, words: &[&str]) -> Vec<Step> {
     steps
 }
 
-fn hedged(engine: &Engine, outcome: &str) -> u32 {
+fn hedged(engine: &Engine, outcome: &str) -> u64 {
     let outcome = format!("outcome=\"{outcome}\"");
-    counted(engine, "llm_router_hedges_total{", &[&outcome]) as u32
+    times(engine, "llm_router_hedges_total{", &[&outcome])
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
 //! The other model is asked; no caller feels it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::MOST;
 use crate::inference::testing::player::{Player, Step, whole};
-use crate::inference::testing::{counted, engine, eventually, playing, question, request};
+use crate::inference::testing::{counted, engine, eventually, playing, question, request, times};
 use crate::inference::{CacheStatus, Engine};
-use crate::types::CacheMode;
+use crate::types::{CacheMode, Moment};
 
 async fn mirroring(player: &Player, shadow: serde_json::Value) -> Engine {
     let other = json!({"capabilities": {"tools": false}});
@@ -18,9 +18,9 @@ async fn mirroring(player: &Player, shadow: serde_json::Value) -> Engine {
     engine(config, None, Arc::new(player.clone())).await
 }
 
-fn mirrored(engine: &Engine, outcome: &str) -> u32 {
+fn mirrored(engine: &Engine, outcome: &str) -> u64 {
     let outcome = format!("outcome=\"{outcome}\"");
-    counted(engine, "llm_router_mirror_calls_total{", &[&outcome]) as u32
+    times(engine, "llm_router_mirror_calls_total{", &[&outcome])
 }
 
 #[tokio::test]
@@ -50,13 +50,13 @@ async fn a_model_that_hangs_delays_nobody_and_no_more_than_the_most_are_under_wa
     player.plays("a", &[whole(&["mine"])]);
     player.plays("other", &[vec![Step::Wait(Duration::from_secs(60))]]);
     let engine = mirroring(&player, json!({"model": "other", "fraction": 1.0})).await;
-    let began = Instant::now();
+    let began = Moment::now();
     for _ in 0..MOST + 4 {
         let mut asked = request(question());
         asked.stream = false;
         engine.chat(asked).await.unwrap();
     }
-    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(Moment::now().since(began) < Duration::from_secs(20));
     assert_eq!(mirrored(&engine, "dropped"), 4);
     eventually(|| player.asked("other").len() == MOST).await;
     engine.stop().await; // takes them with it
