@@ -115,7 +115,7 @@ async fn found_models_come_first_and_embedding_models_stay_out() {
     assert!(
         matches!(&models["gemini-2.5-pro"].api_key, Some(Secret::Env { env }) if env == "GOOGLE_API_KEY")
     );
-    assert_eq!(found.lines()[2], ["gemini", "GOOGLE_API_KEY", "2 models"]);
+    assert_eq!(found.lines()[3], ["gemini", "GOOGLE_API_KEY", "2 models"]);
 }
 
 #[tokio::test]
