@@ -36,10 +36,6 @@ use crate::error::{Error, Kind};
 pub use errors::render as render_error;
 
 /// Every path of the door. All paths of the API work with and without `/v1`.
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table: a line or a few for each path"
-)]
 pub fn routes(node: Arc<Node>) -> Router {
     let (api, admin) = (api(Arc::clone(&node)), admin());
     Router::new()
