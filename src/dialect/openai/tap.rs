@@ -94,7 +94,10 @@ pub fn chunk(raw: Bytes) -> Result<Chunk, Garbled> {
 }
 
 fn parse(raw: &[u8]) -> Result<Envelope<'_>, Garbled> {
-    let envelope: Envelope<'_> = serde_json::from_slice(raw).map_err(Garbled::Shape)?;
+    // what is passed on unread has to be text all the same
+    let text = std::str::from_utf8(raw)
+        .map_err(|_| Garbled::Shape(serde::de::Error::custom("not valid UTF-8")))?;
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(Garbled::Shape)?;
     match envelope.error {
         Some(error) if error.get() != "null" => Err(Garbled::Error(clip(error.get()))),
         _ => Ok(envelope),

@@ -91,6 +91,8 @@ impl Reading {
 
     fn note(&mut self, chunk: Chunk) -> Option<Chunk> {
         let tap = &chunk.tap;
+        // said once is enough: clients would see an answer that ends and ends again
+        let again = self.finished && tap.finish.is_some() && !tap.real && tap.usage.is_none();
         self.counted |= tap.usage.is_some();
         self.finished |= tap.finish.is_some();
         if tap.real || tap.finish.is_some() {
@@ -98,7 +100,7 @@ impl Reading {
         }
         // without choices and without counts it is a heartbeat, on which clients stumble
         let heartbeat = chunk.usage_only && tap.usage.is_none();
-        (!heartbeat).then_some(chunk)
+        (!heartbeat && !again).then_some(chunk)
     }
 
     /// The body ended: its last block may lack the closing blank line, or be cut anywhere.

@@ -245,9 +245,10 @@ impl Wire {
                     whole.raw.len(),
                     input.len()
                 );
-                let value = Object::parse(&whole.raw).context("a whole answer that is no JSON")?;
+                let text = std::str::from_utf8(&whole.raw).context("an answer that is no text")?;
+                serde_json::from_str::<IgnoredAny>(text).context("an answer that is no JSON")?;
                 ensure!(
-                    value.get("choices").is_some(),
+                    text.contains("\"choices\""),
                     "a whole answer without choices"
                 );
                 Ok(true)
@@ -260,8 +261,9 @@ impl Wire {
                     };
                     bytes += chunk.raw.len();
                     ensure!(bytes <= most, "{bytes} bytes of {}", input.len());
-                    serde_json::from_slice::<IgnoredAny>(&chunk.raw)
-                        .context("a chunk that is no JSON")?;
+                    let text =
+                        std::str::from_utf8(&chunk.raw).context("a chunk that is no text")?;
+                    serde_json::from_str::<IgnoredAny>(text).context("a chunk that is no JSON")?;
                     finished |= chunk.tap.finish.is_some();
                 }
                 ensure!(finished, "it ended well and never said why");

@@ -69,3 +69,10 @@ fn usage_is_taken_off_for_clients_that_did_not_ask() {
     let plain = Bytes::from_static(br#"{"id":"a","choices":[]}"#);
     assert_eq!(without_usage(plain.clone()), plain);
 }
+
+#[test]
+fn what_is_passed_on_unread_is_text() {
+    let raw: &[u8] = b"{\"model\":\"\x8e\",\"choices\":[{\"message\":{\"content\":\"hi\"}}]}";
+    let read = completion(Bytes::from_static(raw));
+    assert!(matches!(read, Err(Garbled::Shape(error)) if error.to_string().contains("UTF-8")));
+}

@@ -174,7 +174,9 @@ impl Turn<'_> {
             part.get("thoughtSignature")
                 .or_else(|| part.get("thought_signature"))
         });
+        // bytes in base64, and Google's own client writes its other alphabet
         let first = sealed.next().and_then(Value::as_str);
+        let first = first.map(|seal| seal.replace('-', "+").replace('_', "/"));
         match first {
             Some(seal) if seal != own => Err("Corrupted thought signature.".to_owned()),
             None if called && self.model == "thinking" => Err(
