@@ -73,11 +73,12 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     for (at, door) in options.doors.iter().copied().enumerate() {
         for (beside, backend) in options.backends.iter().copied().enumerate() {
             let lane = Lane::new(door, backend, at + beside).await?;
-            models.push_str(&backend.model(&lane.upstream, (&lane.model, "echo"), LIMITS));
-            routes.push_str(&format!(
-                "  - {{ name: {}, targets: [{}], fallback: [healthy] }}\n",
-                lane.route, lane.model
-            ));
+            for (model, route) in &lane.models {
+                models.push_str(&backend.model(&lane.upstream, (model, "echo"), LIMITS));
+                routes.push_str(&format!(
+                    "  - {{ name: {route}, targets: [{model}], fallback: [healthy] }}\n"
+                ));
+            }
             lanes.push(lane);
         }
     }

@@ -13,8 +13,11 @@ use crate::upstream::Upstream;
 
 /// No client waits longer, whatever happens: three tries of four seconds, and what lies between.
 const BOUND: Duration = Duration::from_secs(15);
-/// A model answers again this long after its upstream has healed.
-const RECOVERY: Duration = Duration::from_secs(10);
+/// A model answers again this long after its upstream has healed: a breaker that opened again and
+/// again stays open for a minute, give or take a fifth.
+const RECOVERY: Duration = Duration::from_secs(80);
+/// Models that take turns at one upstream, so that no breaker opens again and again.
+const MODELS: usize = 12;
 /// Most tries on the faulty model.
 const MOST_TRIES: u64 = 3;
 /// Tokens said before trouble in the middle.
@@ -27,8 +30,8 @@ pub(super) struct Lane {
     /// Where the turns begin.
     turn: usize,
     pub(super) upstream: Upstream,
-    pub(super) model: String,
-    pub(super) route: String,
+    /// Models at that upstream, each with a route that has a fallback.
+    pub(super) models: Vec<(String, String)>,
 }
 
 /// One way to ask.
@@ -57,8 +60,9 @@ impl Lane {
             backend,
             turn,
             upstream: Upstream::start().await?,
-            model: format!("faulty-{pair}"),
-            route: format!("safe-{pair}"),
+            models: (0..MODELS)
+                .map(|nth| (format!("faulty-{pair}-{nth}"), format!("safe-{pair}-{nth}")))
+                .collect(),
         })
     }
 
@@ -74,19 +78,21 @@ impl Lane {
                 vec![WAYS[(self.turn + at) % WAYS.len()]]
             };
             for way in ways {
-                cells.push(self.cell(node, trouble, way).await);
+                let names = &self.models[cells.len() % MODELS];
+                cells.push(self.cell(node, (trouble, way), names).await);
             }
         }
         cells
     }
 
-    async fn cell(&self, node: &Node, trouble: Trouble, way: Way) -> Cell {
-        let model = if way.fallback {
-            &self.route
-        } else {
-            &self.model
-        };
-        let mut question = Question::new(model, PROMPT).streamed(way.stream);
+    async fn cell(
+        &self,
+        node: &Node,
+        (trouble, way): (Trouble, Way),
+        (model, route): &(String, String),
+    ) -> Cell {
+        let asked = if way.fallback { route } else { model };
+        let mut question = Question::new(asked, PROMPT).streamed(way.stream);
         question.limit = BOUND;
         self.upstream.set_fault(trouble.after(TOKENS));
         let before = self.upstream.requests();
@@ -99,7 +105,7 @@ impl Lane {
             problems.push(format!("{tries} tries on the faulty model"));
         }
         self.upstream.heal();
-        problems.extend(self.recovers(node).await.err());
+        problems.extend(recovers(node, model).await.err());
         Cell {
             door: self.door,
             backend: self.backend,
@@ -119,21 +125,21 @@ impl Lane {
                 .then(|| format!("{}; heard {}", problems.join("; "), heard.told())),
         }
     }
+}
 
-    /// The healed model answers again, and not only its fallback.
-    async fn recovers(&self, node: &Node) -> Result<(), String> {
-        let began = Instant::now();
-        let question = Question::new(&self.model, "well again");
-        loop {
-            let heard = Door::Chat.ask(node, &question).await;
-            if heard.outcome() == Outcome::Answered && heard.text == "well again" {
-                return Ok(());
-            }
-            if began.elapsed() > RECOVERY {
-                return Err(format!("not well after {RECOVERY:?}: {}", heard.told()));
-            }
-            sleep(Duration::from_millis(50)).await;
+/// The healed model answers again, and not only its fallback.
+async fn recovers(node: &Node, model: &str) -> Result<(), String> {
+    let began = Instant::now();
+    let question = Question::new(model, "well again");
+    loop {
+        let heard = Door::Chat.ask(node, &question).await;
+        if heard.outcome() == Outcome::Answered && heard.text == "well again" {
+            return Ok(());
         }
+        if began.elapsed() > RECOVERY {
+            return Err(format!("not well after {RECOVERY:?}: {}", heard.told()));
+        }
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
