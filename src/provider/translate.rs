@@ -97,6 +97,7 @@ pub(super) fn chunks<D: Decode>(
         form,
         key,
         ready: VecDeque::new(),
+        finished: false,
     };
     try_unfold(reading, |mut reading| async move {
         let next = reading.next().await?;
@@ -113,6 +114,8 @@ struct Reading<D> {
     key: KeyGuard,
     /// Chunks of the message read last.
     ready: VecDeque<Chunk>,
+    /// Why the answer ended has been said; some upstreams say it twice.
+    finished: bool,
 }
 
 impl<D: Decode> Reading<D> {
@@ -123,7 +126,11 @@ impl<D: Decode> Reading<D> {
             }
             if self.decoder.is_done() {
                 self.body.drain().await;
-                return Ok(None);
+                return if self.finished {
+                    Ok(None)
+                } else {
+                    Err(cut_off())
+                };
             }
             if let Some(message) = self.framing.next()? {
                 self.read(&message)?;
@@ -156,9 +163,12 @@ impl<D: Decode> Reading<D> {
         if said.iter().any(speaks) {
             self.body.watch.first_token();
         }
+        let ends = said.iter().any(|event| matches!(event, Event::Finish(_)));
+        let again = ends && std::mem::replace(&mut self.finished, true);
         match &mut self.form {
             Form::OpenAi(head) => {
-                for event in said {
+                let repeats = |event: &Event| again && matches!(event, Event::Finish(_));
+                for event in said.into_iter().filter(|event| !repeats(event)) {
                     if let Event::Start { model, .. } = &event
                         && !model.is_empty()
                     {
@@ -168,7 +178,8 @@ impl<D: Decode> Reading<D> {
                 }
             }
             Form::AsCame(dialect) => {
-                let raw = message.cloned();
+                // noise on the line is nothing to pass on
+                let raw = message.filter(|raw| !again && may_carry(raw)).cloned();
                 self.ready.extend(raw.map(|raw| Chunk {
                     raw,
                     dialect: *dialect,

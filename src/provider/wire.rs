@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url, redirect, retry};
 
@@ -232,7 +232,7 @@ impl Wire {
             return Err(Failure::new(Class::Hard, "response head is over 32 KiB"));
         }
         if response.status().is_success() {
-            return Ok(response);
+            return as_asked(response);
         }
         Err(self.refused(response).await)
     }
@@ -325,6 +325,18 @@ pub(super) fn install_crypto() {
     INSTALLED.get_or_init(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+/// Compression was not asked for: what comes compressed all the same cannot be read.
+fn as_asked(response: Response) -> Result<Response, Failure> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match response.headers().get(CONTENT_ENCODING) {
+        Some(encoding) if !plain(encoding) => {
+            let message = "upstream compressed its answer without being asked to";
+            Err(Failure::new(Class::Hard, message))
+        }
+        Some(_) | None => Ok(response),
+    }
 }
 
 fn head_bytes(headers: &HeaderMap) -> usize {
