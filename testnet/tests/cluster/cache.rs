@@ -8,12 +8,17 @@ mod moves;
 mod purge;
 
 use llm_router_testnet::client::{Client, chat};
+use llm_router_testnet::cluster::cache::SPREADS;
 use llm_router_testnet::cluster::{Cluster, Setup};
-use llm_router_testnet::{Upstream, node, say};
+use llm_router_testnet::{Upstream, eventually, node, say};
 
-/// One model whose answers say the question back, and a cache that checks none of its hits.
+/// A cache that checks none of its hits and has time to ask the other nodes, so that a busy machine
+/// turns no hit into a miss.
+const UNHURRIED: &str = "shadow_rate: 0, lookup_budget: 500ms";
+
+/// One model whose answers say the question back.
 fn routing(upstream: &Upstream) -> String {
-    upstream.config("gpt", "cache: { shadow_rate: 0 }\n")
+    upstream.config("gpt", &format!("cache: {{ {UNHURRIED} }}\n"))
 }
 
 /// Three nodes with the real embedder; `None`, said aloud, without its weights.
@@ -77,6 +82,18 @@ async fn store(cluster: &Cluster, questions: &[String]) -> anyhow::Result<()> {
         anyhow::ensure!(part == "miss", "{question}: {part}");
     }
     Ok(())
+}
+
+/// Waits until two nodes hold each of so many answers.
+async fn copied(cluster: &Cluster, answers: usize) -> anyhow::Result<()> {
+    eventually("each answer lies on two nodes", SPREADS, async || {
+        let mut entries = 0;
+        for id in cluster.running() {
+            entries += cluster.cache(id).await?["entries"].as_u64()?;
+        }
+        (entries >= 2 * answers as u64).then_some(())
+    })
+    .await
 }
 
 /// How many of them a node finds.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use llm_router_testnet::cluster::Break;
 use llm_router_testnet::{Upstream, eventually};
 
-use super::{ask, questions, store, three};
+use super::{UNHURRIED, ask, copied, questions, store, three};
 
 /// Two seconds after its last contact a node is on its own; a busy machine gets as much again.
 const SOON: Duration = Duration::from_secs(4);
@@ -16,6 +16,7 @@ async fn a_node_that_is_cut_off_goes_on_serving_unless_it_is_told_to_stop() -> a
     let cluster = three(&upstream).await?;
     let asked = questions("island", 12);
     store(&cluster, &asked).await?;
+    copied(&cluster, asked.len()).await?;
     let alone = cluster.followers().await?[0];
     let other = cluster.ids().find(|&id| id != alone).unwrap_or(1);
     // what it holds itself
@@ -34,7 +35,8 @@ async fn a_node_that_is_cut_off_goes_on_serving_unless_it_is_told_to_stop() -> a
     cluster.heal();
     cluster.in_step().await?;
 
-    let stop = upstream.config("gpt", "cache: { shadow_rate: 0, partition_mode: stop }\n");
+    let stop = format!("cache: {{ {UNHURRIED}, partition_mode: stop }}\n");
+    let stop = upstream.config("gpt", &stop);
     let revision = cluster.put(other, &stop).await?;
     cluster.serve(revision).await?;
     cluster.settled(3).await?;

@@ -8,7 +8,7 @@ use llm_router_testnet::{Cluster, Upstream, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{ask, ask_with, questions, three};
+use super::{UNHURRIED, ask, ask_with, questions, three};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -41,7 +41,7 @@ async fn what_is_called_off_through_one_node_is_gone_on_all_and_nothing_else_is(
     let upstream = Upstream::start().await?;
     let cluster = three(&upstream).await?;
     let models = format!(
-        "models:\n{}{}cache: {{ shadow_rate: 0 }}\n",
+        "models:\n{}{}cache: {{ {UNHURRIED} }}\n",
         upstream.model("gpt", ""),
         upstream.model("other", "")
     );
