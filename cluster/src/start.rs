@@ -139,6 +139,16 @@ pub async fn start(options: Options) -> Result<Handle, Error> {
 }
 
 async fn run(options: Options) -> Result<Arc<Inside>, Error> {
+    let (inside, first) = assemble(options).await?;
+    if first {
+        begin(&inside).await?;
+    }
+    Ok(inside)
+}
+
+/// A node with its door open. The second value is true for a cluster of one, which has to begin
+/// or to elect itself.
+async fn assemble(options: Options) -> Result<(Arc<Inside>, bool), Error> {
     // connections are accepted by the threads that answer them, whatever the others are busy with
     let listener = options.listener.into_std().and_then(TcpListener::from_std);
     let listener =
@@ -171,10 +181,7 @@ async fn run(options: Options) -> Result<Arc<Inside>, Error> {
     };
     let inside = Arc::new(Inside::new(place, store, lines.clone()));
     enter(&inside, lines, listener, keyring).await?;
-    if first {
-        begin(&inside).await?;
-    }
-    Ok(inside)
+    Ok((inside, first))
 }
 
 /// Puts the parts together and starts them. While it is built, Raft applies again whatever was

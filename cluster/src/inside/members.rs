@@ -61,6 +61,10 @@ impl Inside {
             }
             .into());
         }
+        if self.state().cluster().is_none() {
+            // a refusal in the log would be the answer to every repeat of this request
+            return Err(no_quorum(false));
+        }
         let _one_at_a_time = self.membership.lock().await;
         let admit = Change::Admit {
             name: request.node.clone(),

@@ -9,14 +9,16 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::{Options, Timing, TlsFiles, start};
+use super::{Options, Timing, TlsFiles, assemble, begin, start};
 use crate::certs::create;
 use crate::clock::unix_ms;
-use crate::command::{Change, Command, Done, RequestId};
+use crate::command::{Change, Command, Done, LEVEL, RequestId};
 use crate::error::{Error, Refused};
 use crate::handle::{Author, Consistency, Handle, Order};
 use crate::identity::{ClusterId, NodeId, Revision};
+use crate::raft::Peer;
 use crate::status::Role;
+use crate::transport::JoinRequest;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,8 +33,12 @@ async fn with_tls(
     join: &[&str],
     certificates: Option<&Path>,
 ) -> Result<Handle, Error> {
+    start(options(name, dir, join, certificates).await).await
+}
+
+async fn options(name: &str, dir: &Path, join: &[&str], certificates: Option<&Path>) -> Options {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    start(Options {
+    Options {
         node: NodeId::parse(name).unwrap(),
         dir: dir.to_owned(),
         advertise: listener.local_addr().unwrap().to_string(),
@@ -50,8 +56,7 @@ async fn with_tls(
             election_max: Duration::from_millis(800),
         },
         faults: None,
-    })
-    .await
+    }
 }
 
 fn address(node: &Handle) -> String {
@@ -258,6 +263,37 @@ async fn a_node_that_ended_before_it_noted_its_number_gets_the_same_again() {
     std::fs::write(as_before.path().join("joining"), &id).unwrap();
     let n2 = node("n2", as_before.path(), &[&address(&n1)]).await;
     assert_eq!(n2.unwrap().member(), number);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_comes_before_the_cluster_has_begun_succeeds_when_it_is_repeated() {
+    let dir = TempDir::new().unwrap();
+    let (n1, first) = assemble(options("n1", dir.path(), &[], None).await)
+        .await
+        .unwrap();
+    assert!(first);
+    let (raft, alone) = (n1.raft.get().unwrap(), n1.me().0);
+    let itself = Peer {
+        name: n1.identity.node.clone(),
+        address: n1.address.clone(),
+    };
+    let members = BTreeMap::from([(alone, itself)]);
+    raft.initialize(members).await.unwrap();
+    let patient = raft.wait(Some(PATIENCE));
+    patient.current_leader(alone, "it leads").await.unwrap();
+
+    let join = JoinRequest {
+        cluster: None,
+        node: NodeId::parse("n2").unwrap(),
+        address: "127.0.0.1:1".to_owned(),
+        level: LEVEL,
+        request: RequestId(7),
+    };
+    let early = n1.let_in(join.clone()).await;
+    assert!(matches!(early, Err(Error::NoQuorum { .. })), "{early:?}");
+    begin(&n1).await.unwrap();
+    n1.let_in(join).await.unwrap();
+    assert_eq!(n1.state().members().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,9 +118,13 @@ impl Bringing<'_> {
                         .filter_map(|at| some.get(usize::try_from(at).ok()?));
                     other.extend(places.map(|group| (group.cell, group.hour)));
                 }
-                Ok(Compared::Elsewhere) | Err(_) => {
+                Ok(Compared::Elsewhere) => {
                     complete = false;
                     break;
+                }
+                Err(_) => {
+                    unsure.extend(offered.iter().map(|one| one.entry.serial));
+                    return false;
                 }
             }
         }
