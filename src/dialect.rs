@@ -9,6 +9,7 @@ pub mod lines;
 pub mod ollama;
 pub mod openai;
 pub mod responses;
+pub mod seal;
 pub mod sse;
 pub mod transcode;
 pub mod whole;

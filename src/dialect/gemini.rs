@@ -19,9 +19,6 @@ mod tools;
 pub use decode::{Bad, Decoder};
 pub use request::{to_native, uncarried};
 
-/// What marks a thinking block's signature as Gemini's.
-const SEAL_MARK: &str = "google:";
-
 /// What Google's documentation has in place of a seal, on the first call of a turn that another
 /// model made: later generations refuse a call without any.
 const NO_SEAL: &str = "skip_thought_signature_validator";

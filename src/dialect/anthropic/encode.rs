@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::fragment::Fragments;
 use super::stop_reason;
+use crate::dialect::seal::mark_call;
 use crate::types::{Event, Finish, Usage};
 
 pub use whole::message;
@@ -42,6 +43,7 @@ struct Waiting {
     call: u32,
     id: String,
     name: String,
+    signature: Option<String>,
     arguments: String,
 }
 
@@ -118,12 +120,16 @@ impl Encoder {
                 self.close();
             }
             Event::ToolCall {
-                index, id, name, ..
+                index,
+                id,
+                name,
+                signature,
             } => {
                 self.waiting.push_back(Waiting {
                     call: index,
                     id,
                     name,
+                    signature,
                     arguments: String::new(),
                 });
                 self.next_call();
@@ -281,6 +287,12 @@ impl Encoder {
             return;
         };
         self.close();
+        if let Some(seal) = &call.signature {
+            let block = json!({"type": "thinking", "thinking": "", "signature": ""});
+            self.begin(Kind::Foreign, &block);
+            self.delta(&json!({"type": "signature_delta", "signature": mark_call(seal)}));
+            self.close();
+        }
         let block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": {}});
         self.begin(Kind::Call(call.call), &block);
         if call.arguments.is_empty() {

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::SEAL_MARK;
+use crate::dialect::seal::mark;
 use crate::dialect::whole::Whole;
 use crate::types::{Event, Finish, Usage};
 
@@ -261,7 +261,7 @@ impl Decoder {
             part.code_execution_result.as_ref().and_then(outcome),
         ];
         said.extend(shown.into_iter().flatten().map(Event::Text));
-        said.extend(seal.map(|seal| Event::Signature(format!("{SEAL_MARK}{seal}"))));
+        said.extend(seal.map(|seal| Event::Signature(mark(&seal))));
     }
 
     fn call(&mut self, call: Called<'_>, signature: Option<String>, said: &mut Vec<Event>) {

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use super::lost::Lost;
 use super::parts::{self, Answered, Called, Held, Part, Str};
-use super::{Generation, NO_SEAL, SEAL_MARK};
+use super::{Generation, NO_SEAL};
+use crate::dialect::seal::of_turn;
 use crate::dialect::json::{Object, raw};
 
 /// One turn.
@@ -160,7 +161,7 @@ impl<'a> Walk<'a, '_> {
         let blocks = given.thinking_blocks.unwrap_or_default();
         let seals = blocks
             .into_iter()
-            .filter_map(|block| Some(block.signature?.strip_prefix(SEAL_MARK)?.to_owned()));
+            .filter_map(|block| Some(of_turn(&block.signature?)?.to_owned()));
         seal(&mut turn, seals.collect());
         let calls = given.tool_calls.unwrap_or_default();
         let old = given.function_call.map(|function| GivenCall {

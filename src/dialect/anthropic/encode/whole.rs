@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{message_id, stop_reason, usage};
 use crate::dialect::json::raw;
+use crate::dialect::seal::mark_call;
 use crate::dialect::whole::{Call, Thought, Whole};
 use crate::types::Finish;
 
@@ -41,7 +42,11 @@ pub fn message(whole: &Whole, model: &str) -> Bytes {
             content.push(raw(&json!({"type": "text", "text": text})));
         }
     }
-    content.extend(whole.calls.iter().map(call));
+    for one in &whole.calls {
+        let seal = one.signature.as_deref().map(mark_call);
+        content.extend(seal.map(|seal| sealed("", &seal)));
+        content.push(call(one));
+    }
     let finish = match whole.finish {
         Some(Finish::Stop) if !whole.refusal.is_empty() => Finish::ContentFilter,
         Some(finish) => finish,
@@ -66,11 +71,14 @@ pub fn message(whole: &Whole, model: &str) -> Bytes {
 fn thought(thought: &Thought) -> Box<RawValue> {
     match thought {
         Thought::Plain { text, signature } => {
-            let signature = signature.as_deref().unwrap_or_default();
-            raw(&json!({"type": "thinking", "thinking": text, "signature": signature}))
+            sealed(text, signature.as_deref().unwrap_or_default())
         }
         Thought::Redacted(data) => raw(&json!({"type": "redacted_thinking", "data": data})),
     }
+}
+
+fn sealed(thinking: &str, signature: &str) -> Box<RawValue> {
+    raw(&json!({"type": "thinking", "thinking": thinking, "signature": signature}))
 }
 
 fn call(call: &Call) -> Box<RawValue> {

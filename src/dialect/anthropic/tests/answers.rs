@@ -361,6 +361,40 @@ fn more(index: u32, json: &str) -> Event {
 }
 
 #[test]
+fn the_seal_of_a_call_stands_in_front_of_it() {
+    let call = |index, signature: Option<&str>| Event::ToolCall {
+        index,
+        id: format!("call_{index}"),
+        name: "f".into(),
+        signature: signature.map(str::to_owned),
+    };
+    let said = vec![
+        call(0, Some("Y2Fs")),
+        more(0, "{}"),
+        call(1, None),
+        more(1, "{}"),
+        Event::Finish(Finish::ToolCalls),
+    ];
+    let whole: Value = serde_json::from_slice(&message(&Whole::of(said.clone()), "m")).unwrap();
+    let kinds: Vec<&Value> = (0..3).map(|at| &whole["content"][at]["type"]).collect();
+    assert_eq!(kinds, ["thinking", "tool_use", "tool_use"]);
+    assert_eq!(whole["content"][0]["signature"], "google-call:Y2Fs");
+
+    let messages = encoded(said);
+    check_blocks(&messages);
+    let begun: Vec<&Value> = messages
+        .iter()
+        .filter(|m| m["type"] == "content_block_start")
+        .map(|m| &m["content_block"]["type"])
+        .collect();
+    assert_eq!(begun, kinds);
+    let seal = messages
+        .iter()
+        .find(|m| m["delta"]["type"] == "signature_delta");
+    assert_eq!(seal.unwrap()["delta"]["signature"], "google-call:Y2Fs");
+}
+
+#[test]
 fn calls_whose_arguments_come_interleaved_are_written_one_after_the_other() {
     let messages = encoded(vec![
         begun(0, "f"),

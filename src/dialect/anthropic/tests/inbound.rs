@@ -306,6 +306,32 @@ fn thinking_without_a_seal_is_ours_and_goes_back_to_nobody() {
     assert_eq!(there_and_back(&body)["messages"][1]["content"], "so");
 }
 
+#[test]
+fn a_seal_of_gemini_goes_back_to_gemini_on_its_call_and_to_nobody_else() {
+    let plain = json!({"type": "thinking", "thinking": "hm", "signature": "google:c2Vs"});
+    let on_call = json!({"type": "thinking", "thinking": "", "signature": "google-call:Y2Fs"});
+    let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "f", "input": {}});
+    let said = json!([plain, on_call, call("t1"), call("t2")]);
+    let body = with(
+        &json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": said}]}),
+    );
+    let read = read(&body, Version::June2023).unwrap();
+    let messages: Value = read.object().read("messages").unwrap();
+    let calls = &messages[1]["tool_calls"];
+    assert_eq!(
+        calls[0]["extra_content"]["google"]["thought_signature"],
+        "Y2Fs"
+    );
+    assert_eq!(calls[1].get("extra_content"), None);
+    assert_eq!(messages[1]["thinking_blocks"], json!([plain]));
+
+    let only_calls = json!([call("t1"), call("t2")]);
+    let native = read.native_in(Dialect::Anthropic).unwrap();
+    let as_it_came: Value = native.object.read("messages").unwrap();
+    assert_eq!(as_it_came[1]["content"], only_calls);
+    assert_eq!(there_and_back(&body)["messages"][1]["content"], only_calls);
+}
+
 fn texts() -> impl Strategy<Value = String> {
     "[a-zé\"\\\\ ]{0,8}[a-z]"
 }

@@ -9,6 +9,7 @@ use super::{Version, field, stated};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::json::{Object, raw};
 use crate::dialect::openai::BadRequest;
+use crate::dialect::seal::{is_anthropic, of_call};
 
 #[derive(Deserialize)]
 struct Turn<'a> {
@@ -24,7 +25,7 @@ pub(super) struct Reading {
     pub(super) written: Vec<Box<RawValue>>,
     /// What they could not be told.
     pub(super) uncarried: Vec<Uncarried>,
-    /// Thinking without a seal was among it.
+    /// Thinking was among it that no model of this dialect sealed.
     pub(super) unsealed: bool,
 }
 
@@ -178,7 +179,9 @@ impl Reading {
         let mut said = Said::default();
         let given: Vec<&RawValue> = serde_json::from_str(content.get())
             .map_err(|_| field("messages", "holds content that is no text and no list"))?;
+        let mut seal = None;
         for (block, raw_block) in blocks("messages", content)?.into_iter().zip(given) {
+            let signature = block.signature.as_deref().unwrap_or_default();
             match block.kind.as_ref() {
                 "text" => {
                     if block.cites() {
@@ -186,16 +189,17 @@ impl Reading {
                     }
                     said.text.push_str(&block.text);
                 }
-                "thinking" if block.signature.as_deref().is_none_or(str::is_empty) => {
-                    self.unsealed = true;
-                    said.thinking.push_str(&block.thinking);
-                }
                 "thinking" => {
                     said.thinking.push_str(&block.thinking);
-                    said.blocks.push(raw_block.to_owned());
+                    self.unsealed |= !is_anthropic(signature);
+                    match of_call(signature) {
+                        Some(its) => seal = Some(its.to_owned()),
+                        None if signature.is_empty() => {}
+                        None => said.blocks.push(raw_block.to_owned()),
+                    }
                 }
                 "redacted_thinking" => said.blocks.push(raw_block.to_owned()),
-                "tool_use" => said.calls.push(call(&block)?),
+                "tool_use" => said.calls.push(call(&block, seal.take())?),
                 "document" if !self.version.samples() => {
                     let problem =
                         "holds a document in an assistant's message, which this version refuses";
@@ -240,13 +244,18 @@ impl Reading {
     }
 }
 
-fn call(block: &Block<'_>) -> Result<Value, BadRequest> {
+/// A call, with the seal that stood in front of it.
+fn call(block: &Block<'_>, seal: Option<String>) -> Result<Value, BadRequest> {
     let (Some(id), Some(name)) = (&block.id, &block.name) else {
         return Err(field("messages", "holds a tool_use without id or name"));
     };
     let arguments = block.input.map_or("{}", RawValue::get);
-    Ok(json!({"id": id, "type": "function",
-        "function": {"name": name, "arguments": arguments}}))
+    let mut call = json!({"id": id, "type": "function",
+        "function": {"name": name, "arguments": arguments}});
+    if let Some(seal) = seal {
+        call["extra_content"] = json!({"google": {"thought_signature": seal}});
+    }
+    Ok(call)
 }
 
 /// A kind as a header can show it.
@@ -254,8 +263,8 @@ fn short(kind: &str) -> String {
     super::clipped(kind)
 }
 
-/// Takes thinking without a seal out of a request that goes upstream as it came. It can only be
-/// ours, an answer of another dialect's model shown to this client: the upstream would refuse it.
+/// Takes thinking that no model of this dialect sealed out of a request that goes upstream as it
+/// came: an answer of another model shown to this client, which the upstream would refuse.
 pub(super) fn leave_out_unsealed(given: &mut Object) {
     #[derive(Deserialize)]
     struct Kind {
@@ -271,7 +280,8 @@ pub(super) fn leave_out_unsealed(given: &mut Object) {
             content.retain(|block| {
                 let read = serde_json::from_str::<Kind>(block.get());
                 !read.is_ok_and(|block| {
-                    block.kind == "thinking" && block.signature.is_none_or(|seal| seal.is_empty())
+                    let signature = block.signature.as_deref().unwrap_or_default();
+                    block.kind == "thinking" && !is_anthropic(signature)
                 })
             });
             turn.set("content", raw(&content));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::content::{self, Said};
 use super::{Untranslatable, cannot};
 use crate::dialect::json::{Object, raw};
+use crate::dialect::seal::is_anthropic;
 
 /// A message as OpenAI writes it.
 #[derive(Deserialize)]
@@ -138,7 +139,7 @@ fn sealed(block: &RawValue) -> bool {
         signature: Option<String>,
     }
     serde_json::from_str::<Block>(block.get()).is_ok_and(|block| match block.kind.as_str() {
-        "thinking" => block.signature.is_some_and(|seal| !seal.is_empty()),
+        "thinking" => block.signature.is_some_and(|seal| is_anthropic(&seal)),
         kind => kind == "redacted_thinking",
     })
 }
