@@ -31,7 +31,7 @@ use self::wire::call::{Asked, AskedVectors};
 use super::key::KeyGuard;
 use super::limits::{Phase, Watch};
 use super::{Answer, BuildError, Call, Class, EmbedCall, Failure, Provider};
-use crate::dialect::carry::Uncarried;
+use crate::dialect::carry::{BESIDE, Uncarried};
 use crate::dialect::json::raw;
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
@@ -110,10 +110,10 @@ impl Plugin {
             .options
             .iter()
             .filter(|(name, _)| !owned.contains(&name.as_str()) && object.get(name).is_none());
-        let added: Vec<_> = missing
-            .map(|(name, value)| (name.as_str(), Some(raw(value))))
-            .collect();
-        Bytes::from(object.to_bytes_with(&added))
+        let added = missing.map(|(name, value)| (name.as_str(), Some(raw(value))));
+        // what another dialect's client said beside OpenAI's fields is named as uncarried
+        let changed: Vec<_> = added.chain([(BESIDE, None)]).collect();
+        Bytes::from(object.to_bytes_with(&changed))
     }
 
     /// What is there, asked for where it is not known. A plugin that does not say is taken to be

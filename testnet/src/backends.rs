@@ -15,6 +15,8 @@ pub enum Backend {
     Gemini,
     /// Ollama's native API.
     Ollama,
+    /// A plugin, which passes an OpenAI-shaped upstream's answers and troubles on.
+    Plugin,
 }
 
 /// A credential that every dialect takes.
@@ -22,12 +24,13 @@ pub const KEY: &str = "sk-of-the-testnet";
 
 impl Backend {
     /// All of them.
-    pub const ALL: [Backend; 5] = [
+    pub const ALL: [Backend; 6] = [
         Backend::OpenAi,
         Backend::Azure,
         Backend::Anthropic,
         Backend::Gemini,
         Backend::Ollama,
+        Backend::Plugin,
     ];
 
     /// Its name in tables and arguments.
@@ -38,6 +41,7 @@ impl Backend {
             Backend::Anthropic => "anthropic",
             Backend::Gemini => "gemini",
             Backend::Ollama => "ollama",
+            Backend::Plugin => "plugin",
         }
     }
 
@@ -46,6 +50,21 @@ impl Backend {
         Backend::ALL
             .into_iter()
             .find(|backend| backend.name() == name)
+    }
+
+    /// An upstream for it.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub async fn upstream(self) -> anyhow::Result<Upstream> {
+        match self {
+            Backend::Plugin => Upstream::behind_a_plugin().await,
+            Backend::OpenAi
+            | Backend::Azure
+            | Backend::Anthropic
+            | Backend::Gemini
+            | Backend::Ollama => Upstream::start().await,
+        }
     }
 
     /// One line of a configuration's `models`: `name` at this upstream, which is asked for
@@ -62,6 +81,7 @@ impl Backend {
             Backend::Anthropic => ("anthropic", format!("{url}/v1"), ""),
             Backend::Gemini => ("gemini", format!("{url}/v1beta"), ""),
             Backend::Ollama => ("ollama", url, ""),
+            Backend::Plugin => ("plugin", upstream.plugin_url(), ""),
         };
         format!(
             "  {name}: {{ provider: {provider}, model: {asked_for}, base_url: \"{base}\", \

@@ -29,6 +29,7 @@ pub mod orders;
 pub mod placement;
 pub mod proxy;
 pub mod raw;
+pub mod relay;
 pub mod signal;
 pub mod spans;
 pub mod sse;

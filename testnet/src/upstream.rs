@@ -7,15 +7,20 @@ use anyhow::Context;
 use llm_router::provider::demo::Fault;
 use llm_router::provider::demo::upstream as scripted;
 
+use crate::relay::Relay;
+
 /// The demo upstream over a real wire, told what to do in a test's words. It answers whatever model
 /// it is asked for by saying the prompt back; its counters are those of [`scripted::Upstream`].
 #[derive(Debug)]
-pub struct Upstream(scripted::Upstream);
+pub struct Upstream {
+    scripted: scripted::Upstream,
+    plugin: Option<Relay>,
+}
 
 impl Deref for Upstream {
     type Target = scripted::Upstream;
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.scripted
     }
 }
 
@@ -26,11 +31,30 @@ impl Upstream {
     /// When there is none.
     pub async fn start() -> anyhow::Result<Self> {
         let address = "127.0.0.1:0".parse().context("loopback")?;
-        Ok(Upstream(
-            scripted::Upstream::start(address)
-                .await
-                .context("scripted upstream")?,
-        ))
+        let scripted = scripted::Upstream::start(address).await;
+        Ok(Upstream {
+            scripted: scripted.context("scripted upstream")?,
+            plugin: None,
+        })
+    }
+
+    /// The same with a plugin in front of it.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub async fn behind_a_plugin() -> anyhow::Result<Self> {
+        let upstream = Upstream::start().await?;
+        let plugin = Relay::start(&upstream.addr().to_string()).await?;
+        Ok(Upstream {
+            plugin: Some(plugin),
+            ..upstream
+        })
+    }
+
+    /// Where that plugin is; empty without one.
+    pub fn plugin_url(&self) -> String {
+        let plugin = self.plugin.as_ref();
+        plugin.map_or_else(String::new, |plugin| plugin.url().to_owned())
     }
 
     /// One line of a configuration's `models`: an OpenAI-compatible model at this upstream. `keys`

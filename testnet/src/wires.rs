@@ -187,7 +187,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let mut upstreams = Vec::new();
     let mut config = String::from("models:\n");
     for backend in &options.backends {
-        let upstream = Upstream::start().await?;
+        let upstream = backend.upstream().await?;
         for case in Case::ALL {
             let name = name(*backend, case);
             if !config.contains(&format!("  {name}:")) {

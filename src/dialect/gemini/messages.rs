@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use super::lost::Lost;
 use super::parts::{self, Answered, Called, Held, Part, Str};
 use super::{Generation, NO_SEAL};
-use crate::dialect::seal::of_turn;
 use crate::dialect::json::{Object, raw};
+use crate::dialect::seal::of_turn;
 
 /// One turn.
 #[derive(Serialize)]

@@ -5,6 +5,7 @@
 //! | RESOURCE_EXHAUSTED, UNAVAILABLE with RetryInfo | gate |
 //! | UNAUTHENTICATED, PERMISSION_DENIED | credential |
 //! | INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, a request over the plugin's size limit | caller |
+//! | OUT_OF_RANGE | caller: the prompt is too long for the model |
 //! | DEADLINE_EXCEEDED | hard, timed out |
 //! | every other | hard |
 
@@ -81,14 +82,15 @@ fn of(status: Status, key: &KeyGuard, connect: Duration) -> Failure {
     match status.code() {
         // how a gRPC library refuses a message over its limit, before anybody could read it
         Code::ResourceExhausted if status.message().contains("larger than max") => {
-            refused(&status, 413, key)
+            refused(&status, (413, Some("request_too_large")), key)
         }
         Code::ResourceExhausted => by_name(&status, gate, 429),
         Code::Unavailable if wait.is_some() => by_name(&status, gate, 503),
         Code::Unauthenticated => by_name(&status, Class::Credential, 401),
         Code::PermissionDenied => by_name(&status, Class::Credential, 403),
-        Code::InvalidArgument | Code::FailedPrecondition => refused(&status, 400, key),
-        Code::NotFound => refused(&status, 404, key),
+        Code::InvalidArgument | Code::FailedPrecondition => refused(&status, (400, None), key),
+        Code::OutOfRange => refused(&status, (400, Some("context_length_exceeded")), key),
+        Code::NotFound => refused(&status, (404, Some("model_not_found")), key),
         Code::DeadlineExceeded => Failure {
             timed_out: true,
             ..hard(status, key, connect)
@@ -98,7 +100,6 @@ fn of(status: Status, key: &KeyGuard, connect: Duration) -> Failure {
         | Code::Unknown
         | Code::AlreadyExists
         | Code::Aborted
-        | Code::OutOfRange
         | Code::Unimplemented
         | Code::Internal
         | Code::Unavailable
@@ -114,16 +115,11 @@ fn by_name(status: &Status, class: Class, http: u16) -> Failure {
     }
 }
 
-/// The caller's request is at fault, and the caller is told in OpenAI's words.
-fn refused(status: &Status, http: u16, key: &KeyGuard) -> Failure {
+/// The caller's request is at fault, and the caller is told in OpenAI's words, its code among them.
+fn refused(status: &Status, (http, code): (u16, Option<&str>), key: &KeyGuard) -> Failure {
     let details = status.get_details_bad_request();
     let field = details.and_then(|found| found.field_violations.into_iter().next());
     let param = field.map(|violation| violation.field);
-    let code = match http {
-        404 => Some("model_not_found"),
-        413 => Some("request_too_large"),
-        _ => None,
-    };
     let message = quote(status.message().as_bytes());
     let message = if message.is_empty() {
         "the model refuses this request".to_owned()

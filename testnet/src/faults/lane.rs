@@ -59,7 +59,7 @@ impl Lane {
             door,
             backend,
             turn,
-            upstream: Upstream::start().await?,
+            upstream: backend.upstream().await?,
             models: (0..MODELS)
                 .map(|nth| (format!("faulty-{pair}-{nth}"), format!("safe-{pair}-{nth}")))
                 .collect(),

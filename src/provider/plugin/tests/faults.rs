@@ -6,6 +6,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::backend::Script;
 use super::*;
+use crate::provider::is_context_length;
 use crate::provider::openai::stream::CUT_OFF;
 
 async fn failure_of(script: Script, stream: bool) -> Failure {
@@ -84,6 +85,7 @@ async fn every_status_has_its_class() {
         (Status::permission_denied("x"), Class::Credential, Some(403)),
         (Status::invalid_argument("x"), Class::Caller, Some(400)),
         (Status::failed_precondition("x"), Class::Caller, Some(400)),
+        (Status::out_of_range("x"), Class::Caller, Some(400)),
         (Status::not_found("x"), Class::Caller, Some(404)),
         (Status::unavailable("x"), Class::Hard, None),
         (Status::internal("x"), Class::Hard, None),
@@ -105,6 +107,21 @@ async fn every_status_has_its_class() {
         ..Script::default()
     };
     assert!(failure_of(late, false).await.timed_out);
+}
+
+#[tokio::test]
+async fn a_prompt_too_long_for_a_plugin_is_told_from_other_refusals() {
+    for (status, long) in [
+        (Status::out_of_range("at most 4 words"), true),
+        (Status::invalid_argument("at most 4 words"), false),
+    ] {
+        let refusing = Script {
+            refuses: Some(status),
+            ..Script::default()
+        };
+        let failure = failure_of(refusing, true).await;
+        assert_eq!(is_context_length(&failure), long, "{failure:?}");
+    }
 }
 
 #[tokio::test]

@@ -115,7 +115,9 @@ fn ask(backend: Backend, model: &str, text: &str, stream: bool) -> (String, serd
     let chat = serde_json::json!({"model": model, "messages": said, "stream": stream,
         "stream_options": {"include_usage": true}});
     match backend {
-        Backend::OpenAi | Backend::Azure => ("/v1/chat/completions".to_owned(), chat),
+        Backend::OpenAi | Backend::Azure | Backend::Plugin => {
+            ("/v1/chat/completions".to_owned(), chat)
+        }
         Backend::Ollama => ("/api/chat".to_owned(), chat),
         Backend::Anthropic => (
             "/v1/messages".to_owned(),
