@@ -3,6 +3,7 @@
 //! - [`figures`]: what was measured, with the commands that measure it again.
 //! - [`consensus`]: what the nodes agree on, what they do when they cannot, how to mend them.
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
+//! - [`dialects`]: which client speaks to which provider, and what is lost between them.
 //! - [`upstream_failures`]: what each way of failing leads to, and how streams survive their upstream.
 //! - [`reuse`]: when an answer is reused, and how to measure it on your own questions.
 //! - [`cache_safety`]: who shares an answer with whom, what is never kept, what is on disk.
@@ -21,6 +22,9 @@ pub mod consensus {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}
+
+#[doc = include_str!("guide/dialects.md")]
+pub mod dialects {}
 
 #[doc = include_str!("guide/upstream-failures.md")]
 pub mod upstream_failures {}

@@ -14,7 +14,7 @@ const MAX_PAGE: usize = 16 << 10;
 
 /// How upstreams say that a prompt is too long for the model, in lower case: OpenAI and vLLM,
 /// Anthropic, Gemini, Ollama, llama.cpp, SGLang, Bedrock, TGI.
-const TOO_LONG: [&str; 14] = [
+const TOO_LONG: [&str; 15] = [
     "context_length_exceeded",
     "maximum context length",
     "exceeds the context window",
@@ -24,6 +24,7 @@ const TOO_LONG: [&str; 14] = [
     "exceeds the maximum allowed number of input tokens",
     "exceeds context",
     "exceeded max context length",
+    "exceeds the context length",
     "exceed_context_size_error",
     "exceeds the available context size",
     "longer than the model's context length",

@@ -189,6 +189,7 @@ fn is_passed_over(trouble: Trouble, stream: bool) -> bool {
         | Trouble::Silent
         | Trouble::SilentAfterHead
         | Trouble::Page { .. }
+        | Trouble::ContextLength
         | Trouble::Garbled
         | Trouble::Gzip => true,
         Trouble::Status { status, wait } => {
@@ -208,7 +209,6 @@ fn is_passed_over(trouble: Trouble, stream: bool) -> bool {
         | Trouble::Noise
         | Trouble::Unterminated
         | Trouble::Unfinished
-        | Trouble::ContextLength
         | Trouble::Refused
         | Trouble::Filtered
         | Trouble::FinishTwice
