@@ -13,3 +13,6 @@ pub mod seal;
 pub mod sse;
 pub mod transcode;
 pub mod whole;
+
+#[cfg(test)]
+mod tests;

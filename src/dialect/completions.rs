@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::json::{Object, raw};
+use super::openai::content;
 use super::openai::request::MAX_CHOICES;
 use super::openai::{BadRequest, ChatBody};
 use crate::types::{Chunk, Completion, Usage};
@@ -162,35 +163,37 @@ pub struct Writer {
 }
 
 #[derive(Default, Deserialize)]
-struct Seen {
+struct Seen<'a> {
     #[serde(default)]
     model: Option<String>,
-    #[serde(default)]
-    choices: Vec<Choice>,
+    #[serde(default, borrow)]
+    choices: Option<Vec<Choice<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
     #[serde(default)]
     index: u64,
-    #[serde(default, alias = "message")]
-    delta: Option<Said>,
+    #[serde(default, borrow)]
+    delta: Option<Said<'a>>,
+    #[serde(default, borrow)]
+    message: Option<Said<'a>>,
     #[serde(default)]
     finish_reason: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
-struct Said {
-    #[serde(default)]
-    content: Option<String>,
+struct Said<'a> {
+    #[serde(default, borrow)]
+    content: Option<&'a RawValue>,
     #[serde(default)]
     refusal: Option<String>,
 }
 
-impl Said {
+impl Said<'_> {
     /// A completion has no place for a refusal but the text.
-    fn text(self) -> String {
-        self.content.unwrap_or_default() + &self.refusal.unwrap_or_default()
+    fn text(self) -> Result<String, serde_json::Error> {
+        Ok(content::text(self.content)? + &self.refusal.unwrap_or_default())
     }
 }
 
@@ -214,10 +217,10 @@ impl Writer {
     pub fn whole(mut self, answers: &[Completion]) -> Result<Vec<u8>, serde_json::Error> {
         let mut choices = Vec::new();
         for (prompt, answer) in (0..).zip(answers) {
-            let seen: Seen = serde_json::from_slice(&answer.raw)?;
+            let seen: Seen<'_> = serde_json::from_slice(&answer.raw)?;
             self.name(seen.model);
             self.count(answer.tap.usage);
-            choices.extend(self.written(prompt, seen.choices, true));
+            choices.extend(self.written(prompt, seen.choices, true)?);
         }
         let mut body = self.body(choices);
         if let Some(usage) = self.usage {
@@ -235,10 +238,10 @@ impl Writer {
         prompt: u64,
         chunk: &Chunk,
     ) -> Result<Option<Vec<u8>>, serde_json::Error> {
-        let seen: Seen = serde_json::from_slice(&chunk.raw)?;
+        let seen: Seen<'_> = serde_json::from_slice(&chunk.raw)?;
         self.name(seen.model);
         self.count(chunk.tap.usage);
-        let choices = self.written(prompt, seen.choices, false);
+        let choices = self.written(prompt, seen.choices, false)?;
         if choices.is_empty() {
             return Ok(None);
         }
@@ -283,19 +286,26 @@ impl Writer {
     }
 
     /// Choices are numbered over all prompts.
-    fn written(&self, prompt: u64, choices: Vec<Choice>, whole: bool) -> Vec<Value> {
-        let written = choices.into_iter().filter_map(|choice| {
-            let text = choice.delta.unwrap_or_default().text();
+    fn written(
+        &self,
+        prompt: u64,
+        choices: Option<Vec<Choice<'_>>>,
+        whole: bool,
+    ) -> Result<Vec<Value>, serde_json::Error> {
+        let mut written = Vec::new();
+        for choice in choices.unwrap_or_default() {
+            let said = choice.delta.or(choice.message);
+            let text = said.unwrap_or_default().text()?;
             let finish = choice.finish_reason.filter(|reason| !reason.is_empty());
             let index = prompt
                 .saturating_mul(self.choices)
                 .saturating_add(choice.index);
-            let says = whole || !text.is_empty() || finish.is_some();
-            says.then(
-                || json!({"text": text, "index": index, "logprobs": null, "finish_reason": finish}),
-            )
-        });
-        written.collect()
+            if whole || !text.is_empty() || finish.is_some() {
+                written.push(json!({"text": text, "index": index, "logprobs": null,
+                    "finish_reason": finish}));
+            }
+        }
+        Ok(written)
     }
 }
 

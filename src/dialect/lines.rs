@@ -6,6 +6,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// Longest line, and longest server-sent event, in bytes.
 pub const MAX_LINE: usize = 1 << 20;
+/// The same where one event may hold a whole picture: 12 MiB of it, in base64.
+pub const MAX_MEDIA: usize = 16 << 20;
 
 /// A line or event over the limit. Nothing that follows can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,8 +5,11 @@
 //! it back for a client that does not.
 
 pub mod build;
+mod calls;
+pub(super) mod content;
 pub mod decode;
 pub mod embeddings;
+mod numbers;
 pub mod request;
 pub mod reshape;
 pub mod tap;

@@ -16,7 +16,7 @@ pub struct Event {
     pub named_error: bool,
 }
 
-/// Splits a stream into events of at most [`MAX_LINE`] bytes each.
+/// Splits a stream into events of at most [`MAX_LINE`] bytes each, where no other limit is given.
 ///
 /// ```
 /// use llm_router::dialect::sse::Splitter;

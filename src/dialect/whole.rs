@@ -3,7 +3,7 @@
 use crate::types::{Event, Finish, Tap, Usage};
 
 /// Most tool calls of one answer; what goes beyond is left out.
-const MAX_CALLS: u32 = 128;
+pub(super) const MAX_CALLS: u32 = 128;
 
 /// A piece of the model's thinking.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::limits::Watch;
 use super::translate::{Form, Framing, chunks};
 use super::wire::body::Body;
 use super::wire::{BuildError, KeyHeader, Post, Wire};
-use super::{Answer, Call, Class, Failure, Provider};
+use super::{Answer, Call, Class, Failure, Provider, classify};
 use crate::dialect::anthropic::{
     Bad, Decoder, Defaults, Untranslatable, VERSION, decode, to_native, unsupported,
 };
@@ -221,7 +221,7 @@ impl Provider for Anthropic {
             )));
         }
         let raw = body.whole().await?;
-        let said = decode::whole(&raw).map_err(|bad| garbled(&bad, &self.wire.key))?;
+        let said = decode::whole(&raw).map_err(|bad| garbled(&bad, &raw, &self.wire.key))?;
         let whole = Whole::of(said);
         Ok(Answer::Whole(match is_native {
             true => Completion {
@@ -258,15 +258,14 @@ impl Provider for Anthropic {
     }
 }
 
-/// What the upstream got wrong inside a success.
-fn garbled(bad: &Bad, key: &KeyGuard) -> Failure {
-    let class = match bad {
-        Bad::Reported { kind, .. } if kind == "rate_limit_error" => {
-            Class::Gate { retry_after: None }
-        }
-        Bad::Reported { .. } | Bad::Shape(_) | Bad::NotEnded => Class::Hard,
+/// What the upstream got wrong inside a success. An error it reports is classed by its type.
+fn garbled(bad: &Bad, raw: &Bytes, key: &KeyGuard) -> Failure {
+    let message = bad.to_string();
+    let failure = match bad {
+        Bad::Reported { .. } => classify::reported(raw, message),
+        Bad::Shape(_) | Bad::NotEnded => Failure::new(Class::Hard, message),
     };
-    Failure::new(class, key.strike_out_text(bad.to_string()))
+    failure.struck(key)
 }
 
 fn error_body((kind, message): (&str, &str), param: Option<&str>, code: Option<&str>) -> Bytes {

@@ -115,19 +115,37 @@ pub(super) fn reported(body: &Bytes, message: impl Into<String>) -> Failure {
     }
 }
 
+/// The statuses that Anthropic's types of errors go with.
+const TYPES: [(&str, u16); 10] = [
+    ("invalid_request_error", 400),
+    ("authentication_error", 401),
+    ("billing_error", 402),
+    ("permission_error", 403),
+    ("not_found_error", 404),
+    ("conflict_error", 409),
+    ("request_too_large", 413),
+    ("api_error", 500),
+    ("timeout_error", 504),
+    ("overloaded_error", 529),
+];
+
 /// What an error object inside a 200 means, and the status it would have had where it says so.
 fn inside(body: &[u8]) -> (Class, Option<u16>) {
     let retry_after = body::hint(body);
     let gate = Class::Gate { retry_after };
-    match body::code(body).as_deref() {
+    let word = body::code(body);
+    match word.as_deref() {
+        Some(SPENT) => return (Class::Credential, Some(429)),
         Some("slow_down" | "RESOURCE_EXHAUSTED") => return (gate, Some(429)),
         Some(word) if word.starts_with("rate_limit") => return (gate, Some(429)),
-        Some("context_length_exceeded" | "content_filter" | "invalid_request_error") => {
+        Some("context_length_exceeded" | "content_filter") => {
             return (Class::Caller, Some(400));
         }
         Some(_) | None => {}
     }
-    match body::number(body) {
+    let known = TYPES.iter().find(|(kind, _)| word.as_deref() == Some(kind));
+    let known = known.map(|(_, status)| *status);
+    match known.or_else(|| body::number(body)) {
         Some(status) => (class(status, retry_after), Some(status)),
         None => (Class::Hard, None),
     }

@@ -131,7 +131,7 @@ impl Provider for Gemini {
         let body = Body::of(response, watch);
         let key = self.wire.key.clone();
         if call.stream && !is_json {
-            let form = (Framing::sse(), Form::OpenAi(head));
+            let form = (Framing::media(), Form::OpenAi(head));
             let chunks = translate::chunks(body, Decoder::default(), form, key);
             return Ok(Answer::Stream(chunks));
         }

@@ -11,7 +11,7 @@ use super::key::KeyGuard;
 use super::openai::stream::CUT_OFF;
 use super::wire::body::Body;
 use super::{ChunkStream, Class, Failure};
-use crate::dialect::lines::Lines;
+use crate::dialect::lines::{Lines, MAX_MEDIA};
 use crate::dialect::openai::build::Head;
 use crate::dialect::sse::Splitter;
 use crate::dialect::whole::Whole;
@@ -45,6 +45,11 @@ pub(super) enum Framing {
 impl Framing {
     pub(super) fn sse() -> Self {
         Framing::Sse(Splitter::default())
+    }
+
+    /// Server-sent events of which one may hold a picture.
+    pub(super) fn media() -> Self {
+        Framing::Sse(Splitter::with_limit(MAX_MEDIA))
     }
 
     pub(super) fn lines() -> Self {

@@ -38,6 +38,8 @@ pub enum Target {
     Events,
     /// A provider, off a connection: whole answers and streams in turn.
     OpenAi,
+    /// The same for OpenAI's Responses.
+    Responses,
     /// The same for Anthropic.
     Anthropic,
     /// The same for Gemini.
@@ -48,12 +50,13 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 8] = [
+    pub const ALL: [Target; 9] = [
         Target::Sse,
         Target::Lines,
         Target::Json,
         Target::Events,
         Target::OpenAi,
+        Target::Responses,
         Target::Anthropic,
         Target::Gemini,
         Target::Ollama,
@@ -67,6 +70,7 @@ impl Target {
             Target::Json => "json",
             Target::Events => "events",
             Target::OpenAi => "openai",
+            Target::Responses => "responses",
             Target::Anthropic => "anthropic",
             Target::Gemini => "gemini",
             Target::Ollama => "ollama",

@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt, stream};
 
 use super::chat::unreadable;
 use super::errors;
+use super::events::data;
 use crate::dialect::transcode::ToOpenAi;
 use crate::error::Error;
 use crate::inference::ReplyStream;
@@ -52,9 +53,9 @@ fn frames(running: Running) -> impl Stream<Item = Result<Bytes, Infallible>> {
                 Ok(Some(Ok(chunk))) => match running.write(chunk) {
                     Ok(frame) if frame.is_empty() => {}
                     Ok(frame) => return Some((Ok(frame), Step::Running(running))),
-                    Err(error) => break data(errors::body(&error).as_bytes()),
+                    Err(error) => break framed(errors::body(&error).as_bytes()),
                 },
-                Ok(Some(Err(error))) => break data(errors::body(&error).as_bytes()),
+                Ok(Some(Err(error))) => break framed(errors::body(&error).as_bytes()),
                 Ok(None) => break ending(&running.reply),
             }
         };
@@ -65,24 +66,22 @@ fn frames(running: Running) -> impl Stream<Item = Result<Bytes, Infallible>> {
 impl Running {
     fn write(&mut self, chunk: Chunk) -> Result<Bytes, Error> {
         if chunk.dialect.is_openai() {
-            return Ok(data(&chunk.raw));
+            return Ok(framed(&chunk.raw));
         }
-        let mut frames = BytesMut::new();
+        let mut frames = Vec::new();
         for chunk in self.writer.chunks(chunk).map_err(unreadable)? {
             if self.include_usage || !chunk.usage_only {
-                frames.extend_from_slice(&data(&chunk.raw));
+                data(&chunk.raw, &mut frames);
             }
         }
-        Ok(frames.freeze())
+        Ok(Bytes::from(frames))
     }
 }
 
-fn data(json: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(json.len() + 8);
-    frame.put_slice(b"data: ");
-    frame.put_slice(json);
-    frame.put_slice(b"\n\n");
-    frame.freeze()
+fn framed(json: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(json.len() + 8);
+    data(json, &mut frame);
+    Bytes::from(frame)
 }
 
 /// What became known late goes out as a comment, then the end marker.
@@ -168,5 +167,20 @@ mod tests {
             !told.contains("usage") && !told.contains("message_delta"),
             "{told}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_chunk_over_several_lines_is_one_event() {
+        let mut chunk = Head::new("m").text("hi");
+        let read: serde_json::Value = serde_json::from_slice(&chunk.raw).unwrap();
+        let lines = serde_json::to_string_pretty(&read).unwrap();
+        chunk.raw = bytes::Bytes::from(lines.clone());
+        let told = text(vec![Ok(chunk)], None).await;
+        let mut splitter = crate::dialect::sse::Splitter::default();
+        splitter.push(bytes::Bytes::from(told));
+        let event = splitter.next_event().unwrap().unwrap();
+        assert_eq!(std::str::from_utf8(&event.data), Ok(&*lines));
+        let end = splitter.next_event().unwrap().unwrap();
+        assert_eq!(&end.data[..], b"[DONE]");
     }
 }

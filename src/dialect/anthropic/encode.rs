@@ -1,7 +1,7 @@
 //! Events as an answer in this dialect: named server-sent events, or a whole message.
 //!
-//! Blocks follow one another, so calls whose arguments come interleaved are written one after the
-//! other. A stream that changes from this dialect to another on its way goes on where it was.
+//! Blocks follow one another, so whatever comes between the arguments of a call is written after the
+//! call. A stream that changes from this dialect to another on its way goes on where it was.
 
 mod whole;
 
@@ -37,14 +37,18 @@ struct Open {
     arguments: Fragments,
 }
 
-/// A call whose turn has not come.
+/// What comes after a call that is still open.
 #[derive(Debug)]
 struct Waiting {
-    call: u32,
-    id: String,
-    name: String,
-    signature: Option<String>,
+    event: Event,
+    /// A call's own, as far as they are known.
     arguments: String,
+}
+
+impl Waiting {
+    fn is_call(&self, call: u32) -> bool {
+        matches!(&self.event, Event::ToolCall { index, .. } if *index == call)
+    }
 }
 
 /// Writes one stream.
@@ -97,42 +101,17 @@ impl Encoder {
         self.start("", "");
         match event {
             Event::Start { .. } => {}
-            Event::Text(text) => self.text(&text),
-            Event::Refusal(text) => {
-                self.refused |= !text.is_empty();
-                self.text(&text);
-            }
-            Event::Thinking(text) => {
-                self.open_as(Kind::Thinking);
-                self.delta(&json!({"type": "thinking_delta", "thinking": text}));
-            }
-            Event::Signature(signature) => {
-                self.open_as(Kind::Thinking);
-                self.delta(&json!({"type": "signature_delta", "signature": signature}));
-                self.close();
-            }
-            Event::Redacted(data) => {
-                self.settle();
-                self.begin(
-                    Kind::Foreign,
-                    &json!({"type": "redacted_thinking", "data": data}),
-                );
-                self.close();
-            }
-            Event::ToolCall {
-                index,
-                id,
-                name,
-                signature,
-            } => {
+            Event::Text(_)
+            | Event::Refusal(_)
+            | Event::Thinking(_)
+            | Event::Signature(_)
+            | Event::Redacted(_)
+            | Event::ToolCall { .. } => {
                 self.waiting.push_back(Waiting {
-                    call: index,
-                    id,
-                    name,
-                    signature,
+                    event,
                     arguments: String::new(),
                 });
-                self.next_call();
+                self.go_on();
             }
             Event::Arguments { index, json } => self.arguments(index, &json),
             Event::Usage(usage) => self.usage = Some(usage),
@@ -210,6 +189,63 @@ impl Encoder {
         self.write(&json!({"type": "message_start", "message": message}));
     }
 
+    /// Writes what waits, up to a call that still lacks arguments.
+    fn go_on(&mut self) {
+        while !self.is_busy() {
+            let Some(next) = self.waiting.pop_front() else {
+                return;
+            };
+            self.write_next(next);
+        }
+    }
+
+    /// The call that is open still lacks arguments.
+    fn is_busy(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| matches!(open.kind, Kind::Call(_)) && !open.arguments.complete())
+    }
+
+    fn write_next(&mut self, next: Waiting) {
+        match next.event {
+            Event::Text(text) => self.text(&text),
+            Event::Refusal(text) => {
+                self.refused |= !text.is_empty();
+                self.text(&text);
+            }
+            Event::Thinking(text) => {
+                self.open_as(Kind::Thinking);
+                self.delta(&json!({"type": "thinking_delta", "thinking": text}));
+            }
+            Event::Signature(signature) => {
+                self.open_as(Kind::Thinking);
+                self.delta(&json!({"type": "signature_delta", "signature": signature}));
+                self.close();
+            }
+            Event::Redacted(data) => {
+                self.close();
+                self.begin(
+                    Kind::Foreign,
+                    &json!({"type": "redacted_thinking", "data": data}),
+                );
+                self.close();
+            }
+            Event::ToolCall {
+                index,
+                id,
+                name,
+                signature,
+            } => {
+                self.seal(signature.as_deref());
+                let block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
+                self.begin(Kind::Call(index), &block);
+                self.append(&next.arguments);
+            }
+            // said at once
+            Event::Start { .. } | Event::Arguments { .. } | Event::Usage(_) | Event::Finish(_) => {}
+        }
+    }
+
     fn text(&mut self, text: &str) {
         if text.is_empty() {
             return;
@@ -223,7 +259,7 @@ impl Encoder {
         if self.open.as_ref().is_some_and(|open| open.kind == kind) {
             return;
         }
-        self.settle();
+        self.close();
         let block = match kind {
             Kind::Thinking => json!({"type": "thinking", "thinking": "", "signature": ""}),
             Kind::Text | Kind::Call(_) | Kind::Foreign => json!({"type": "text", "text": ""}),
@@ -255,59 +291,44 @@ impl Encoder {
     }
 
     fn arguments(&mut self, call: u32, text: &str) {
-        if let Some(waiting) = self.waiting.iter_mut().find(|one| one.call == call) {
+        if let Some(waiting) = self.waiting.iter_mut().find(|one| one.is_call(call)) {
             waiting.arguments.push_str(text);
-            return;
-        }
-        let Some(open) = self.open.as_mut() else {
-            return;
-        };
-        if open.kind == Kind::Call(call) {
-            open.arguments.push(text);
-            self.delta(&json!({"type": "input_json_delta", "partial_json": text}));
-            self.next_call();
+        } else if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.kind == Kind::Call(call))
+        {
+            self.append(text);
+            self.go_on();
         }
     }
 
-    /// Begins the calls whose turn has come: the one that is open has all its arguments.
-    fn next_call(&mut self) {
-        while !self.waiting.is_empty() {
-            let busy = self.open.as_ref().is_some_and(|open| {
-                matches!(open.kind, Kind::Call(_)) && !open.arguments.complete()
-            });
-            if busy {
-                return;
-            }
-            self.begin_call();
+    /// Writes more arguments of the call that is open.
+    fn append(&mut self, arguments: &str) {
+        if arguments.is_empty() {
+            return;
         }
+        if let Some(open) = self.open.as_mut() {
+            open.arguments.push(arguments);
+        }
+        self.delta(&json!({"type": "input_json_delta", "partial_json": arguments}));
     }
 
-    fn begin_call(&mut self) {
-        let Some(call) = self.waiting.pop_front() else {
-            return;
-        };
+    /// The seal of the call that follows: a thinking block in front of it.
+    fn seal(&mut self, seal: Option<&str>) {
         self.close();
-        if let Some(seal) = &call.signature {
+        if let Some(seal) = seal {
             let block = json!({"type": "thinking", "thinking": "", "signature": ""});
             self.begin(Kind::Foreign, &block);
             self.delta(&json!({"type": "signature_delta", "signature": mark_call(seal)}));
             self.close();
         }
-        let block = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": {}});
-        self.begin(Kind::Call(call.call), &block);
-        if call.arguments.is_empty() {
-            return;
-        }
-        if let Some(open) = self.open.as_mut() {
-            open.arguments.push(&call.arguments);
-        }
-        self.delta(&json!({"type": "input_json_delta", "partial_json": call.arguments}));
     }
 
     /// Nothing is left open or waiting.
     fn settle(&mut self) {
-        while !self.waiting.is_empty() {
-            self.begin_call();
+        while let Some(next) = self.waiting.pop_front() {
+            self.write_next(next);
         }
         self.close();
     }

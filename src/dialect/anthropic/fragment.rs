@@ -13,20 +13,22 @@ impl Fragments {
     /// Reads on.
     pub(super) fn push(&mut self, text: &str) {
         for byte in text.bytes() {
-            self.begun |= !byte.is_ascii_whitespace();
             match byte {
                 _ if self.escaped => self.escaped = false,
                 b'\\' if self.in_string => self.escaped = true,
                 b'"' => self.in_string = !self.in_string,
                 _ if self.in_string => {}
-                b'{' | b'[' => self.depth += 1,
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    self.begun = true;
+                }
                 b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                 _ => {}
             }
         }
     }
 
-    /// An object or array has begun and ended.
+    /// An object or array has begun and ended. Of anything else the end cannot be told.
     pub(super) fn complete(&self) -> bool {
         self.begun && self.depth == 0 && !self.in_string
     }
@@ -44,5 +46,12 @@ mod tests {
             seen.push(&text[..cut]);
             assert_eq!(seen.complete(), cut == text.len(), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_bare_word_is_never_known_to_be_complete() {
+        let mut seen = Fragments::default();
+        seen.push("null");
+        assert!(!seen.complete());
     }
 }

@@ -5,6 +5,7 @@
 
 use super::build::Head;
 use super::request::ChatBody;
+use super::tap::Garbled;
 use crate::dialect::transcode::{self, Decoder};
 use crate::dialect::whole::Whole;
 use crate::provider::{ChunkStream, Class, Failure};
@@ -18,7 +19,10 @@ const MAX_COLLECTED: usize = 64 << 20;
 
 /// A whole answer, piece by piece.
 pub fn stream(whole: Completion) -> ChunkStream {
-    let read = transcode::whole(&whole).unwrap_or_default();
+    let read = match transcode::whole(&whole) {
+        Ok(read) => read,
+        Err(bad) => return stream::iter([Err(unread(&bad))]).boxed(),
+    };
     let mut head = Head::new(read.model.as_str());
     if !read.id.is_empty() {
         head.id.clone_from(&read.id);
@@ -52,7 +56,8 @@ fn in_steps(event: Event) -> Vec<Event> {
 /// A stream, read to its end.
 ///
 /// # Errors
-/// The stream's own failure, a stream that ends unfinished, or one over 64 MiB.
+/// The stream's own failure, a chunk that cannot be read, a stream that ends unfinished, or one over
+/// 64 MiB.
 pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Completion, Failure> {
     let (mut decoder, mut whole, mut seen) = (Decoder::default(), Whole::default(), 0usize);
     while let Some(chunk) = pieces.next().await {
@@ -61,8 +66,7 @@ pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Comp
         if seen > MAX_COLLECTED {
             return Err(Failure::new(Class::Hard, "answer is over 64 MiB"));
         }
-        // a custom provider's chunk is believed where it can be read
-        let events = decoder.events(&chunk).unwrap_or_default();
+        let events = decoder.events(&chunk).map_err(|bad| unread(&bad))?;
         events.into_iter().for_each(|event| whole.add(event));
         whole.finish = chunk.tap.finish.or(whole.finish);
         whole.usage = chunk.tap.usage.or(whole.usage);
@@ -75,6 +79,10 @@ pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Comp
     }
     whole.usage.get_or_insert_default();
     Ok(Head::new(request.model()).whole(&whole))
+}
+
+fn unread(bad: &Garbled) -> Failure {
+    Failure::new(Class::Hard, bad.to_string())
 }
 
 #[cfg(test)]
@@ -110,5 +118,25 @@ mod tests {
         let pieces: Vec<_> = stream(whole).collect().await;
         let cut = streams::iter(pieces.into_iter().take(2)).boxed();
         assert!(collect(cut, &request()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_a_failure_and_not_left_out() {
+        let mut pieces: Vec<_> =
+            stream(Head::new("m").completion("hi", &Value::Null, Finish::Stop, Usage::new(1, 1)))
+                .collect()
+                .await;
+        if let Ok(chunk) = &mut pieces[1] {
+            chunk.raw = bytes::Bytes::from_static(b"{\"choices\":7}");
+        }
+        let failed = collect(streams::iter(pieces).boxed(), &request()).await;
+        assert!(failed.unwrap_err().message.contains("not an OpenAI answer"));
+        let whole = Head::new("m").completion("hi", &Value::Null, Finish::Stop, Usage::new(1, 1));
+        let odd = crate::types::Completion {
+            raw: bytes::Bytes::from_static(b"{\"choices\":7}"),
+            ..whole
+        };
+        let said: Vec<_> = stream(odd).collect().await;
+        assert!(matches!(said[..], [Err(_)]));
     }
 }

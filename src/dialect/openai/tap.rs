@@ -4,6 +4,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::content;
+use super::numbers::{Numbers, numbered};
 use crate::dialect::json::Object;
 use crate::types::{Chunk, Completion, Dialect, Finish, Tap, Usage};
 
@@ -26,7 +28,7 @@ struct Envelope<'a> {
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
     #[serde(default, borrow)]
-    choices: Vec<Choice<'a>>,
+    choices: Option<Vec<Choice<'a>>>,
     #[serde(default)]
     usage: Option<Usage>,
 }
@@ -46,8 +48,8 @@ struct Choice<'a> {
 /// A delta or message, field by field, so that anything beyond text is noticed.
 #[derive(Deserialize)]
 struct Content<'a> {
-    #[serde(default)]
-    content: Option<String>,
+    #[serde(default, borrow)]
+    content: Option<&'a RawValue>,
     #[serde(default, borrow)]
     tool_calls: Option<&'a RawValue>,
     #[serde(default, borrow)]
@@ -77,20 +79,78 @@ pub fn completion(raw: Bytes) -> Result<Completion, Garbled> {
     })
 }
 
-/// Reads one streamed chunk.
-///
-/// # Errors
-/// [`Garbled`] when it is not one, an error object included.
-pub fn chunk(raw: Bytes) -> Result<Chunk, Garbled> {
-    let envelope = parse(&raw)?;
-    let usage_only = envelope.choices.is_empty();
-    let tap = tap_of(envelope);
-    Ok(Chunk {
-        raw,
-        dialect: Dialect::OpenAi,
-        tap,
-        usage_only,
-    })
+/// Reads the chunks of one stream, in order.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    /// A bit for each choice, for there are at most 128 (`request::MAX_CHOICES`).
+    seen: u128,
+    ended: u128,
+    numbers: Numbers,
+}
+
+impl Chunks {
+    /// Reads one chunk. Its bytes stay as they came, save that tool calls are numbered where the
+    /// upstream did not, or gave two of them one number.
+    ///
+    /// # Errors
+    /// [`Garbled`] when it is not one, an error object included.
+    pub fn read(&mut self, raw: Bytes) -> Result<Chunk, Garbled> {
+        let envelope = parse(&raw)?;
+        let choices = envelope.choices.as_deref().unwrap_or_default();
+        let usage_only = choices.is_empty();
+        let mut repairs = Vec::new();
+        for (place, choice) in choices.iter().enumerate() {
+            self.note(choice);
+            let delta = choice.delta.as_ref();
+            if let Some(calls) = delta.and_then(|delta| delta.tool_calls) {
+                repairs.extend(self.numbers.note((place, choice.index), calls));
+            }
+        }
+        let tap = tap_of(envelope);
+        let raw = if repairs.is_empty() {
+            raw
+        } else {
+            numbered(raw, &repairs)
+        };
+        Ok(Chunk {
+            raw,
+            dialect: Dialect::OpenAi,
+            tap,
+            usage_only,
+        })
+    }
+
+    /// How many choices have said why they end.
+    pub fn ended(&self) -> u32 {
+        self.ended.count_ones()
+    }
+
+    /// Choice 0 has said why it ends.
+    pub fn has_ended(&self) -> bool {
+        self.ended & 1 == 1
+    }
+
+    /// So have all choices that began.
+    pub fn all_ended(&self) -> bool {
+        self.has_ended() && self.seen == self.ended
+    }
+
+    fn note(&mut self, choice: &Choice<'_>) {
+        let bit = u32::try_from(choice.index).ok();
+        let bit = bit.and_then(|at| 1_u128.checked_shl(at)).unwrap_or(0);
+        self.seen |= bit;
+        if choice.reason().is_some() {
+            self.ended |= bit;
+        }
+    }
+}
+
+impl Choice<'_> {
+    /// Why it ends; empty counts as not at all.
+    fn reason(&self) -> Option<&str> {
+        let reason = self.finish_reason.as_deref();
+        reason.filter(|reason| !reason.is_empty())
+    }
 }
 
 fn parse(raw: &[u8]) -> Result<Envelope<'_>, Garbled> {
@@ -106,7 +166,8 @@ fn parse(raw: &[u8]) -> Result<Envelope<'_>, Garbled> {
 
 fn read(raw: &[u8]) -> Result<Option<Tap>, Garbled> {
     let envelope = parse(raw)?;
-    Ok((!envelope.choices.is_empty()).then(|| tap_of(envelope)))
+    let answers = envelope.choices.as_ref().is_some_and(|all| !all.is_empty());
+    Ok(answers.then(|| tap_of(envelope)))
 }
 
 fn tap_of(envelope: Envelope<'_>) -> Tap {
@@ -114,42 +175,46 @@ fn tap_of(envelope: Envelope<'_>) -> Tap {
         usage: envelope.usage,
         ..Tap::default()
     };
-    for choice in envelope.choices {
-        if choice.index != 0 {
-            tap.beyond_text = true;
-        }
-        if let Some(reason) = choice
-            .finish_reason
-            .as_deref()
-            .filter(|reason| choice.index == 0 && !reason.is_empty())
-        {
+    for choice in envelope.choices.unwrap_or_default() {
+        let is_first = choice.index == 0;
+        tap.beyond_text |= !is_first;
+        if let Some(reason) = choice.reason().filter(|_| is_first) {
             tap.finish = Some(Finish::from_openai(reason));
         }
         let Some(content) = choice.delta.or(choice.message) else {
             continue;
         };
-        let beyond = [
-            content.tool_calls,
-            content.function_call,
-            content.refusal,
-            content.audio,
-        ]
-        .into_iter()
-        .chain([
-            content.reasoning_content,
-            content.reasoning,
-            content.thinking_blocks,
-        ])
-        .flatten()
-        .any(|value| !matches!(value.get(), "null" | "[]" | "\"\""));
-        tap.beyond_text |= beyond;
-        let text = content.content.unwrap_or_default();
+        let plain = content
+            .content
+            .is_none_or(|given| given.get().starts_with('"'));
+        let beyond = content.is_beyond_text() || !plain;
+        // what is no text even so passes all the same
+        let text = content::text(content.content);
+        tap.beyond_text |= beyond || text.is_err();
+        let text = text.unwrap_or_default();
         tap.real |= beyond || !text.is_empty();
-        if choice.index == 0 {
+        if is_first {
             tap.text.push_str(&text);
         }
     }
     tap
+}
+
+impl Content<'_> {
+    /// It says something beside its content.
+    fn is_beyond_text(&self) -> bool {
+        let said = [
+            self.tool_calls,
+            self.function_call,
+            self.refusal,
+            self.audio,
+            self.reasoning_content,
+            self.reasoning,
+            self.thinking_blocks,
+        ];
+        let mut said = said.into_iter().flatten();
+        said.any(|value| !matches!(value.get(), "null" | "[]" | "\"\""))
+    }
 }
 
 /// The chunk without its `usage` field, for clients that did not ask for it.

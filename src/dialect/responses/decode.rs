@@ -1,13 +1,18 @@
 //! What an upstream that speaks Responses says, as [`Event`]s: its stream, and its whole answers.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::dialect::openai::tap::Garbled;
 use crate::types::{Event, Finish, Usage};
 
 /// Most output items whose calls are told apart.
 const MAX_ITEMS: usize = 1024;
+/// Most characters of an upstream's error that are quoted.
+const MAX_QUOTE: usize = 500;
 
 /// Turns the events of one stream into ours.
 #[derive(Debug, Default)]
@@ -18,30 +23,53 @@ pub struct Decoder {
     calls: Vec<u64>,
 }
 
+/// What an event holds is read once its kind is known to be one of ours: the others may look any
+/// way, and so may the items of tools that run at the upstream.
 #[derive(Deserialize)]
-struct Sent {
+struct Sent<'a> {
     #[serde(default, rename = "type")]
     kind: String,
+    #[serde(default, borrow)]
+    delta: Option<&'a RawValue>,
     #[serde(default)]
-    delta: Option<Value>,
-    #[serde(default)]
-    output_index: u64,
-    #[serde(default)]
-    item: Option<Item>,
-    #[serde(default)]
-    response: Option<Response>,
+    output_index: Option<u64>,
+    #[serde(default, borrow)]
+    item: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    response: Option<&'a RawValue>,
+}
+
+impl<'a> Sent<'a> {
+    fn response(&self) -> Result<Response<'a>, Garbled> {
+        let read = self.response.map(|given| serde_json::from_str(given.get()));
+        Ok(read
+            .transpose()
+            .map_err(Garbled::Shape)?
+            .unwrap_or_default())
+    }
+
+    /// The piece of text it adds; one that is not text adds none.
+    fn delta(&self) -> Result<Option<String>, Garbled> {
+        let text = self.delta.map(RawValue::get);
+        let text = text.filter(|text| text.starts_with('"'));
+        let read: Option<String> = text
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(Garbled::Shape)?;
+        Ok(read.filter(|text| !text.is_empty()))
+    }
 }
 
 #[derive(Default, Deserialize)]
-struct Response {
+struct Response<'a> {
     #[serde(default)]
-    id: String,
+    id: Option<String>,
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
     status: Option<String>,
-    #[serde(default)]
-    output: Vec<Item>,
+    #[serde(default, borrow)]
+    output: Option<Vec<&'a RawValue>>,
     #[serde(default)]
     usage: Option<Counts>,
     #[serde(default)]
@@ -56,12 +84,18 @@ struct Incomplete {
     reason: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+/// What every item has.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(default, rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default, borrow)]
+    id: Option<&'a RawValue>,
+}
+
+/// A message, a call of a function, or thinking.
+#[derive(Deserialize)]
 struct Item {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default, rename = "type")]
-    kind: String,
     #[serde(default)]
     call_id: Option<String>,
     #[serde(default)]
@@ -138,40 +172,38 @@ impl Decoder {
     /// [`Garbled::Error`] with the upstream's own error as JSON; [`Garbled::Shape`] when it is no
     /// event.
     pub fn event(&mut self, data: &[u8]) -> Result<Vec<Event>, Garbled> {
-        let sent: Sent = serde_json::from_slice(data).map_err(Garbled::Shape)?;
+        let sent: Sent<'_> = serde_json::from_slice(data).map_err(Garbled::Shape)?;
         let mut events = Vec::new();
-        let delta = || match &sent.delta {
-            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-            Some(_) | None => None,
-        };
         match sent.kind.as_str() {
             "response.created" | "response.in_progress" | "response.queued" => {
-                self.start(&sent.response.unwrap_or_default(), &mut events);
+                self.start(&sent.response()?, &mut events);
             }
-            "response.output_text.delta" => events.extend(delta().map(Event::Text)),
-            "response.refusal.delta" => events.extend(delta().map(Event::Refusal)),
+            "response.output_text.delta" => events.extend(sent.delta()?.map(Event::Text)),
+            "response.refusal.delta" => events.extend(sent.delta()?.map(Event::Refusal)),
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                events.extend(delta().map(Event::Thinking));
+                events.extend(sent.delta()?.map(Event::Thinking));
             }
             "response.function_call_arguments.delta" => {
-                let index = self.calls.iter().position(|at| *at == sent.output_index);
+                let at = sent.output_index.unwrap_or(0);
+                let index = self.calls.iter().position(|known| *known == at);
                 let index = index.and_then(|index| u32::try_from(index).ok());
-                let more = index.zip(delta());
+                let more = index.zip(sent.delta()?);
                 events.extend(more.map(|(index, json)| Event::Arguments { index, json }));
             }
             "response.output_item.added" | "response.output_item.done" => {
                 let is_done = sent.kind.ends_with("done");
-                let item = sent.item.unwrap_or_default();
-                self.item(sent.output_index, (item, is_done), &mut events);
+                if let Some(item) = sent.item {
+                    let at = sent.output_index.unwrap_or(0);
+                    self.item(at, (item, is_done), &mut events)?;
+                }
             }
             "response.completed" | "response.incomplete" => {
-                let response = sent.response.unwrap_or_default();
+                let response = sent.response()?;
                 self.start(&response, &mut events);
                 self.end(response, &mut events);
             }
             "response.failed" | "response.cancelled" => {
-                let error = sent.response.and_then(|response| response.error);
-                return Err(reported(error));
+                return Err(reported(sent.response()?.error));
             }
             // an error is an event of its own shape: its code and message stand at the top
             "error" => return Err(reported(serde_json::from_slice(data).ok())),
@@ -185,35 +217,46 @@ impl Decoder {
         self.done
     }
 
-    fn start(&mut self, response: &Response, events: &mut Vec<Event>) {
+    fn start(&mut self, response: &Response<'_>, events: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.started, true) {
             events.push(Event::Start {
-                id: response.id.clone(),
+                id: response.id.clone().unwrap_or_default(),
                 model: response.model.clone().unwrap_or_default(),
             });
         }
     }
 
-    fn item(&mut self, at: u64, (item, is_done): (Item, bool), events: &mut Vec<Event>) {
-        match item.kind.as_str() {
+    fn item(
+        &mut self,
+        at: u64,
+        (item, is_done): (&RawValue, bool),
+        events: &mut Vec<Event>,
+    ) -> Result<(), Garbled> {
+        let Kind { kind, id } = serde_json::from_str(item.get()).map_err(Garbled::Shape)?;
+        match kind.as_ref() {
             "message" | "" => {}
             "function_call" if self.calls.contains(&at) || self.calls.len() >= MAX_ITEMS => {}
             "function_call" => {
                 let index = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
                 self.calls.push(at);
-                call(index, item, events);
+                call(index, typed(item)?, events);
             }
-            "reasoning" => {
-                let sealed = item.encrypted_content.filter(|_| is_done);
+            "reasoning" if is_done => {
+                let sealed = typed(item)?.encrypted_content;
                 events.extend(sealed.map(Event::Redacted));
             }
+            "reasoning" => {}
             // a tool of the upstream's own is at work
             _ if is_done => {}
-            _ => events.push(Event::Redacted(item.id.unwrap_or_default())),
+            _ => {
+                let id = id.and_then(|id| serde_json::from_str(id.get()).ok());
+                events.push(Event::Redacted(id.unwrap_or_default()));
+            }
         }
+        Ok(())
     }
 
-    fn end(&mut self, response: Response, events: &mut Vec<Event>) {
+    fn end(&mut self, response: Response<'_>, events: &mut Vec<Event>) {
         self.done = true;
         let called = !self.calls.is_empty();
         events.push(Event::Finish(finish(&response, called)));
@@ -226,7 +269,7 @@ impl Decoder {
 /// # Errors
 /// As [`Decoder::event`]; a response that failed is an error.
 pub fn whole(raw: &[u8]) -> Result<Vec<Event>, Garbled> {
-    let mut response: Response = serde_json::from_slice(raw).map_err(Garbled::Shape)?;
+    let mut response: Response<'_> = serde_json::from_slice(raw).map_err(Garbled::Shape)?;
     if matches!(response.status.as_deref(), Some("failed" | "cancelled")) {
         return Err(reported(response.error));
     }
@@ -236,10 +279,13 @@ pub fn whole(raw: &[u8]) -> Result<Vec<Event>, Garbled> {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     decoder.start(&response, &mut events);
-    for (at, item) in (0..).zip(std::mem::take(&mut response.output)) {
-        match item.kind.as_str() {
-            "message" => said(item.content.unwrap_or_default(), &mut events),
+    let output = response.output.take().unwrap_or_default();
+    for (at, item) in (0..).zip(output) {
+        let Kind { kind, .. } = serde_json::from_str(item.get()).map_err(Garbled::Shape)?;
+        match kind.as_ref() {
+            "message" => said(typed(item)?.content.unwrap_or_default(), &mut events),
             "reasoning" => {
+                let item = typed(item)?;
                 let texts = item.summary.into_iter().chain(item.content).flatten();
                 let texts = texts
                     .filter_map(|part| part.text)
@@ -247,11 +293,15 @@ pub fn whole(raw: &[u8]) -> Result<Vec<Event>, Garbled> {
                 events.extend(texts.map(Event::Thinking));
                 events.extend(item.encrypted_content.map(Event::Redacted));
             }
-            _ => decoder.item(at, (item, false), &mut events),
+            _ => decoder.item(at, (item, false), &mut events)?,
         }
     }
     decoder.end(response, &mut events);
     Ok(events)
+}
+
+fn typed(item: &RawValue) -> Result<Item, Garbled> {
+    serde_json::from_str(item.get()).map_err(Garbled::Shape)
 }
 
 fn said(parts: Vec<Said>, events: &mut Vec<Event>) {
@@ -278,7 +328,7 @@ fn call(index: u32, item: Item, events: &mut Vec<Event>) {
     events.extend(json.map(|json| Event::Arguments { index, json }));
 }
 
-fn finish(response: &Response, called: bool) -> Finish {
+fn finish(response: &Response<'_>, called: bool) -> Finish {
     let reason = response.incomplete_details.as_ref();
     let reason = reason.and_then(|details| details.reason.as_deref());
     match (response.status.as_deref(), reason) {
@@ -291,10 +341,30 @@ fn finish(response: &Response, called: bool) -> Finish {
     }
 }
 
-/// The upstream's own error, as JSON.
+/// The upstream's own error, as JSON that is cut where it is text, so that it stays JSON.
 fn reported(error: Option<Value>) -> Garbled {
-    let text = error.unwrap_or(Value::Null).to_string();
-    Garbled::Error(text.chars().take(500).collect())
+    let mut error = error.unwrap_or_default();
+    if let Some(inner) = error.get_mut("error").filter(|inner| inner.is_object()) {
+        error = inner.take();
+    }
+    match &mut error {
+        Value::String(text) => clip(text),
+        Value::Object(fields) => {
+            if let Some(Value::String(message)) = fields.get_mut("message") {
+                clip(message);
+            }
+            // codes are short
+            fields.retain(|name, value| name == "message" || value.to_string().len() <= MAX_QUOTE);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {}
+    }
+    Garbled::Error(error.to_string())
+}
+
+fn clip(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_QUOTE) {
+        text.truncate(end);
+    }
 }
 
 /// What a door that passes events on needs of one: its name, its number, the response's id.
@@ -319,19 +389,22 @@ pub fn passed(data: &[u8]) -> Result<Passed, Garbled> {
         id: Option<String>,
     }
     #[derive(Deserialize)]
-    struct Seen {
+    struct Seen<'a> {
         #[serde(default, rename = "type")]
         kind: String,
         #[serde(default)]
-        sequence_number: u64,
-        #[serde(default)]
-        response: Option<About>,
+        sequence_number: Option<u64>,
+        #[serde(default, borrow)]
+        response: Option<&'a RawValue>,
     }
-    let seen: Seen = serde_json::from_slice(data).map_err(Garbled::Shape)?;
+    let seen: Seen<'_> = serde_json::from_slice(data).map_err(Garbled::Shape)?;
+    let about: Option<About> = seen
+        .response
+        .and_then(|response| serde_json::from_str(response.get()).ok());
     Ok(Passed {
         // it stands on a line of its own
         name: seen.kind.chars().filter(|c| !c.is_control()).collect(),
-        sequence: seen.sequence_number,
-        id: seen.response.and_then(|response| response.id),
+        sequence: seen.sequence_number.unwrap_or(0),
+        id: about.and_then(|response| response.id),
     })
 }

@@ -290,8 +290,9 @@ impl Encoder {
         text.push_str(more);
         match blocks.last_mut() {
             Some(block) if block["type"] == "thinking" && block.get("signature").is_none() => {
-                let so_far = block["thinking"].as_str().unwrap_or_default();
-                block["thinking"] = Value::from(format!("{so_far}{more}"));
+                if let Some(Value::String(so_far)) = block.get_mut("thinking") {
+                    so_far.push_str(more);
+                }
             }
             _ => blocks.push(json!({"type": "thinking", "thinking": more})),
         }

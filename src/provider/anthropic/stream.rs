@@ -1,5 +1,7 @@
 //! The messages of a stream, as [`Decode`] wants them read.
 
+use bytes::Bytes;
+
 use super::garbled;
 use crate::dialect::anthropic::{Bad, Decoder};
 use crate::provider::Failure;
@@ -13,7 +15,10 @@ impl Decode for Decoder {
             // noise on the line; some servers end with `[DONE]`
             Err(Bad::Shape(_)) if !may_carry(message) => Ok(()),
             // the reader strikes the key out
-            read => read.map_err(|bad| garbled(&bad, &KeyGuard::default())),
+            read => read.map_err(|bad| {
+                let raw = Bytes::copy_from_slice(message);
+                garbled(&bad, &raw, &KeyGuard::default())
+            }),
         }
     }
 

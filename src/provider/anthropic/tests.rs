@@ -149,9 +149,18 @@ async fn a_stream_that_never_says_why_it_ends_was_cut_off() {
 
 #[tokio::test]
 async fn an_error_inside_a_stream_is_classified_and_shows_no_key() {
-    for (kind, class) in [
-        ("overloaded_error", Class::Hard),
-        ("rate_limit_error", Class::Gate { retry_after: None }),
+    for (kind, class, status) in [
+        ("invalid_request_error", Class::Caller, 400),
+        ("authentication_error", Class::Credential, 401),
+        ("billing_error", Class::Credential, 402),
+        ("permission_error", Class::Credential, 403),
+        ("not_found_error", Class::Caller, 404),
+        ("conflict_error", Class::Caller, 409),
+        ("request_too_large", Class::Caller, 413),
+        ("rate_limit_error", Class::Gate { retry_after: None }, 429),
+        ("api_error", Class::Hard, 500),
+        ("timeout_error", Class::Hard, 504),
+        ("overloaded_error", Class::Hard, 529),
     ] {
         let error = format!(
             "{START}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\"message\":\"sk-ant-secret\"}}}}\n\n"
@@ -159,10 +168,21 @@ async fn an_error_inside_a_stream_is_classified_and_shows_no_key() {
         let fake = Fake::answering(200, error.leak()).await;
         for call in [plain(true), native(true)] {
             let failed = read(&provider(&fake), call).await.1.unwrap();
-            assert_eq!(failed.class, class);
+            assert_eq!(
+                (failed.class, failed.status),
+                (class, Some(status)),
+                "{kind}"
+            );
             assert!(failed.message.contains(kind) && !failed.message.contains("secret"));
+            assert!(!String::from_utf8_lossy(&failed.body).contains("secret"));
         }
     }
+    let spent = format!(
+        "{START}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"rate_limit_error\",\"message\":\"m\",\"details\":{{\"error_code\":\"enforced_spend_limit_reached\"}}}}}}\n\n"
+    );
+    let fake = Fake::answering(200, spent.leak()).await;
+    let failed = read(&provider(&fake), plain(true)).await.1.unwrap();
+    assert_eq!(failed.class, Class::Credential);
 }
 
 #[tokio::test]

@@ -292,3 +292,26 @@ async fn health_asks_for_the_models() {
     assert_eq!(asked[0].path, "/v1beta/models?pageSize=1");
     assert_eq!(asked[0].headers["x-goog-api-key"], KEY);
 }
+
+#[tokio::test]
+async fn a_picture_of_megabytes_comes_through_a_stream_and_one_without_end_does_not() {
+    let image = |bytes: usize| {
+        let data = "A".repeat(bytes);
+        format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"mimeType":"image/png","data":"{data}"}}}}]}}}}]}}"#
+        )
+    };
+    let (said, failed) = read(wire(&[&image(3 << 20), Y])).await;
+    assert!(failed.is_none());
+    assert!(
+        said[1]
+            .tap
+            .text
+            .starts_with("![image](data:image/png;base64,AAAA")
+    );
+    assert!(said[1].tap.text.len() > 3 << 20);
+    let (said, failed) = read(wire(&[HE, &image(16 << 20), Y])).await;
+    assert_eq!(said.len(), 2);
+    let message = failed.unwrap().message;
+    assert!(message.contains("longer than 16777216 bytes"), "{message}");
+}

@@ -40,7 +40,7 @@ impl OpenAi {
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
         let body = Body::of(response, watch);
         if call.stream && !is_json {
-            let form = (Framing::sse(), Form::AsCame(Dialect::Responses));
+            let form = (Framing::media(), Form::AsCame(Dialect::Responses));
             let key = self.wire.key.clone();
             return Ok(Answer::Stream(chunks(body, Decoder::default(), form, key)));
         }

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use futures::stream::try_unfold;
 
 use super::garbled;
-use crate::dialect::openai::tap::{self, Garbled};
+use crate::dialect::openai::tap::{Chunks, Garbled};
 use crate::dialect::sse::{Event, Splitter};
 use crate::provider::key::KeyGuard;
 use crate::provider::wire::body::Body;
@@ -21,7 +21,7 @@ pub(super) fn chunks(body: Body, key: KeyGuard) -> ChunkStream {
         body,
         key,
         splitter: Splitter::default(),
-        finished: false,
+        read: Chunks::default(),
         counted: false,
         ended: false,
     };
@@ -36,8 +36,7 @@ struct Reading {
     body: Body,
     key: KeyGuard,
     splitter: Splitter,
-    /// Choice 0 has its `finish_reason`.
-    finished: bool,
+    read: Chunks,
     /// Token counts have come.
     counted: bool,
     /// `[DONE]` has come.
@@ -61,7 +60,7 @@ impl Reading {
                 Ok(Some(piece)) => self.splitter.push(piece),
                 Ok(None) => return self.rest(),
                 // all that could still be lost is the closing mark
-                Err(_) if self.finished && self.counted => return Ok(None),
+                Err(_) if self.read.all_ended() && self.counted => return Ok(None),
                 Err(failure) => return Err(failure),
             }
         }
@@ -81,26 +80,28 @@ impl Reading {
             let text = String::from_utf8_lossy(&data).chars().take(500).collect();
             return Err(garbled(Garbled::Error(text), &data, &self.key));
         }
-        match tap::chunk(data.clone()) {
-            Ok(chunk) => Ok(self.note(chunk)),
+        match self.chunk(data.clone()) {
+            Ok(chunk) => Ok(chunk),
             // noise on the line: the answer is whole without it
             Err(_) if !translate::may_carry(&data) => Ok(None),
             Err(bad) => Err(garbled(bad, &data, &self.key)),
         }
     }
 
-    fn note(&mut self, chunk: Chunk) -> Option<Chunk> {
+    fn chunk(&mut self, data: Bytes) -> Result<Option<Chunk>, Garbled> {
+        let (ended, known) = (self.read.has_ended(), self.read.ended());
+        let chunk = self.read.read(data)?;
         let tap = &chunk.tap;
         // said once is enough: clients would see an answer that ends and ends again
-        let again = self.finished && tap.finish.is_some() && !tap.real && tap.usage.is_none();
+        let repeats = ended && tap.finish.is_some() && known == self.read.ended();
+        let again = repeats && !tap.real && tap.usage.is_none();
         self.counted |= tap.usage.is_some();
-        self.finished |= tap.finish.is_some();
         if tap.real || tap.finish.is_some() {
             self.body.watch.first_token();
         }
         // without choices and without counts it is a heartbeat, on which clients stumble
         let heartbeat = chunk.usage_only && tap.usage.is_none();
-        (!heartbeat && !again).then_some(chunk)
+        Ok((!heartbeat && !again).then_some(chunk))
     }
 
     /// The body ended: its last block may lack the closing blank line, or be cut anywhere.
@@ -110,21 +111,18 @@ impl Reading {
             .rest()
             .map(|event| event.data)
             .unwrap_or_default();
-        if last.as_ref() != b"[DONE]"
-            && let Some(chunk) = self.readable(last)
+        self.ended |= last.as_ref() == b"[DONE]";
+        if !self.ended
+            && let Ok(Some(chunk)) = self.chunk(last)
         {
             return Ok(Some(chunk));
         }
         self.end()
     }
 
-    fn readable(&mut self, last: Bytes) -> Option<Chunk> {
-        let chunk = tap::chunk(last).ok()?;
-        self.note(chunk)
-    }
-
+    /// `[DONE]` speaks for all choices; without it each has to say that it ended.
     fn end(&self) -> Result<Option<Chunk>, Failure> {
-        if self.finished {
+        if self.read.all_ended() || (self.ended && self.read.has_ended()) {
             Ok(None)
         } else {
             Err(Failure::new(Class::Hard, CUT_OFF))

@@ -89,6 +89,10 @@ fn of(status: Status, key: &KeyGuard, connect: Duration) -> Failure {
         Code::Unauthenticated => by_name(&status, Class::Credential, 401),
         Code::PermissionDenied => by_name(&status, Class::Credential, 403),
         Code::InvalidArgument | Code::FailedPrecondition => refused(&status, (400, None), key),
+        // how our own library refuses an answer over its limit
+        Code::OutOfRange if status.message().contains("message length too large") => {
+            hard(status, key, connect)
+        }
         Code::OutOfRange => refused(&status, (400, Some("context_length_exceeded")), key),
         Code::NotFound => refused(&status, (404, Some("model_not_found")), key),
         Code::DeadlineExceeded => Failure {

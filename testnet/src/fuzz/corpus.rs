@@ -17,6 +17,7 @@ pub(super) fn read(target: Target) -> anyhow::Result<Vec<Vec<u8>>> {
         Target::Sse => &[
             Target::Sse,
             Target::OpenAi,
+            Target::Responses,
             Target::Anthropic,
             Target::Gemini,
         ],
@@ -24,6 +25,7 @@ pub(super) fn read(target: Target) -> anyhow::Result<Vec<Vec<u8>>> {
         Target::Json => &[Target::Json, Target::OpenAi, Target::Gemini],
         Target::Events => &[Target::Events, Target::OpenAi],
         Target::OpenAi => &[Target::OpenAi],
+        Target::Responses => &[Target::Responses],
         Target::Anthropic => &[Target::Anthropic],
         Target::Gemini => &[Target::Gemini],
         Target::Ollama => &[Target::Ollama],
@@ -63,6 +65,7 @@ pub async fn record() -> anyhow::Result<usize> {
     let mut written = 0;
     for target in [
         Target::OpenAi,
+        Target::Responses,
         Target::Anthropic,
         Target::Gemini,
         Target::Ollama,
@@ -109,6 +112,11 @@ fn ask(target: Target, model: &str, stream: bool) -> (String, Value) {
             let contents = json!([{"role": "user", "parts": [{"text": text}]}]);
             let body = json!({"contents": contents, "tools": tools});
             (format!("/v1beta/models/{model}:{verb}"), body)
+        }
+        Target::Responses => {
+            let tool = json!({"type": "function", "name": "f", "parameters": schema});
+            let body = json!({"model": model, "input": text, "stream": stream, "tools": [tool]});
+            ("/v1/responses".to_owned(), body)
         }
         Target::OpenAi
         | Target::Ollama

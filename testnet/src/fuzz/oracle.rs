@@ -13,6 +13,7 @@ use llm_router::dialect::json::Object;
 use llm_router::dialect::lines::Lines;
 use llm_router::dialect::openai::ChatBody;
 use llm_router::dialect::openai::decode;
+use llm_router::dialect::responses;
 use llm_router::dialect::sse::Splitter;
 use llm_router::provider::{Answer, Call, Provider, Timeouts, from_config};
 use llm_router::types::{Event, Moment};
@@ -44,6 +45,7 @@ struct Wire {
     provider: Arc<dyn Provider>,
     next: Arc<Mutex<Bytes>>,
     body: Arc<ChatBody>,
+    mark: &'static str,
     _serving: JoinSet<()>,
 }
 
@@ -51,9 +53,11 @@ impl Oracle {
     pub(super) async fn new(target: Target) -> anyhow::Result<Self> {
         let wire = match target {
             Target::Sse | Target::Lines | Target::Json | Target::Events => None,
-            Target::OpenAi | Target::Anthropic | Target::Gemini | Target::Ollama => {
-                Some(Wire::new(target).await?)
-            }
+            Target::OpenAi
+            | Target::Responses
+            | Target::Anthropic
+            | Target::Gemini
+            | Target::Ollama => Some(Wire::new(target).await?),
         };
         Ok(Oracle {
             target,
@@ -75,7 +79,11 @@ impl Oracle {
             Target::Lines => lines(input),
             Target::Json => json(input),
             Target::Events => events(input),
-            Target::OpenAi | Target::Anthropic | Target::Gemini | Target::Ollama => {
+            Target::OpenAi
+            | Target::Responses
+            | Target::Anthropic
+            | Target::Gemini
+            | Target::Ollama => {
                 self.turn = !self.turn;
                 let stream = self.turn;
                 let wire = self.wire.as_ref().context("no wire")?;
@@ -210,14 +218,29 @@ impl Wire {
                 Ok::<_, Infallible>(response)
             }
         }));
-        let model = serde_json::json!({"provider": target.name(), "model": "m",
+        let responses = target == Target::Responses;
+        let mut model = serde_json::json!({"provider": target.name(), "model": "m",
             "base_url": format!("http://{address}")});
+        if responses {
+            model["provider"] = "openai".into();
+            model["options"] = serde_json::json!({"responses": true});
+        }
         let model = serde_json::from_value(model).context("a provider of that name")?;
         let messages = [("user".to_owned(), "x".to_owned())];
+        let body = match responses {
+            true => responses::read(br#"{"model":"m","input":"x"}"#)?.chat,
+            false => ChatBody::from_messages("m", &messages)?,
+        };
         Ok(Wire {
             provider: from_config(&model, None)?,
             next,
-            body: Arc::new(ChatBody::from_messages("m", &messages)?),
+            body: Arc::new(body),
+            // what every whole answer of the dialect has
+            mark: if responses {
+                "\"status\""
+            } else {
+                "\"choices\""
+            },
             _serving: serving,
         })
     }
@@ -248,8 +271,9 @@ impl Wire {
                 let text = std::str::from_utf8(&whole.raw).context("an answer that is no text")?;
                 serde_json::from_str::<IgnoredAny>(text).context("an answer that is no JSON")?;
                 ensure!(
-                    text.contains("\"choices\""),
-                    "a whole answer without choices"
+                    text.contains(self.mark),
+                    "a whole answer without {}",
+                    self.mark
                 );
                 Ok(true)
             }

@@ -301,3 +301,39 @@ async fn idle_and_total_limits_name_themselves() {
     let (_, failure) = stalls(&[ROLE, HI], total).await;
     assert_eq!(failure.message, "no complete answer within 30ms");
 }
+
+const OTHER: &str =
+    r#"{"id":"c","choices":[{"index":1,"delta":{"content":"ho"},"finish_reason":null}]}"#;
+const BOTH: &str = r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
+
+#[tokio::test]
+async fn one_of_several_choices_that_never_ended_is_a_cut_off() {
+    let (_, failed) = read(&wire(&[HI, OTHER, STOP])).await;
+    assert_eq!(failed.unwrap().message, CUT_OFF);
+    let (_, failed) = collect(vec![
+        Ok(Bytes::from(wire(&[HI, OTHER, STOP, USAGE]))),
+        reset(),
+    ])
+    .await;
+    assert_eq!(failed.unwrap().message, "connection reset");
+    for events in [
+        &[HI, OTHER, STOP, "[DONE]"][..],
+        &[HI, OTHER, STOP, BOTH],
+        &[HI, OTHER, BOTH],
+    ] {
+        let (said, failed) = read(&wire(events)).await;
+        let given = events.iter().filter(|event| **event != "[DONE]").count();
+        assert!(failed.is_none(), "{events:?}");
+        assert_eq!(said.len(), given, "the other choice's end is passed on too");
+    }
+}
+
+#[tokio::test]
+async fn calls_without_an_index_reach_the_client_with_one() {
+    let first = r#"{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]}}]}"#;
+    let (said, failed) = read(&wire(&[ROLE, first, STOP, "[DONE]"])).await;
+    assert!(failed.is_none());
+    let raws = raws(&said);
+    assert!(raws[1].contains(r#""index":0}]"#), "{}", raws[1]);
+    assert_eq!((raws[0], raws[2]), (ROLE, STOP));
+}

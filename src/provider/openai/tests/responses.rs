@@ -123,6 +123,44 @@ async fn every_event_of_a_stream_is_passed_on_as_it_came() {
 }
 
 #[tokio::test]
+async fn items_of_unknown_kinds_and_pictures_of_megabytes_pass_as_they_came() {
+    let search = r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"tool_search_call","arguments":{"q":"x"}}}"#;
+    let image = format!(
+        r#"{{"type":"response.output_item.done","output_index":0,"item":{{"type":"image_generation_call","id":"ig","result":"{}"}}}}"#,
+        "A".repeat(3 << 20)
+    );
+    let end = r#"{"type":"response.completed","response":{"status":"completed","output":[{"type":"tool_search_call","arguments":{"q":"x"}}]}}"#;
+    let events = [EVENTS[0], search, &image, end];
+    let chunks = streamed(framed(&events)).await;
+    let chunks: Vec<_> = chunks.into_iter().map(Result::unwrap).collect();
+    let raw: Vec<&[u8]> = chunks.iter().map(|chunk| &chunk.raw[..]).collect();
+    assert_eq!(raw, events.map(str::as_bytes));
+}
+
+#[tokio::test]
+async fn a_long_error_keeps_its_class_and_its_code() {
+    let long = "überlang ".repeat(200);
+    let (slow, deep) = (
+        json!({"type": "error", "message": long, "code": "rate_limit_exceeded"}),
+        json!({"type": "response.failed", "response": {"error":
+            {"message": long, "code": "context_length_exceeded"}}}),
+    );
+    for (error, class) in [
+        (&slow, Class::Gate { retry_after: None }),
+        (&deep, Class::Caller),
+        (
+            &json!({"type": "error", "error": deep["response"]["error"]}),
+            Class::Caller,
+        ),
+    ] {
+        let said = streamed(framed(&[EVENTS[0], &error.to_string()])).await;
+        let failure = said.into_iter().last().unwrap().unwrap_err();
+        assert_eq!(failure.class, class, "{failure}");
+        assert!(failure.message.chars().count() < 700);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_is_cut_off_or_fails_is_no_answer() {
     let cut = streamed(framed(&EVENTS[..2])).await;
     let failure = cut.into_iter().last().unwrap().unwrap_err();
