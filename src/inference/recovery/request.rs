@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{Object, raw};
@@ -11,6 +12,17 @@ use crate::types::ChatRequest;
 /// Bytes of text that a token is taken to have. Rather many, so that an answer is not cut short of
 /// the length its client allows.
 const BYTES_PER_TOKEN: u64 = 4;
+
+/// Fields besides `response_format` by which servers hold an answer to a grammar; those that begin
+/// with `guided_` too.
+const GRAMMARS: [&str; 6] = [
+    "ebnf",
+    "format",
+    "grammar",
+    "json_schema",
+    "regex",
+    "structured_outputs",
+];
 
 /// Tokens of a text, about.
 pub(super) fn tokens(bytes: usize) -> u64 {
@@ -30,14 +42,15 @@ pub(super) fn afresh(request: &ChatRequest) -> Option<ChatRequest> {
 
 /// The same request with the beginning of its answer as the assistant's message, and what of that
 /// the model is not given in bytes: white space at its end, where `trim` asks for that. `None` where
-/// there is no beginning to give, or no place for it.
+/// there is no beginning to give, or no place for it, and where a grammar rules the answer: it rules
+/// from the first letter that is generated, so a whole new answer would follow the beginning.
 pub(super) fn prefilled(
     request: &ChatRequest,
     told: &str,
     trim: bool,
 ) -> Option<(ChatRequest, usize)> {
     let given = if trim { told.trim_end() } else { told };
-    if given.trim().is_empty() {
+    if given.trim().is_empty() || is_ruled(request.body.object()) {
         return None;
     }
     let mut object = request.body.object().clone();
@@ -56,6 +69,23 @@ pub(super) fn prefilled(
         ..request.clone()
     };
     Some((request, told.len() - given.len()))
+}
+
+/// The answer has to be of a form that the upstream sees to as it generates.
+fn is_ruled(asked: &Object) -> bool {
+    #[derive(Deserialize)]
+    struct Form<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Option<&'a str>,
+    }
+    asked
+        .iter()
+        .filter(|(_, value)| value.get() != "null")
+        .any(|(name, value)| match name {
+            "response_format" => !serde_json::from_str::<Form<'_>>(value.get())
+                .is_ok_and(|form| form.kind == Some("text")),
+            other => other.starts_with("guided_") || GRAMMARS.contains(&other),
+        })
 }
 
 /// The messages with `given` at their end, joined to a beginning that the client itself gave.
@@ -142,6 +172,31 @@ mod tests {
         let parts = request(json!({"messages": [{"role": "user", "content": "count"},
             {"role": "assistant", "content": [{"type": "text", "text": "One"}]}]}));
         assert!(prefilled(&parts, "two", false).is_none());
+    }
+
+    #[test]
+    fn an_answer_that_a_grammar_rules_is_never_begun_for_the_model() {
+        let given = |field: &str, value: &Value| {
+            let mut body = json!({"messages": [{"role": "user", "content": "who"}]});
+            body[field] = value.clone();
+            prefilled(&request(body), r#"{"name": "Bob Jones", "age": "#, false).is_some()
+        };
+        for (field, value) in [
+            ("response_format", json!({"type": "json_object"})),
+            (
+                "response_format",
+                json!({"type": "json_schema", "json_schema": {"name": "p", "schema": {}}}),
+            ),
+            ("guided_regex", json!("[0-9]+")),
+            ("guided_json", json!({"type": "object"})),
+            ("format", json!("json")),
+            ("grammar", json!("root ::= \"a\"")),
+        ] {
+            assert!(!given(field, &value), "{field}: {value}");
+        }
+        assert!(given("response_format", &json!({"type": "text"})));
+        assert!(given("response_format", &Value::Null));
+        assert!(given("seed", &json!(1)));
     }
 
     #[test]
