@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use super::Refusal;
 use super::attempt::{AttemptError, Timing, within};
 use super::handle::ModelHandle;
 use super::verdict::Verdict;
@@ -62,8 +61,7 @@ impl ModelHandle {
     ) -> Result<Embeddings, AttemptError> {
         let tokens = EmbedRequest::tokens(&inputs);
         let mut drawn = self.draw(tokens, request.deadline).await?;
-        let leave = self.shared.breaker.admit(Moment::now()).await;
-        let leave = leave.map_err(|refused| AttemptError::Refused(Refusal::Breaker(refused)))?;
+        let leave = self.leave((Moment::now(), request.deadline), false).await?;
         let span = spans::attempt(&spans::AttemptSpan {
             model: self.name(),
             upstream: &self.spec.config.model,
