@@ -7,6 +7,7 @@ use super::errand::Errand;
 use super::outcome::{Exhausted, Windows, another_may_take_it, is_too_long};
 use super::retry::backoff;
 use super::state::State;
+use crate::breaker::GATE_SPREAD;
 use crate::config::routing::RetryConfig;
 use crate::error::{Error, Kind, Tried};
 use crate::model::{AttemptError, Attempted, ModelHandle, Refusal, Timing};
@@ -16,8 +17,6 @@ use crate::types::{ChatRequest, ModelName, Moment};
 
 /// How long a 429 without Retry-After asks for; the breaker's gate assumes the same.
 const UNSAID_PATIENCE: Duration = Duration::from_secs(1);
-/// The breaker's gate is shut when its actor hears of the 429, a little after the attempt's end.
-const GATE_SLACK: Duration = Duration::from_millis(20);
 
 /// Most times one model is asked for one request while it asks for patience or is unavailable,
 /// whatever `retry.max_attempts` allows: more is hammering.
@@ -191,7 +190,14 @@ impl Inner {
             exhausted.failed(model.name(), &failure);
             let failed = walk.asked.times(model.name());
             let deadline = way.request.deadline();
-            match self.after(&failure, (failed, way.last), retry, deadline) {
+            let patient = way.last && matches!(failure.class, Class::Gate { .. });
+            let gated = if patient {
+                model.kept_away().await
+            } else {
+                None
+            };
+            let ours = gated.unwrap_or_default();
+            match self.after(&failure, (failed, way.last), (retry, ours), deadline) {
                 Next::Again(wait) => tokio::time::sleep(wait).await,
                 Next::Other if is_too_long(&failure) => return Err(Stop::TooLong),
                 Next::Other => return Err(Stop::Other(class_label(&failure))),
@@ -200,11 +206,12 @@ impl Inner {
         }
     }
 
+    /// `gate`: how long our own breaker keeps everybody away now.
     fn after(
         &self,
         failure: &Failure,
         (failed, last): (u32, bool),
-        retry: &RetryConfig,
+        (retry, gate): (&RetryConfig, Duration),
         deadline: Moment,
     ) -> Next {
         let now = Moment::now();
@@ -221,15 +228,16 @@ impl Inner {
         };
         let patient = matches!(failure.class, Class::Gate { .. }) || failure.status == Some(503);
         let most = if patient { MOST_TRIES } else { u32::MAX };
+        // our own gate opens after the upstream's: nodes of a cluster come back spread
+        let (most_wait, opens) = (retry.backoff.max.get(), gate.max(wait));
         let worth_it = failed < retry.max_attempts.min(most)
-            && wait <= retry.backoff.max.get()
-            && now + wait < deadline
+            && wait <= most_wait
+            && opens <= most_wait.saturating_add(GATE_SPREAD)
+            && now + opens < deadline
             && self.budget.lock().take(now);
         if worth_it {
             self.recorder.metrics().retried();
-            // our own gate opens a moment after the upstream's, for it was shut a moment later
-            let gated = matches!(failure.class, Class::Gate { .. });
-            Next::Again(if gated { wait + GATE_SLACK } else { wait })
+            Next::Again(opens)
         } else {
             Next::Other
         }

@@ -267,6 +267,13 @@ impl ModelHandle {
         breaker.state(now) == "closed" && breaker.barred(now).is_none()
     }
 
+    /// How long its breaker keeps everybody away from now on, with all that was reported until now.
+    pub(crate) async fn kept_away(&self) -> Option<Duration> {
+        let breaker = &self.shared.breaker;
+        breaker.caught_up().await.ok()?;
+        breaker.view().barred(Moment::now())?.retry_after
+    }
+
     /// How it continues an assistant message that is begun.
     pub(crate) fn prefill(&self) -> Prefill {
         match Facts::of(&self.spec.config).abilities.prefill {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::bridge::Bridge;
+use crate::bridge::testing::Stand;
 use crate::error::Kind;
 use crate::inference::testing::player::{Player, Step, cut, dies, whole};
-use crate::inference::testing::{counted, engine, playing, question, read, request};
+use crate::inference::testing::{counted, engine, engine_over, playing, question, read, request};
 use crate::inference::{Engine, Reply};
 use crate::provider::Class;
 use crate::types::{Event, Moment};
@@ -112,6 +114,19 @@ async fn with_nobody_else_to_ask_retry_after_is_waited_out() {
     let error = engine.chat(request(question())).await.unwrap_err();
     assert_eq!(error.kind, Kind::RateLimited);
     assert!(player.asked("a").len() - asked <= 3);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn on_a_node_of_a_cluster_its_own_spread_gate_is_waited_out_too() {
+    let player = Player::default();
+    let retry_after = Some(Duration::from_millis(50));
+    let gate = fails(Class::Gate { retry_after }, 429, "http 429");
+    player.plays("a", &[gate, whole(&["one"])]);
+    let config = playing(&[("a", json!({}))], &json!({}));
+    let bridge = Bridge::over(Stand::new(1));
+    let engine = engine_over(config, Arc::new(player.clone()), bridge).await;
+    assert_eq!(ask(&engine).await.meta.attempts, 2);
     engine.stop().await;
 }
 
