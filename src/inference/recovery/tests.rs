@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::error::Kind;
 use crate::inference::testing::player::{Player, Step, cut, dies, says, whole};
 use crate::inference::testing::{Got, counted, engine, playing, question, read, request};
-use crate::inference::{CacheStatus, Engine};
+use crate::inference::{CacheStatus, Engine, ReplyBody};
 use crate::provider::Class;
 use crate::types::{CacheMode, Event, Finish, Moment, Usage};
 
@@ -183,6 +184,25 @@ async fn nobody_else_left_the_same_model_is_asked_once_more() {
 }
 
 #[tokio::test]
+async fn it_is_not_asked_again_where_it_asks_for_patience_was_waited_for_or_was_asked_enough() {
+    let gate = Class::Gate { retry_after: None };
+    let slow_down = vec![says("one "), Step::Fail(gate, Some(429), "slow down")];
+    let stalls = vec![says("one "), Step::Wait(Duration::from_secs(60))];
+    for (first, most) in [(slow_down, 3), (stalls, 3), (cut(&["one "]), 1)] {
+        let player = Player::default();
+        player.plays("a", &[first.clone(), whole(&["one two"])]);
+        let models = [("a", json!({"timeouts": {"idle": "50ms"}}))];
+        let mut config = playing(&models, &json!({}));
+        config["retry"]["max_attempts"] = json!(most);
+        let engine = engine(config, None, Arc::new(player.clone())).await;
+        let got = ask(&engine, question()).await;
+        assert!(got.error.is_some() && got.text == "one ", "{first:?}");
+        assert_eq!(player.asked("a").len(), 1, "{first:?}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_carried_on_twice_at_most() {
     let player = Player::default();
     let models = ["a", "b", "c", "d"];
@@ -250,6 +270,45 @@ async fn a_recovered_answer_is_not_kept_and_the_next_request_goes_upstream() {
         assert_eq!(read(reply).await.text, "one two");
     }
     assert_eq!(player.asked("a").len(), 2);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn who_reads_along_is_told_of_it_too_and_nobody_joins_any_more() {
+    let pause = || Step::Wait(Duration::from_millis(500));
+    let player = Player::default();
+    let dying = vec![says("one "), pause(), dies()];
+    player.plays("a", &[dying, whole(&["one two three"])]);
+    let mut rest = whole(&["one two ", "three"]);
+    rest.insert(1, pause());
+    player.plays("b", &[rest]);
+    let engine = two(&player, false).await;
+    let ask = || {
+        let mut asked = request(question());
+        asked.cache = CacheMode::On;
+        engine.chat(asked)
+    };
+    let (first, second) = (ask().await.unwrap(), ask().await.unwrap());
+    assert_eq!(second.meta.cache, CacheStatus::Exact, "it reads along");
+    let ReplyBody::Stream(mut chunks) = first.body else {
+        panic!("asked for a stream")
+    };
+    while let Some(Ok(chunk)) = chunks.next().await {
+        if chunk.tap.text.contains("two") {
+            break;
+        }
+    }
+    let third = ask().await.unwrap();
+    assert_eq!(third.meta.cache, CacheStatus::Miss);
+    assert!(read(third).await.end.recovered.is_none());
+    let second = read(second).await;
+    assert_eq!(second.text, "one two three");
+    assert_eq!(second.end.recovered.unwrap().as_str(), "b");
+    while let Some(chunk) = chunks.next().await {
+        chunk.unwrap();
+    }
+    assert_eq!(chunks.end().recovered.unwrap().as_str(), "b");
+    drop(chunks);
     engine.stop().await;
 }
 
