@@ -63,12 +63,25 @@ pub(super) struct Walk {
     pub(super) upstream: Duration,
     /// What attempts that were given up cost, in US dollars.
     pub(super) aside_usd: f64,
+    /// Models that were asked beside another one and failed so that they need not be asked again.
+    pub(super) beside: Vec<(ModelName, Stop)>,
 }
 
 impl Walk {
     /// Attempts made.
     pub(super) fn attempts(&self) -> u32 {
         self.asked.total()
+    }
+
+    /// It was asked beside another one and failed in a way that asking it again does not mend.
+    fn is_done_with(&self, model: &ModelName) -> Option<Stop> {
+        let known = self.beside.iter().find(|(known, _)| known == model);
+        known.map(|(_, why)| *why)
+    }
+
+    /// The request itself was refused by one who was asked beside another.
+    fn is_refused(&self) -> bool {
+        self.beside.iter().any(|(_, why)| *why == Stop::GiveUp)
     }
 
     /// This attempt at this model answers.
@@ -118,9 +131,18 @@ impl Inner {
         let mut exhausted = Exhausted::default();
         let mut previous: Option<(ModelName, &'static str)> = None;
         let mut windows = Windows::default();
+        let window_of = |model: &ModelName| state.table.model(model)?.context_window;
+        let most = state.config.retry.max_attempts;
         for (at, candidate) in plan.candidates.iter().enumerate() {
-            let window = state.table.model(&candidate.model);
-            let window = window.and_then(|facts| facts.context_window);
+            let asked = walk.asked.times(&candidate.model) >= most;
+            let spent = walk
+                .is_done_with(&candidate.model)
+                .or(asked.then_some(SPENT));
+            if let Some(why) = spent {
+                previous = Some((candidate.model.clone(), why.label()));
+                continue;
+            }
+            let window = window_of(&candidate.model);
             let bar = windows.bar(window);
             if let Some(bar) = candidate.barred.as_ref().or(bar.as_ref()) {
                 exhausted.barred(&candidate.model, bar);
@@ -145,16 +167,21 @@ impl Inner {
                 last,
             };
             let books = (&mut *walk, &mut exhausted);
-            match self.try_model(model, &way, books).await {
+            let stop = match self.try_model(model, &way, books).await {
                 Ok(answering) => return Ok(answering),
-                Err(Stop::TooLong) => {
-                    windows.refused(model.name(), window);
-                    previous = Some((model.name().clone(), "context_length"));
-                }
-                Err(Stop::Other(reason)) => previous = Some((model.name().clone(), reason)),
                 Err(Stop::Deadline) => return Err(out_of_time(model.name(), exhausted)),
                 Err(Stop::GiveUp) => return Err(exhausted.into_rejection()),
+                Err(stop @ (Stop::TooLong | Stop::Other(_))) => stop,
+            };
+            if stop == Stop::TooLong {
+                windows.refused(model.name(), window);
             }
+            for (other, why) in &walk.beside {
+                if *why == Stop::TooLong {
+                    windows.refused(other, window_of(other));
+                }
+            }
+            previous = Some((model.name().clone(), stop.label()));
         }
         Err(exhausted.into_error())
     }
@@ -188,6 +215,9 @@ impl Inner {
             walk.asked.count(model.name());
             walk.upstream += took;
             exhausted.failed(model.name(), &failure);
+            if walk.is_refused() {
+                return Err(Stop::GiveUp);
+            }
             let failed = walk.asked.times(model.name());
             let deadline = way.request.deadline();
             let patient = way.last && matches!(failure.class, Class::Gate { .. });
@@ -245,12 +275,39 @@ impl Inner {
 }
 
 /// Why the walk leaves a model.
-enum Stop {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
     Other(&'static str),
     /// The request is longer than the model takes.
     TooLong,
     Deadline,
     GiveUp,
+}
+
+/// As often as it may be.
+const SPENT: Stop = Stop::Other("failed");
+
+impl Stop {
+    /// Why a model that failed like this is not asked the same again, whatever the retry rules say.
+    pub(super) fn after(failure: &Failure) -> Option<Self> {
+        match failure.class {
+            Class::Caller if is_too_long(failure) => Some(Stop::TooLong),
+            Class::Caller if !another_may_take_it(failure) => Some(Stop::GiveUp),
+            Class::Hard if !failure.timed_out => None,
+            Class::Hard | Class::Gate { .. } | Class::Credential | Class::Caller => {
+                Some(Stop::Other(class_label(failure)))
+            }
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Stop::Other(label) => label,
+            Stop::TooLong => "context_length",
+            Stop::Deadline => "timeout",
+            Stop::GiveUp => "rejected",
+        }
+    }
 }
 
 fn out_of_time(model: &ModelName, exhausted: Exhausted) -> Error {

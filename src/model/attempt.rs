@@ -45,20 +45,26 @@ pub(crate) struct Attempt<'a> {
 /// When an attempt was sent upstream, for those who watch it from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    at: OnceLock<Moment>,
+    /// The moment, and whether it went as the one probe of a breaker.
+    at: OnceLock<(Moment, bool)>,
     told: Notify,
 }
 
 impl Sent {
-    fn tell(&self, now: Moment) {
-        if self.at.set(now).is_ok() {
+    fn tell(&self, now: Moment, probe: bool) {
+        if self.at.set((now, probe)).is_ok() {
             self.told.notify_one();
         }
     }
 
     /// When, if it was.
     pub(crate) fn at(&self) -> Option<Moment> {
-        self.at.get().copied()
+        self.at.get().map(|(at, _)| *at)
+    }
+
+    /// It was, as the one probe of a breaker.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.at.get().is_some_and(|(_, probe)| *probe)
     }
 
     /// Waits until it is. One may wait.
@@ -161,7 +167,7 @@ impl ModelHandle {
         };
         permit.used();
         if let Some(sent) = attempt.sent {
-            sent.tell(Moment::now());
+            sent.tell(Moment::now(), leave.probe.is_some());
         }
         drawn.begin();
         let verdict = Verdict::new(self.clone(), (leave, drawn), (ping, span.clone()));
