@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::splice::TELLING;
 use crate::dialect::json::{Object, raw};
 use crate::dialect::openai::ChatBody;
 use crate::types::ChatRequest;
@@ -42,7 +43,7 @@ pub(super) fn afresh(request: &ChatRequest) -> Option<ChatRequest> {
 
 /// The same request with the beginning of its answer as the assistant's message, and what of that
 /// the model is not given in bytes: white space at its end, where `trim` asks for that. `None` where
-/// there is no beginning to give, or no place for it, and where a grammar rules the answer: it rules
+/// the beginning is too short to know it again, or has no place, and where a grammar rules the answer: it rules
 /// from the first letter that is generated, so a whole new answer would follow the beginning.
 pub(super) fn prefilled(
     request: &ChatRequest,
@@ -50,7 +51,7 @@ pub(super) fn prefilled(
     trim: bool,
 ) -> Option<(ChatRequest, usize)> {
     let given = if trim { told.trim_end() } else { told };
-    if given.trim().is_empty() || is_ruled(request.body.object()) {
+    if given.trim().len() < TELLING || is_ruled(request.body.object()) {
         return None;
     }
     let mut object = request.body.object().clone();
@@ -152,26 +153,31 @@ mod tests {
     #[test]
     fn white_space_at_the_end_is_owed_where_the_model_refuses_it() {
         let asked = request(json!({"messages": [{"role": "user", "content": "count"}]}));
-        let (asking, owed) = prefilled(&asked, "one:\n\n", true).unwrap();
+        let (asking, owed) = prefilled(&asked, "one, two, three:\n\n", true).unwrap();
         assert_eq!(owed, 2);
-        assert_eq!(body(&asking)["messages"][1]["content"], "one:");
-        assert!(
-            prefilled(&asked, " \n", false).is_none(),
-            "no beginning to give"
-        );
+        assert_eq!(body(&asking)["messages"][1]["content"], "one, two, three:");
+    }
+
+    #[test]
+    fn a_beginning_too_short_to_know_it_again_is_not_given() {
+        // "1 players" might go on from "1", or begin "11 players" anew
+        let asked = request(json!({"messages": [{"role": "user", "content": "count"}]}));
+        for told in [" \n", "1", "fifteen letters", "   fifteen letters  "] {
+            assert!(prefilled(&asked, told, false).is_none(), "{told}");
+        }
     }
 
     #[test]
     fn a_beginning_of_the_clients_own_is_continued() {
         let asked = request(json!({"messages": [{"role": "user", "content": "count"},
             {"role": "assistant", "content": "One, "}]}));
-        let (asking, _) = prefilled(&asked, "two", false).unwrap();
+        let (asking, _) = prefilled(&asked, "two, three, four, ", false).unwrap();
         let messages = &body(&asking)["messages"];
-        assert_eq!(messages[1]["content"], "One, two");
+        assert_eq!(messages[1]["content"], "One, two, three, four, ");
         assert_eq!(messages.as_array().unwrap().len(), 2);
         let parts = request(json!({"messages": [{"role": "user", "content": "count"},
             {"role": "assistant", "content": [{"type": "text", "text": "One"}]}]}));
-        assert!(prefilled(&parts, "two", false).is_none());
+        assert!(prefilled(&parts, "two, three, four, ", false).is_none());
     }
 
     #[test]
