@@ -32,6 +32,7 @@ mod window;
 pub(crate) use actor::{Arguments, BreakerActor};
 pub use admission::{Admission, ProbeId, Reason, Refused, Snapshot, Ticket, Verdict};
 pub(crate) use handle::{BreakerHandle, Denied};
+pub(crate) use machine::GATE_SPREAD;
 pub use machine::Machine;
 pub use outcome::Outcome;
 pub use overlay::Overlay;

@@ -6,7 +6,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::admission::{Admission, Reason, Refused, Ticket, UNKNOWN_WAIT};
+use super::admission::{Admission, Refused, Ticket};
 use super::handle::{BreakerHandle, Offered};
 use super::machine::Machine;
 use super::outcome::Outcome;
@@ -180,10 +180,7 @@ impl State {
             Admission::Probe(ticket) if self.lets_go(&ticket) => {
                 let cancelled = Outcome::Cancelled;
                 self.machine.record(cancelled, ticket, now, rand::random());
-                Err(Refused {
-                    retry_after: UNKNOWN_WAIT,
-                    cause: Reason::Probing,
-                })
+                Err(Refused::unlent())
             }
             Admission::Pass(ticket) | Admission::Probe(ticket) => {
                 Ok(Offered::new(ticket, self.given.handle.clone()))

@@ -50,6 +50,16 @@ pub struct Refused {
     pub cause: Reason,
 }
 
+impl Refused {
+    /// Somebody may probe, but not this attempt, and until when nobody knows.
+    pub(crate) const fn unlent() -> Self {
+        Refused {
+            retry_after: UNKNOWN_WAIT,
+            cause: Reason::Unlent,
+        }
+    }
+}
+
 /// Why a model is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -57,6 +67,8 @@ pub enum Reason {
     Open,
     /// It is being probed.
     Probing,
+    /// It is to be probed, but not by this attempt, or not on this node, or not now.
+    Unlent,
     /// It asked for patience. Waiting, not failure.
     Gated,
     /// It does not take our credential.
@@ -71,6 +83,7 @@ impl Reason {
         match self {
             Reason::Open => "breaker open",
             Reason::Probing => "breaker half-open, probe running",
+            Reason::Unlent => "breaker half-open, no leave to probe",
             Reason::Gated => "upstream asked to wait",
             Reason::Quarantined => "credential refused by upstream",
             Reason::ForcedOpen => "breaker forced open",

@@ -328,6 +328,11 @@ impl BreakerView {
         }
     }
 
+    /// An attempt would pass, and not as a probe.
+    pub(crate) fn passes(&self, now: Moment) -> bool {
+        self.0.verdict(now) == Verdict::Pass
+    }
+
     /// As operators see it.
     pub(crate) fn state(&self, now: Moment) -> &'static str {
         self.0.state_at(now).as_str()
@@ -345,5 +350,28 @@ impl BreakerView {
     /// The agreed epoch; without a cluster the breaker's own.
     pub(crate) fn epoch(&self) -> u64 {
         self.0.overlay.map_or(self.0.epoch, |overlay| overlay.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BreakerView, Machine, Moment, Outcome, Settings};
+    use crate::breaker::Admission;
+
+    #[test]
+    fn who_may_only_send_a_probe_does_not_pass() {
+        let at = Moment::from_millis;
+        let mut machine = Machine::new(Settings::default());
+        assert!(BreakerView(machine.snapshot(at(0))).passes(at(0)));
+        for _ in 0..3 {
+            let (Admission::Pass(ticket), _) = machine.admit(at(1)) else {
+                panic!("it is closed")
+            };
+            machine.record(Outcome::Credential, ticket, at(1), 0.0);
+        }
+        // closed and barred by nothing, but the credential is tried with one request only
+        let (view, due) = (BreakerView(machine.snapshot(at(2))), at(400_000));
+        assert_eq!((view.state(due), view.barred(due)), ("closed", None));
+        assert!(!view.passes(due));
     }
 }

@@ -20,7 +20,7 @@ const GATE_DEFAULT: Duration = Duration::from_secs(1);
 const GATE_MAX: Duration = Duration::from_secs(300);
 
 /// How far nodes spread their return after a gate.
-const GATE_SPREAD: Duration = Duration::from_secs(1);
+pub(crate) const GATE_SPREAD: Duration = Duration::from_secs(1);
 
 /// Refused credentials in a row that mean the credential and not one odd answer.
 const CREDENTIAL_THRESHOLD: u32 = 3;

@@ -120,7 +120,7 @@ impl Overlay {
                 if may_begin && !self.failed {
                     Word::Probe
                 } else {
-                    leave(UNKNOWN_WAIT, Reason::Probing)
+                    Word::Leave(Refused::unlent())
                 }
             }
             State::Open if connected => {
@@ -129,7 +129,7 @@ impl Overlay {
                 let left = if left.is_zero() { UNKNOWN_WAIT } else { left };
                 leave(left, Reason::Open)
             }
-            State::HalfOpen if connected => leave(UNKNOWN_WAIT, Reason::Probing),
+            State::HalfOpen if connected => Word::Leave(Refused::unlent()),
             State::Open | State::HalfOpen => Word::Local,
         }
     }

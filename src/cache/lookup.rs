@@ -302,7 +302,7 @@ async fn follow(
                 let hit = Lookup::Hit(shared(inner, entry, answer, None));
                 return Followed::Served(Box::new(hit));
             }
-            Some(Event::Ended) | None => return Followed::AsksAlone,
+            Some(Event::Ended | Event::Recovered(_)) | None => return Followed::AsksAlone,
             Some(Event::Broken(_) | Event::Abandoned) => return Followed::LetDown,
             Some(Event::Piece(_)) => {} // only after it has begun, and only in a stream
         }
@@ -315,7 +315,9 @@ pub(super) async fn landed(mut follower: Follower, until: Moment) -> Option<Arc<
         match follower.next_until(until).await? {
             Event::Landed(answer) => return Some(answer),
             Event::Begun(_) | Event::Piece(_) => {}
-            Event::Ended | Event::Broken(_) | Event::Abandoned => return None,
+            Event::Recovered(_) | Event::Ended | Event::Broken(_) | Event::Abandoned => {
+                return None;
+            }
         }
     }
 }

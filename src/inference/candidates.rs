@@ -7,6 +7,7 @@ use super::errand::Errand;
 use super::outcome::{Exhausted, Windows, another_may_take_it, is_too_long};
 use super::retry::backoff;
 use super::state::State;
+use crate::breaker::GATE_SPREAD;
 use crate::config::routing::RetryConfig;
 use crate::error::{Error, Kind, Tried};
 use crate::model::{AttemptError, Attempted, ModelHandle, Refusal, Timing};
@@ -16,8 +17,6 @@ use crate::types::{ChatRequest, ModelName, Moment};
 
 /// How long a 429 without Retry-After asks for; the breaker's gate assumes the same.
 const UNSAID_PATIENCE: Duration = Duration::from_secs(1);
-/// The breaker's gate is shut when its actor hears of the 429, a little after the attempt's end.
-const GATE_SLACK: Duration = Duration::from_millis(20);
 
 /// Most times one model is asked for one request while it asks for patience or is unavailable,
 /// whatever `retry.max_attempts` allows: more is hammering.
@@ -64,12 +63,25 @@ pub(super) struct Walk {
     pub(super) upstream: Duration,
     /// What attempts that were given up cost, in US dollars.
     pub(super) aside_usd: f64,
+    /// Models that were asked beside another one and failed so that they need not be asked again.
+    pub(super) beside: Vec<(ModelName, Stop)>,
 }
 
 impl Walk {
     /// Attempts made.
     pub(super) fn attempts(&self) -> u32 {
         self.asked.total()
+    }
+
+    /// It was asked beside another one and failed in a way that asking it again does not mend.
+    fn is_done_with(&self, model: &ModelName) -> Option<Stop> {
+        let known = self.beside.iter().find(|(known, _)| known == model);
+        known.map(|(_, why)| *why)
+    }
+
+    /// The request itself was refused by one who was asked beside another.
+    fn is_refused(&self) -> bool {
+        self.beside.iter().any(|(_, why)| *why == Stop::GiveUp)
     }
 
     /// This attempt at this model answers.
@@ -119,9 +131,18 @@ impl Inner {
         let mut exhausted = Exhausted::default();
         let mut previous: Option<(ModelName, &'static str)> = None;
         let mut windows = Windows::default();
+        let window_of = |model: &ModelName| state.table.model(model)?.context_window;
+        let most = state.config.retry.max_attempts;
         for (at, candidate) in plan.candidates.iter().enumerate() {
-            let window = state.table.model(&candidate.model);
-            let window = window.and_then(|facts| facts.context_window);
+            let asked = walk.asked.times(&candidate.model) >= most;
+            let spent = walk
+                .is_done_with(&candidate.model)
+                .or(asked.then_some(SPENT));
+            if let Some(why) = spent {
+                previous = Some((candidate.model.clone(), why.label()));
+                continue;
+            }
+            let window = window_of(&candidate.model);
             let bar = windows.bar(window);
             if let Some(bar) = candidate.barred.as_ref().or(bar.as_ref()) {
                 exhausted.barred(&candidate.model, bar);
@@ -146,16 +167,21 @@ impl Inner {
                 last,
             };
             let books = (&mut *walk, &mut exhausted);
-            match self.try_model(model, &way, books).await {
+            let stop = match self.try_model(model, &way, books).await {
                 Ok(answering) => return Ok(answering),
-                Err(Stop::TooLong) => {
-                    windows.refused(model.name(), window);
-                    previous = Some((model.name().clone(), "context_length"));
-                }
-                Err(Stop::Other(reason)) => previous = Some((model.name().clone(), reason)),
                 Err(Stop::Deadline) => return Err(out_of_time(model.name(), exhausted)),
                 Err(Stop::GiveUp) => return Err(exhausted.into_rejection()),
+                Err(stop @ (Stop::TooLong | Stop::Other(_))) => stop,
+            };
+            if stop == Stop::TooLong {
+                windows.refused(model.name(), window);
             }
+            for (other, why) in &walk.beside {
+                if *why == Stop::TooLong {
+                    windows.refused(other, window_of(other));
+                }
+            }
+            previous = Some((model.name().clone(), stop.label()));
         }
         Err(exhausted.into_error())
     }
@@ -189,9 +215,19 @@ impl Inner {
             walk.asked.count(model.name());
             walk.upstream += took;
             exhausted.failed(model.name(), &failure);
+            if walk.is_refused() {
+                return Err(Stop::GiveUp);
+            }
             let failed = walk.asked.times(model.name());
             let deadline = way.request.deadline();
-            match self.after(&failure, (failed, way.last), retry, deadline) {
+            let patient = way.last && matches!(failure.class, Class::Gate { .. });
+            let gated = if patient {
+                model.kept_away().await
+            } else {
+                None
+            };
+            let ours = gated.unwrap_or_default();
+            match self.after(&failure, (failed, way.last), (retry, ours), deadline) {
                 Next::Again(wait) => tokio::time::sleep(wait).await,
                 Next::Other if is_too_long(&failure) => return Err(Stop::TooLong),
                 Next::Other => return Err(Stop::Other(class_label(&failure))),
@@ -200,11 +236,12 @@ impl Inner {
         }
     }
 
+    /// `gate`: how long our own breaker keeps everybody away now.
     fn after(
         &self,
         failure: &Failure,
         (failed, last): (u32, bool),
-        retry: &RetryConfig,
+        (retry, gate): (&RetryConfig, Duration),
         deadline: Moment,
     ) -> Next {
         let now = Moment::now();
@@ -221,15 +258,16 @@ impl Inner {
         };
         let patient = matches!(failure.class, Class::Gate { .. }) || failure.status == Some(503);
         let most = if patient { MOST_TRIES } else { u32::MAX };
+        // our own gate opens after the upstream's: nodes of a cluster come back spread
+        let (most_wait, opens) = (retry.backoff.max.get(), gate.max(wait));
         let worth_it = failed < retry.max_attempts.min(most)
-            && wait <= retry.backoff.max.get()
-            && now + wait < deadline
+            && wait <= most_wait
+            && opens <= most_wait.saturating_add(GATE_SPREAD)
+            && now + opens < deadline
             && self.budget.lock().take(now);
         if worth_it {
             self.recorder.metrics().retried();
-            // our own gate opens a moment after the upstream's, for it was shut a moment later
-            let gated = matches!(failure.class, Class::Gate { .. });
-            Next::Again(if gated { wait + GATE_SLACK } else { wait })
+            Next::Again(opens)
         } else {
             Next::Other
         }
@@ -237,12 +275,39 @@ impl Inner {
 }
 
 /// Why the walk leaves a model.
-enum Stop {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
     Other(&'static str),
     /// The request is longer than the model takes.
     TooLong,
     Deadline,
     GiveUp,
+}
+
+/// As often as it may be.
+const SPENT: Stop = Stop::Other("failed");
+
+impl Stop {
+    /// Why a model that failed like this is not asked the same again, whatever the retry rules say.
+    pub(super) fn after(failure: &Failure) -> Option<Self> {
+        match failure.class {
+            Class::Caller if is_too_long(failure) => Some(Stop::TooLong),
+            Class::Caller if !another_may_take_it(failure) => Some(Stop::GiveUp),
+            Class::Hard if !failure.timed_out => None,
+            Class::Hard | Class::Gate { .. } | Class::Credential | Class::Caller => {
+                Some(Stop::Other(class_label(failure)))
+            }
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Stop::Other(label) => label,
+            Stop::TooLong => "context_length",
+            Stop::Deadline => "timeout",
+            Stop::GiveUp => "rejected",
+        }
+    }
 }
 
 fn out_of_time(model: &ModelName, exhausted: Exhausted) -> Error {

@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::candidates::{Walk, Way};
+use super::candidates::{Stop, Walk, Way};
 use super::engine::Inner;
 use super::outcome::Exhausted;
 use crate::model::{Attempt, AttemptError, Attempted, ModelHandle, Sent};
@@ -110,6 +110,10 @@ impl Inner {
         };
         let dawdles = async {
             let at = sent.wait().await;
+            // a probe is let speak: given up each time, it would prove nothing
+            if sent.is_probe() {
+                std::future::pending::<()>().await;
+            }
             tokio::time::sleep(Moment::now().until(at + patience)).await;
         };
         tokio::select! {
@@ -199,7 +203,6 @@ impl Inner {
             return None;
         }
         self.hedges.save(route, hedge.budget);
-        // a probe is let speak: given up each time, it would prove nothing
         if !model.is_sound(Moment::now()) {
             return None;
         }
@@ -254,7 +257,11 @@ impl Walk {
             self.asked.count(model);
         }
         match error {
-            AttemptError::Failed(failure) => exhausted.failed(model, &failure),
+            AttemptError::Failed(failure) => {
+                exhausted.failed(model, &failure);
+                let done = Stop::after(&failure).map(|why| (model.clone(), why));
+                self.beside.extend(done);
+            }
             AttemptError::Refused(refusal) => exhausted.refused(model, &refusal),
             AttemptError::Deadline => {}
         }

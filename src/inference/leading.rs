@@ -106,7 +106,7 @@ impl Inner {
             }
             Ok(Start::Stream) => {
                 let meta = seat.books().meta();
-                let chunks = Reading::leading(seat, include_usage).run();
+                let chunks = Reading::leading(seat, include_usage, Arc::clone(&end)).run();
                 Ok(Reply {
                     meta,
                     body: ReplyBody::Stream(ReplyStream::new(chunks, end)),
@@ -203,7 +203,7 @@ impl Run {
                 }
                 Some(Ok(Piece::Recovered(recovered))) => {
                     gathered.recovered(&recovered.to);
-                    self.recovered(recovered);
+                    self.recovered(&recovered);
                 }
                 Some(Err(failure)) => break Err(broken_off(gathered.model(), failure)),
                 None => break Ok(()),
@@ -226,11 +226,13 @@ impl Run {
 }
 
 impl Run {
-    /// Another attempt carries it on: the followers read on, and nothing is kept.
-    fn recovered(&self, recovered: Recovered) {
+    /// Another attempt carries it on: the followers read on and are told, nobody joins, and nothing
+    /// is kept.
+    fn recovered(&self, recovered: &Recovered) {
         let mut books = self.books.lock();
-        books.recovered(&recovered, &self.leading.state);
-        self.end.lock().recovered = Some(recovered.to);
+        books.recovered(recovered, &self.leading.state);
+        drop(books);
+        self.leading.lead.recovered(&recovered.to);
     }
 }
 

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::account::Account;
 use super::delivery::for_client;
+use super::reply::StreamEnd;
 use crate::cache::{Break, Event, Follower};
 use crate::error::{Error, Kind};
 use crate::types::{Chunk, Moment};
@@ -54,6 +55,8 @@ impl Drop for Seat {
 pub(super) struct Reading {
     seat: Seat,
     include_usage: bool,
+    /// What the client is told after the last chunk.
+    end: Arc<Mutex<StreamEnd>>,
     /// For one who attached: it does not pay, and nobody else watches its time.
     deadline: Option<Moment>,
     /// The answer's end has been passed on.
@@ -62,20 +65,20 @@ pub(super) struct Reading {
 
 impl Reading {
     /// The leader's own: the task that reads the upstream pays and watches the time.
-    pub(super) fn leading(seat: Seat, include_usage: bool) -> Self {
+    pub(super) fn leading(seat: Seat, include_usage: bool, end: Arc<Mutex<StreamEnd>>) -> Self {
         Reading {
             seat,
             include_usage,
+            end,
             deadline: None,
             told_end: false,
         }
     }
 
     /// One who attached, and stops waiting at `deadline`.
-    pub(super) fn attached(seat: Seat, include_usage: bool, deadline: Moment) -> Self {
-        let mut reading = Reading::leading(seat, include_usage);
-        reading.deadline = Some(deadline);
-        reading
+    pub(super) fn attached(mut self, deadline: Moment) -> Self {
+        self.deadline = Some(deadline);
+        self
     }
 
     /// The chunks the client sees. An `Err` is the last item.
@@ -89,6 +92,10 @@ impl Reading {
                         Some(chunk) => return Some((Ok(chunk), Some(reading))),
                         None => continue,
                     },
+                    Some(Event::Recovered(model)) => {
+                        reading.end.lock().recovered = Some(model);
+                        continue;
+                    }
                     Some(Event::Landed(_) | Event::Ended) => {
                         reading.seat.books().settle(Ok(()));
                         return None;

@@ -139,6 +139,14 @@ pub struct StreamEnd {
 }
 
 impl StreamEnd {
+    /// Of two answers to one request, what is told of both: the sum of what is known to have been
+    /// paid.
+    pub fn join(&mut self, other: StreamEnd) {
+        let costs = [self.cost_usd, other.cost_usd];
+        self.cost_usd = costs.into_iter().flatten().reduce(|one, more| one + more);
+        self.recovered = other.recovered.or(self.recovered.take());
+    }
+
     /// What is told under which name, after the last chunk.
     pub fn notes(&self) -> Vec<(&'static str, String)> {
         let cost = self.cost_usd.map(|cost| cost.to_string());

@@ -255,7 +255,8 @@ fn relay(request: &ChatRequest, attached: Attached, mut account: Account) -> Rep
         ..StreamEnd::default()
     }));
     let seat = Seat::new(Books::new(account), attached.follower);
-    let reading = Reading::attached(seat, request.include_usage, request.deadline);
+    let reading = Reading::leading(seat, request.include_usage, Arc::clone(&end));
+    let reading = reading.attached(request.deadline);
     Reply {
         meta,
         body: ReplyBody::Stream(ReplyStream::new(reading.run(), end)),

@@ -25,6 +25,23 @@ pub(super) async fn engine(
     embedder: Option<Arc<dyn TextEmbedder>>,
     provider: Arc<dyn Provider>,
 ) -> Engine {
+    engine_with(config, (embedder, Bridge::alone()), provider).await
+}
+
+/// The same without an embedder, on a node of a cluster.
+pub(super) async fn engine_over(
+    config: serde_json::Value,
+    provider: Arc<dyn Provider>,
+    bridge: Bridge,
+) -> Engine {
+    engine_with(config, (None, bridge), provider).await
+}
+
+async fn engine_with(
+    config: serde_json::Value,
+    (embedder, bridge): (Option<Arc<dyn TextEmbedder>>, Bridge),
+    provider: Arc<dyn Provider>,
+) -> Engine {
     let config: RoutingConfig = serde_json::from_value(config).unwrap();
     let settings = Settings {
         dir: None,
@@ -35,7 +52,7 @@ pub(super) async fn engine(
     let parts = Parts {
         cache: AnswerCache::open(settings).unwrap(),
         metrics: Metrics::detached(),
-        bridge: Bridge::alone(),
+        bridge,
     };
     let engine = Engine::start(parts).await.unwrap();
     let deployments = config.models.iter().map(|(name, model)| Deployment {

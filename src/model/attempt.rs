@@ -25,6 +25,12 @@ const ASSUMED_OUTPUT_TOKENS: u64 = 256;
 /// A client that gave up after at least this long without a sign of life counts against the model.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long an upstream has to be let speak before its silence proves anything, and no longer does
+/// the node's own question wait for it.
+pub(super) fn patience(first_token: Duration) -> Duration {
+    first_token.min(PATIENCE)
+}
+
 /// What one attempt is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt<'a> {
@@ -39,20 +45,26 @@ pub(crate) struct Attempt<'a> {
 /// When an attempt was sent upstream, for those who watch it from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    at: OnceLock<Moment>,
+    /// The moment, and whether it went as the one probe of a breaker.
+    at: OnceLock<(Moment, bool)>,
     told: Notify,
 }
 
 impl Sent {
-    fn tell(&self, now: Moment) {
-        if self.at.set(now).is_ok() {
+    fn tell(&self, now: Moment, probe: bool) {
+        if self.at.set((now, probe)).is_ok() {
             self.told.notify_one();
         }
     }
 
     /// When, if it was.
     pub(crate) fn at(&self) -> Option<Moment> {
-        self.at.get().copied()
+        self.at.get().map(|(at, _)| *at)
+    }
+
+    /// It was, as the one probe of a breaker.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.at.get().is_some_and(|(_, probe)| *probe)
     }
 
     /// Waits until it is. One may wait.
@@ -135,8 +147,7 @@ impl ModelHandle {
             queue_wait: started.since(asked),
             upstream: Duration::ZERO,
         };
-        let leave = self.shared.breaker.admit(started).await;
-        let leave = leave.map_err(|refused| AttemptError::Refused(Refusal::Breaker(refused)))?;
+        let leave = self.leave((started, request.deadline), ping).await?;
         let span = spans::attempt(&spans::AttemptSpan {
             model: self.name(),
             upstream: &self.spec.config.model,
@@ -156,7 +167,7 @@ impl ModelHandle {
         };
         permit.used();
         if let Some(sent) = attempt.sent {
-            sent.tell(Moment::now());
+            sent.tell(Moment::now(), leave.probe.is_some());
         }
         drawn.begin();
         let verdict = Verdict::new(self.clone(), (leave, drawn), (ping, span.clone()));
@@ -184,6 +195,24 @@ impl ModelHandle {
                 AttemptError::Refused(Refusal::Queue(refused))
             }
         })
+    }
+
+    /// Asks the breaker. By a lease nothing is probed with a request whose time is too short to
+    /// prove anything: it would take the place, and nobody would ever learn that the upstream is
+    /// silent.
+    pub(super) async fn leave(
+        &self,
+        (now, deadline): (Moment, Moment),
+        ping: bool,
+    ) -> Result<breaker::Ticket, AttemptError> {
+        let breaker = &self.shared.breaker;
+        let hasty = !ping && now.until(deadline) < patience(self.spec.timeouts().first_token);
+        let leave = if hasty && breaker.awaits_probe(now) {
+            Err(breaker::Denied::Left(breaker::Refused::unlent()))
+        } else {
+            breaker.admit(now).await
+        };
+        leave.map_err(|refused| AttemptError::Refused(Refusal::Breaker(refused)))
     }
 
     /// Takes what an attempt may cost from the model's budgets.
@@ -214,12 +243,14 @@ impl ModelHandle {
     ) -> Result<Attempted, AttemptError> {
         let (stream, started, timeouts) = (call.stream, verdict.started, call.timeouts);
         let deadline = call.deadline;
-        let patience = if stream {
+        let most = if verdict.ping {
+            patience(timeouts.first_token)
+        } else if stream {
             timeouts.first_token
         } else {
             timeouts.total
         };
-        let limit = patience.min(timeouts.total);
+        let limit = most.min(timeouts.total);
         let body = Arc::clone(&call.body);
         let asking = async {
             match self.spec.provider.generate(call).await? {
@@ -282,7 +313,7 @@ pub(super) async fn within<T>(
         }
         Err(_) => {
             let failure = Failure::timed_out(format!("no answer within {limit:?}"));
-            verdict.failed(&failure);
+            verdict.silent(&failure, limit);
             Err(AttemptError::Failed(failure))
         }
     }
@@ -343,5 +374,18 @@ fn ticket(request: &ChatRequest) -> Ticket {
             .prompt_tokens
             .saturating_add(output.saturating_mul(4)),
         bytes: request.features.text.len() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::patience;
+
+    #[test]
+    fn the_nodes_own_question_keeps_its_place_for_ten_seconds_at_most() {
+        assert_eq!(patience(Duration::from_secs(120)), Duration::from_secs(10));
+        assert_eq!(patience(Duration::from_secs(3)), Duration::from_secs(3));
     }
 }

@@ -261,10 +261,17 @@ impl ModelHandle {
         self.is_sound(now) && queue.depth() == 0 && queue.in_flight() * 2 < most
     }
 
-    /// Its breaker is closed, takes our credential, and the upstream asks for no patience.
+    /// Its breaker lets everybody pass, not only a probe: it is closed, takes our credential, and the
+    /// upstream asks for no patience.
     pub(crate) fn is_sound(&self, now: Moment) -> bool {
-        let breaker = self.shared.breaker.view();
-        breaker.state(now) == "closed" && breaker.barred(now).is_none()
+        self.shared.breaker.view().passes(now)
+    }
+
+    /// How long its breaker keeps everybody away from now on, with all that was reported until now.
+    pub(crate) async fn kept_away(&self) -> Option<Duration> {
+        let breaker = &self.shared.breaker;
+        breaker.caught_up().await.ok()?;
+        breaker.view().barred(Moment::now())?.retry_after
     }
 
     /// How it continues an assistant message that is begun.

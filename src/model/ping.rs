@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, patience};
 use super::handle::ModelHandle;
 use crate::dialect::json::raw;
 use crate::dialect::openai::ChatBody;
@@ -29,6 +29,9 @@ impl ModelHandle {
     /// Asks the upstream, if queue, budgets and breaker let it, and if it is not being asked so
     /// already. How it went is told to the breaker like any attempt's end, but for one thing: an
     /// upstream that refuses the question (it may allow no answer of one token) is there.
+    ///
+    /// It holds the only probe's place, so it gives it back after a few seconds of silence: by then
+    /// a client may have something better to ask.
     pub(super) async fn ping(&self) {
         if self.shared.pinging.swap(true, Ordering::SeqCst) {
             return;
@@ -62,7 +65,8 @@ impl ModelHandle {
             tags: Vec::new(),
             cache: CacheMode::Off,
             min_similarity: None,
-            deadline: Moment::now() + self.spec.timeouts().first_token,
+            // as long in the queue, at most, as for the answer
+            deadline: Moment::now() + patience(self.spec.timeouts().first_token) * 2,
             features: body.features(),
             body: Arc::new(body),
             stream: false,

@@ -10,6 +10,9 @@ use crate::provider::{ChunkStream, Class, Failure};
 use crate::queue::Permit;
 use crate::types::{Chunk, Moment};
 
+/// Longest that counts are waited for once the answer is whole: what comes after it comes at once.
+const AFTER_THE_END: Duration = Duration::from_secs(5);
+
 /// When a stream is cut off, and on whose account.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
@@ -64,12 +67,19 @@ impl Guarded {
         }
         let (now, ends) = (Moment::now(), self.ends.attempt.min(self.ends.client));
         let left = now.until(ends);
-        let next = tokio::time::timeout(self.idle.min(left), self.rest.next()).await;
+        let most = if self.finished {
+            self.idle.min(AFTER_THE_END)
+        } else {
+            self.idle
+        };
+        let next = tokio::time::timeout(most.min(left), self.rest.next()).await;
         match next {
             Ok(Some(Ok(chunk))) => {
                 self.saw(&chunk);
                 Some(Ok(chunk))
             }
+            // the answer is whole: what breaks after it is no concern of the client's
+            Ok(Some(Err(_))) if self.finished => None,
             Ok(Some(Err(failure))) => Some(Err(failure)),
             Ok(None) if self.finished => None,
             Ok(None) => Some(Err(Failure::new(

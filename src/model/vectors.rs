@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use super::Refusal;
 use super::attempt::{AttemptError, Timing, within};
 use super::handle::ModelHandle;
 use super::verdict::Verdict;
+use crate::breaker;
 use crate::provider::{Class, EmbedCall, Failure};
 use crate::queue::{Permit, Ticket};
 use crate::telemetry::spans;
@@ -40,7 +40,9 @@ impl ModelHandle {
             usage: None,
         };
         for inputs in Inputs::batches(&request.inputs, most) {
-            let batch = self.batch((request, inputs), &mut permit, number).await?;
+            let first = made.vectors.is_empty();
+            let batch = self.batch((request, inputs), &mut permit, (number, first));
+            let batch = batch.await?;
             join(&mut made, batch).map_err(AttemptError::Failed)?;
         }
         drop(permit);
@@ -58,12 +60,11 @@ impl ModelHandle {
         &self,
         (request, inputs): (&EmbedRequest, Arc<Inputs>),
         permit: &mut Permit,
-        number: u32,
+        (number, first): (u32, bool),
     ) -> Result<Embeddings, AttemptError> {
         let tokens = EmbedRequest::tokens(&inputs);
         let mut drawn = self.draw(tokens, request.deadline).await?;
-        let leave = self.shared.breaker.admit(Moment::now()).await;
-        let leave = leave.map_err(|refused| AttemptError::Refused(Refusal::Breaker(refused)))?;
+        let leave = self.leave_for_batch(request.deadline, first).await?;
         let span = spans::attempt(&spans::AttemptSpan {
             model: self.name(),
             upstream: &self.spec.config.model,
@@ -99,6 +100,20 @@ impl ModelHandle {
         });
         verdict.answered();
         Ok(made)
+    }
+
+    /// Asks the breaker. Where the batch before was its probe, it may not have heard yet that this
+    /// one went well, and what was made already would be thrown away.
+    async fn leave_for_batch(
+        &self,
+        deadline: Moment,
+        first: bool,
+    ) -> Result<breaker::Ticket, AttemptError> {
+        let leave = self.leave((Moment::now(), deadline), false).await;
+        if first || leave.is_ok() || self.shared.breaker.caught_up().await.is_err() {
+            return leave;
+        }
+        self.leave((Moment::now(), deadline), false).await
     }
 }
 

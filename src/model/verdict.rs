@@ -23,7 +23,7 @@ pub(super) struct Verdict {
     usage: Option<Usage>,
     finish: Option<Finish>,
     /// Nobody asked: the question is the node's own.
-    ping: bool,
+    pub(super) ping: bool,
     /// The conventions' word for what is asked.
     operation: &'static str,
     pub(super) span: Span,
@@ -108,6 +108,16 @@ impl Verdict {
         };
         let told = AttemptOutcome::Failed(failure.class);
         self.settle(outcome, told, failure.status);
+    }
+
+    /// The upstream said nothing within its limit. The node's own question waits less than the first
+    /// token's time where that is long, and what was not waited for proves nothing.
+    pub(super) fn silent(self, failure: &Failure, limit: Duration) {
+        if self.ping && limit < self.model.spec.timeouts().first_token {
+            self.out_of_time(false);
+        } else {
+            self.failed(failure);
+        }
     }
 
     /// The client's time ran out. It counts against the model only after real patience.

@@ -12,7 +12,7 @@ use super::status;
 use crate::dialect::openai::tap::Garbled;
 use crate::dialect::transcode::{self, ToOpenAi};
 use crate::error::{Error, Kind};
-use crate::inference::{Reply, ReplyBody, ReplyMeta, ReplyStream};
+use crate::inference::{Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};
 use crate::types::{Chunk, Completion, Finish, Moment, Tap, Usage};
 
 /// What a `StreamGenerate` call answers with.
@@ -48,12 +48,12 @@ fn pieces(tap: &mut Tap, raw: &[u8]) -> impl Iterator<Item = StreamGenerateRespo
 fn at_once(meta: &ReplyMeta, mut whole: Completion) -> Vec<StreamGenerateResponse> {
     let mut events = vec![started(meta)];
     events.extend(pieces(&mut whole.tap, &whole.raw));
-    events.push(stream_finish(
-        whole.tap.finish,
-        whole.tap.usage,
-        meta.cost_usd,
-        meta.elapsed,
-    ));
+    let end = StreamEnd {
+        cost_usd: meta.cost_usd,
+        ..StreamEnd::default()
+    };
+    let counts = (whole.tap.finish, whole.tap.usage);
+    events.push(stream_finish(counts, end, meta.elapsed));
     events
 }
 
@@ -112,10 +112,11 @@ impl Running {
                     return Some(Err(status::report(&error, &self.meta.id)));
                 }
                 None => {
-                    let cost = upstream.end().cost_usd.or(self.meta.cost_usd);
+                    let mut end = upstream.end();
+                    end.cost_usd = end.cost_usd.or(self.meta.cost_usd);
                     self.upstream = None;
                     let elapsed = self.meta.elapsed + Moment::now().since(self.began);
-                    return Some(Ok(stream_finish(self.finish, self.usage, cost, elapsed)));
+                    return Some(Ok(stream_finish((self.finish, self.usage), end, elapsed)));
                 }
             }
         }

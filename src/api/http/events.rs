@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt, stream};
 use http::{HeaderName, HeaderValue, header};
 
 use crate::error::Error;
-use crate::inference::ReplyStream;
+use crate::inference::{ReplyStream, StreamEnd};
 use crate::types::Chunk;
 
 /// A comment goes out after this long without an event, below the idle limits of proxies.
@@ -22,8 +22,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(12);
 pub(super) enum Piece {
     /// A chunk of the answer with this number.
     Chunk(u64, Chunk),
-    /// An answer is whole and cost so much, where that is known.
-    Ended(Option<f64>),
+    /// An answer is whole, and this became known late.
+    Ended(StreamEnd),
 }
 
 /// The pieces of a response, until all of its answers are whole or one broke off.
@@ -49,7 +49,7 @@ pub(super) fn pieces(number: u64, reply: ReplyStream) -> Pieces {
         Some(match reply.next().await {
             Some(Ok(chunk)) => (Ok(Piece::Chunk(number, chunk)), Some(reply)),
             Some(Err(error)) => (Err(error), None),
-            None => (Ok(Piece::Ended(reply.end().cost_usd)), None),
+            None => (Ok(Piece::Ended(reply.end())), None),
         })
     })
     .boxed()
@@ -74,7 +74,8 @@ pub(super) fn response(pieces: Pieces, writer: impl Write) -> Response {
 struct Running<W> {
     pieces: Pieces,
     writer: W,
-    cost: Option<f64>,
+    /// What became known late, of all answers until now.
+    end: StreamEnd,
 }
 
 fn frames<W: Write>(
@@ -84,7 +85,7 @@ fn frames<W: Write>(
     let running = Running {
         pieces,
         writer,
-        cost: None,
+        end: StreamEnd::default(),
     };
     stream::unfold(Some(running), |running| async move {
         let mut running = running?;
@@ -106,17 +107,13 @@ impl<W: Write> Running<W> {
                 Some(Ok(Piece::Chunk(number, chunk))) => {
                     self.writer.chunk(number, &chunk, out).err()
                 }
-                Some(Ok(Piece::Ended(cost))) => {
-                    let known = self.cost.zip(cost).map(|(known, more)| known + more);
-                    self.cost = known.or(self.cost).or(cost);
+                Some(Ok(Piece::Ended(end))) => {
+                    self.end.join(end);
                     None
                 }
                 Some(Err(error)) => Some(error),
                 None => {
-                    if let Some(cost) = self.cost {
-                        let comment = format!(": x-llm-router-cost-usd: {cost}\n\n");
-                        out.extend_from_slice(comment.as_bytes());
-                    }
+                    comments(&self.end, out);
                     self.writer.ended(out);
                     return false;
                 }
@@ -127,6 +124,13 @@ impl<W: Write> Running<W> {
             }
         }
         true
+    }
+}
+
+/// Appends what became known late, as comments.
+pub(super) fn comments(end: &StreamEnd, out: &mut Vec<u8>) {
+    for (name, value) in end.notes() {
+        out.extend_from_slice(format!(": {name}: {value}\n\n").as_bytes());
     }
 }
 
@@ -146,4 +150,49 @@ pub(super) fn named(name: &str, json: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.push(b'\n');
     data(json, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+
+    use super::{Piece, StreamEnd, Write, frames};
+    use crate::error::Error;
+    use crate::types::Chunk;
+
+    /// Writes nothing but an end.
+    struct Silent;
+
+    impl Write for Silent {
+        fn chunk(&mut self, _: u64, _: &Chunk, _: &mut Vec<u8>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn failed(&mut self, _: &Error, _: &mut Vec<u8>) {}
+
+        fn ended(&mut self, out: &mut Vec<u8>) {
+            out.extend_from_slice(b"the end");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_several_answers_cost_and_who_carried_one_on_is_told_before_the_end() {
+        let end = |cost, recovered: Option<&str>| {
+            Ok(Piece::Ended(StreamEnd {
+                cost_usd: cost,
+                recovered: recovered.map(Into::into),
+            }))
+        };
+        let ends = [
+            end(Some(0.25), Some("b")),
+            end(None, None),
+            end(Some(0.5), None),
+        ];
+        let frames: Vec<_> = frames(stream::iter(ends).boxed(), Silent).collect().await;
+        let told: Vec<u8> = frames.into_iter().flat_map(Result::unwrap).collect();
+        assert_eq!(
+            String::from_utf8(told).unwrap(),
+            ": x-llm-router-recovered: b\n\n: x-llm-router-cost-usd: 0.75\n\nthe end"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 //! Whoever has the answer feeds a lead, be it an upstream's stream or another node's:
 //!
 //! ```text
-//! begin(model), piece(chunk)…, then land(answer) | end() | broke(why); dropped early = given up
+//! begin(model), piece(chunk)…, recovered(model)…, then land(answer) | end() | broke(why); dropped early = given up
 //! ```
 
 use std::fmt;
@@ -153,6 +153,18 @@ impl Lead {
     /// The answer begins, given by this model; call it before the first piece.
     pub(crate) fn begin(&self, model: &ModelName) {
         self.flown.tell(|pieces| pieces.begin(model.clone()));
+    }
+
+    /// From here on this model carries the answer on. Those who read it are told; nobody joins any
+    /// more, for an answer of two is for nobody who has not asked by now.
+    pub(crate) fn recovered(&self, model: &ModelName) {
+        self.flights.end(self.id, self.number, self.announced);
+        self.flown.tell(|pieces| pieces.recover(model.clone()));
+    }
+
+    /// Something has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.flown.pieces.lock().has_begun()
     }
 
     /// The next piece. Waits only beyond the limit on what is kept, for the reader that sets the

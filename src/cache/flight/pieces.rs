@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Begun(ModelName),
     /// The next piece. Only for who reads pieces.
     Piece(Chunk),
+    /// From here on this model carries on what another left unfinished: nobody else may have it.
+    Recovered(ModelName),
     /// The answer is whole and may be reused. To who reads pieces it says that all of them were
     /// read, or that the answer came without pieces.
     Landed(Arc<StoredAnswer>),
@@ -101,6 +103,8 @@ struct Reader {
     /// Sets the pace beyond the limit and is never cut off.
     paces: bool,
     told_begun: bool,
+    /// Of those who carried the answer on, the last it was told of.
+    told_recovered: usize,
     /// Number of the next piece, counted from the first there was.
     at: usize,
     cut: bool,
@@ -111,6 +115,8 @@ struct Reader {
 #[derive(Default)]
 pub(super) struct Pieces {
     begun: Option<ModelName>,
+    /// Who carried the answer on last, and how many have.
+    recovered: Option<(usize, ModelName)>,
     kept: VecDeque<Chunk>,
     /// Pieces let go of before the first kept one.
     gone: usize,
@@ -134,7 +140,7 @@ impl Pieces {
     pub(super) fn attach(&mut self, wants: Wants) -> Option<u64> {
         let over = matches!(self.end, Some(End::Ended | End::Broken(_) | End::Abandoned));
         let full = self.readers.len() >= MAX_READERS;
-        if over || full || self.deserted || self.gone > 0 {
+        if over || full || self.deserted || self.gone > 0 || self.recovered.is_some() {
             return None;
         }
         Some(self.enter(wants))
@@ -176,6 +182,7 @@ impl Pieces {
             wants,
             paces,
             told_begun: false,
+            told_recovered: 0,
             at: 0,
             cut: false,
             waker: None,
@@ -227,6 +234,13 @@ impl Pieces {
     /// The answer begins. Pieces come after this.
     pub(super) fn begin(&mut self, model: ModelName) -> Wakes {
         self.begun = Some(model);
+        self.wake(|_| true)
+    }
+
+    /// Another model carries the answer on. Pieces of its come after this.
+    pub(super) fn recover(&mut self, model: ModelName) -> Wakes {
+        let before = self.recovered.take().map_or(0, |(times, _)| times);
+        self.recovered = Some((before + 1, model));
         self.wake(|_| true)
     }
 
@@ -311,6 +325,12 @@ impl Pieces {
         if let Some(model) = self.begun.as_ref().filter(|_| !reader.told_begun) {
             reader.told_begun = true;
             return (Some(Event::Begun(model.clone())), None);
+        }
+        if let Some((times, model)) = &self.recovered
+            && reader.told_recovered < *times
+        {
+            reader.told_recovered = *times;
+            return (Some(Event::Recovered(model.clone())), None);
         }
         if reader.wants == Wants::Pieces
             && let Some(piece) = self.kept.get(reader.at - self.gone)

@@ -62,6 +62,7 @@ async fn text(follower: &mut Follower) -> (String, Event) {
         match next(follower).await {
             Event::Begun(model) => assert_eq!(model.as_str(), "m"),
             Event::Piece(piece) => text.push_str(&piece.tap.text),
+            Event::Recovered(model) => text.push_str(&format!("[{model}]")),
             end @ (Event::Landed(_) | Event::Ended | Event::Broken(_) | Event::Abandoned) => {
                 return (text, end);
             }

@@ -53,7 +53,10 @@ struct Mark {
 fn outward(inner: &Inner, peers: &Peers, mark: &Mark, event: Event) -> Option<Told> {
     let seal = |plain| peers.seals.seal_piece((&mark.tenant, mark.entry), plain);
     match event {
-        Event::Begun(model) => seal(model.as_str().as_bytes().to_vec()).map(Told::Begun),
+        // begun once more: another model carries it on
+        Event::Begun(model) | Event::Recovered(model) => {
+            seal(model.as_str().as_bytes().to_vec()).map(Told::Begun)
+        }
         Event::Piece(chunk) => seal(piece::write(&chunk)).map(Told::Piece),
         Event::Landed(answer) => {
             let entry = of_answer(mark, &answer);
@@ -112,6 +115,7 @@ async fn feed(inner: &Arc<Inner>, mark: &Mark, told: Option<Told>, lead: &Lead) 
         Some(Told::Begun(sealed)) => {
             let name = open(&sealed).and_then(|name| String::from_utf8(name).ok());
             match name {
+                Some(name) if lead.has_begun() => lead.recovered(&name.into()),
                 Some(name) => lead.begin(&name.into()),
                 None => return Fed::Over(End::Abandoned),
             }

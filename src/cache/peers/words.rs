@@ -62,7 +62,7 @@ pub(crate) struct FlyAsk {
 /// From one who makes an answer, about it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
-    /// How it begins; sealed.
+    /// Who answers; sealed. Said once more, this one carries on what the one before left unfinished.
     Begun(Bytes),
     /// A piece of it; sealed.
     Piece(Bytes),

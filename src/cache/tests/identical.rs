@@ -91,7 +91,7 @@ async fn a_stream_attaches_once_the_answer_has_begun_and_a_purge_leaves_it_attac
     loop {
         match running.follower.next().await {
             Event::Piece(piece) => read.push_str(&piece.tap.text),
-            Event::Begun(_) => {}
+            Event::Begun(_) | Event::Recovered(_) => {}
             Event::Landed(_) => break,
             other @ (Event::Ended | Event::Broken(_) | Event::Abandoned) => panic!("{other:?}"),
         }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::bridge::Bridge;
+use crate::bridge::testing::Stand;
 use crate::error::Kind;
-use crate::inference::testing::player::{Player, Step, cut, dies, whole};
-use crate::inference::testing::{counted, engine, playing, question, read, request};
+use crate::inference::testing::player::{Player, Step, cut, dies, says, whole};
+use crate::inference::testing::{counted, engine, engine_over, playing, question, read, request};
 use crate::inference::{Engine, Reply};
 use crate::provider::Class;
-use crate::types::{Event, Moment};
+use crate::types::{Event, Finish, Moment};
 
 async fn engine_of(player: &Player, models: &[(&str, Value)]) -> Engine {
     let names: Vec<&str> = models.iter().map(|(name, _)| *name).collect();
@@ -116,6 +118,19 @@ async fn with_nobody_else_to_ask_retry_after_is_waited_out() {
 }
 
 #[tokio::test]
+async fn on_a_node_of_a_cluster_its_own_spread_gate_is_waited_out_too() {
+    let player = Player::default();
+    let retry_after = Some(Duration::from_millis(50));
+    let gate = fails(Class::Gate { retry_after }, 429, "http 429");
+    player.plays("a", &[gate, whole(&["one"])]);
+    let config = playing(&[("a", json!({}))], &json!({}));
+    let bridge = Bridge::over(Stand::new(1));
+    let engine = engine_over(config, Arc::new(player.clone()), bridge).await;
+    assert_eq!(ask(&engine).await.meta.attempts, 2);
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_too_long_for_one_goes_only_to_a_larger_window() {
     let player = Player::default();
     let body = r#"{"error":{"code":"context_length_exceeded"}}"#;
@@ -170,6 +185,24 @@ async fn an_endless_stream_ends_at_the_total_limit() {
     let got = read(ask(&engine).await).await;
     assert_eq!(got.error.unwrap().kind, Kind::DeadlineExceeded);
     assert!(got.text.starts_with("la la "));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_whole_is_no_failure_whatever_breaks_after_it() {
+    let player = Player::default();
+    let finish = Step::Say(Event::Finish(Finish::Stop));
+    player.plays("a", &[vec![says("one"), finish, dies()]]);
+    let engine = engine_of(&player, &[("a", json!({}))]).await;
+    let got = read(ask(&engine).await).await;
+    assert!(got.error.is_none(), "{:?}", got.error);
+    assert_eq!(
+        (got.text.as_str(), &got.finishes()[..]),
+        ("one", &["stop"][..])
+    );
+    let a = engine.handle("a").status(Moment::now());
+    assert_eq!((a.circuit_breaker.failure_count, a.failures), (0, 0));
+    assert_eq!(player.asked("a").len(), 1);
     engine.stop().await;
 }
 

@@ -13,7 +13,7 @@ use crate::cache::embed::fixture;
 use crate::cache::{AnswerCache, Settings};
 use crate::config::RoutingConfig;
 use crate::error::{Error, Kind};
-use crate::inference::{CacheStatus, EmbedReply};
+use crate::inference::{BreakerMode, CacheStatus, EmbedReply};
 use crate::provider::{Answer, Call, Class, EmbedCall, Failure, Provider};
 use crate::telemetry::Metrics;
 use crate::types::{EmbedRequest, Embeddings, Inputs, Moment, Priority, RequestId, Usage};
@@ -152,6 +152,22 @@ async fn inputs_go_upstream_in_batches_and_come_back_in_order() {
     assert_eq!(reply.meta.dropped_params().as_deref(), Some("truncate"));
     let stats = engine.stats();
     assert_eq!((stats.total_requests, stats.successes), (1, 1));
+}
+
+#[tokio::test]
+async fn a_batch_that_was_the_breakers_probe_lets_the_next_one_go() {
+    let lengths = Arc::new(Lengths::default());
+    let models: Vec<(&str, Arc<dyn Provider>)> = vec![("v", Arc::clone(&lengths) as _)];
+    let engine = engine(models, AnswerCache::disabled()).await;
+    for mode in [BreakerMode::ForceOpen, BreakerMode::Auto] {
+        let author = llm_router_cluster::Author::new("test");
+        engine.force_breaker("v", mode, author).await.unwrap();
+    }
+    let v = engine.handle("v").status(Moment::now());
+    assert_eq!(v.circuit_breaker.state, "half_open");
+    let reply = embed(&engine, asking("v", &["a", "bb", "ccc", "dddd"])).await;
+    assert_eq!(reply.unwrap().made.vectors.len(), 4);
+    assert_eq!(*lengths.batches.lock(), [3, 1]);
 }
 
 #[tokio::test]

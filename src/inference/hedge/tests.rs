@@ -3,19 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use llm_router_cluster::MemberId;
+use llm_router_cluster::state::{BreakerRecord, Phase};
+use serde_json::{Value, json};
 
+use crate::bridge::Bridge;
+use crate::bridge::testing::Stand;
+use crate::error::Kind;
 use crate::inference::testing::player::{Player, Step, says, whole};
-use crate::inference::testing::{engine, eventually, playing, question, read, request, times};
+use crate::inference::testing::{engine_over, eventually, playing, question, read, request, times};
 use crate::inference::{BreakerMode, Engine};
 use crate::provider::Class;
-use crate::types::{Event, Finish};
+use crate::queue::Ticket;
+use crate::types::{Event, Finish, Moment};
 
 /// `a` is known to begin within ten milliseconds.
 async fn hedging(player: &Player, budget: f64) -> Engine {
     let models = [("a", json!({})), ("b", json!({}))];
-    let route = json!({"targets": ["a", "b"], "hedge": {"percentile": 95, "budget": budget}});
-    let engine = engine(playing(&models, &route), None, Arc::new(player.clone())).await;
+    hedging_among(player, (&models, budget), Bridge::alone()).await
+}
+
+/// The same with these models.
+async fn hedging_among(
+    player: &Player,
+    (models, budget): (&[(&str, Value)], f64),
+    bridge: Bridge,
+) -> Engine {
+    let names: Vec<_> = models.iter().map(|(name, _)| *name).collect();
+    let route = json!({"targets": names, "hedge": {"percentile": 95, "budget": budget}});
+    let engine = engine_over(playing(models, &route), Arc::new(player.clone()), bridge).await;
     let a = engine.handle("a");
     let mut waits = a.shared.waits.lock();
     (0..40).for_each(|_| waits.note(true, Duration::from_millis(10)));
@@ -55,7 +71,7 @@ async fn the_second_answers_where_the_first_dawdles_and_the_first_is_given_up_wi
     );
     assert_eq!(hedged(&engine, "won"), 1);
     eventually(|| player.running() == 0).await;
-    let a = engine.handle("a").status(crate::types::Moment::now());
+    let a = engine.handle("a").status(Moment::now());
     assert_eq!((a.circuit_breaker.failure_count, a.failures), (0, 0));
     engine.stop().await;
 }
@@ -154,6 +170,96 @@ async fn too_few_times_known_or_a_quick_first_word_hedge_nothing() {
     let mut whole = request(question());
     whole.stream = false;
     assert_eq!(engine.chat(whole).await.unwrap().meta.attempts, 1);
+    assert!(player.asked("b").is_empty());
+    engine.stop().await;
+}
+
+/// Says nothing for as long as it takes to get company, and fails.
+fn slow_death() -> Vec<Step> {
+    vec![
+        Step::Wait(Duration::from_millis(100)),
+        Step::Fail(Class::Hard, Some(500), "http 500"),
+    ]
+}
+
+#[tokio::test]
+async fn a_second_that_refused_the_request_or_our_credential_is_not_asked_once_more() {
+    let filtered = r#"{"error":{"code":"content_filter"}}"#;
+    let refusals = [
+        (Class::Caller, 400, filtered, Kind::UpstreamRejected, 1),
+        (Class::Credential, 401, "http 401", Kind::UpstreamFailed, 3),
+    ];
+    for (class, status, why, kind, tries) in refusals {
+        let player = Player::default();
+        player.plays("a", &[slow_death()]);
+        player.plays("b", &[vec![Step::Fail(class, Some(status), why)]]);
+        let engine = hedging(&player, 1.0).await;
+        let error = engine.chat(request(question())).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        let asked = (player.asked("a").len(), player.asked("b").len());
+        assert_eq!(asked, (tries, 1), "{error}");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_window_that_was_too_small_for_the_second_is_too_small_for_others() {
+    let player = Player::default();
+    let body = r#"{"error":{"code":"context_length_exceeded"}}"#;
+    player.plays("a", &[slow_death()]);
+    player.plays("b", &[vec![Step::Fail(Class::Caller, Some(400), body)]]);
+    player.plays("c", &[whole(&["never asked"])]);
+    player.plays("d", &[whole(&["one"])]);
+    let window = |tokens: u64| json!({"context_window": tokens});
+    let models = [
+        ("a", json!({})),
+        ("b", window(8000)),
+        ("c", window(8000)),
+        ("d", window(8001)),
+    ];
+    let engine = hedging_among(&player, (&models, 1.0), Bridge::alone()).await;
+    let reply = engine.chat(request(question())).await.unwrap();
+    assert_eq!(reply.meta.model.as_str(), "d");
+    assert_eq!((player.asked("b").len(), player.asked("c").len()), (1, 0));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_first_that_turns_out_to_be_the_probe_of_a_lease_is_let_speak() {
+    let player = Player::default();
+    player.plays("a", &[after(150, &["mine"])]);
+    player.plays("b", &[whole(&["quick"])]);
+    let models = [("a", json!({"max_concurrency": 1})), ("b", json!({}))];
+    let stand = Stand::new(1);
+    let engine = hedging_among(&player, (&models, 1.0), Bridge::over(stand.clone())).await;
+    let a = engine.handle("a");
+    let ticket = Ticket {
+        tenant: "t".into(),
+        priority: request(question()).priority,
+        deadline: Moment::now() + Duration::from_secs(20),
+        cost: 1,
+        bytes: 1,
+    };
+    let place = a.shared.queue.admit(ticket).await.unwrap();
+    let asker = engine.clone();
+    let asking = async move { asker.chat(request(question())).await };
+    let asking = tokio::runtime::Handle::current().spawn(asking);
+    eventually(|| a.shared.queue.depth() == 1).await;
+    // while it waits, the breaker opens and this node is lent the right to probe
+    let leased = BreakerRecord {
+        epoch: 2,
+        phase: Phase::HalfOpen,
+        holder: Some(MemberId(1)),
+        cooldown_ms: 60_000,
+        lease_ms: 60_000,
+        need_ok: 3,
+        ..BreakerRecord::default()
+    };
+    stand.agree(&a.spec.target, leased);
+    eventually(|| a.status(Moment::now()).circuit_breaker.state == "half_open").await;
+    drop(place);
+    let reply = asking.await.unwrap().unwrap();
+    assert_eq!((reply.meta.model.as_str(), reply.meta.attempts), ("a", 1));
     assert!(player.asked("b").is_empty());
     engine.stop().await;
 }

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use super::*;
 use crate::cache::Purge;
 use crate::inference::{CacheStatus, Engine};
-use scripted::{Script, Upstream, asking, engine, engine_that, eventually};
+use scripted::{Script, Upstream, asking, engine, engine_that, engine_trying, eventually};
 
 const ALL: &str = "one two three";
 
@@ -212,7 +212,7 @@ async fn a_leader_that_fails_before_anything_came_is_followed_by_one_other_and_n
 #[tokio::test]
 async fn an_answer_that_is_carried_on_reaches_everybody_whole_and_is_not_kept() {
     let upstream = Upstream::new(Script::Cut);
-    let engine = engine(&upstream).await;
+    let engine = engine_trying(&upstream, "auto", 2).await;
     let leader = ask(&engine, true);
     eventually(|| upstream.asked() == 1).await;
     let streaming = ask(&engine, true);

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use tracing::{Instrument, Span};
@@ -14,6 +15,7 @@ use super::told::Told;
 use crate::config::routing::StreamRecovery;
 use crate::inference::candidates::Asked;
 use crate::inference::engine::Inner;
+use crate::inference::retry::backoff;
 use crate::inference::state::State;
 use crate::model::{Attempt, AttemptError, Attempted, ModelHandle, Prefill};
 use crate::provider::{ChunkStream, Class, Failure};
@@ -221,9 +223,10 @@ impl Carrier {
         // the dead attempt's connection and its place go before another one is asked for
         self.begun.chunks = stream::empty().boxed();
         while self.recoveries < MOST_RECOVERIES {
-            let Some(model) = self.next_model(&dead) else {
+            let Some((model, pause)) = self.next_model(&dead, &why) else {
                 break;
             };
+            tokio::time::sleep(pause).await;
             let span = self.begun.span.clone();
             match self.ask(&model, &dead).instrument(span).await {
                 Ok(()) => {
@@ -246,8 +249,9 @@ impl Carrier {
         fault && in_time && self.told.as_ref().is_some_and(Told::can_go_on)
     }
 
-    /// Whoever of the plan was not asked yet, those after the dead one first; then, once, it again.
-    fn next_model(&mut self, dead: &ModelName) -> Option<ModelHandle> {
+    /// Whoever of the plan was not asked yet, those after the dead one first; then, once, it again
+    /// after a pause, where the rules for trying one again allow it.
+    fn next_model(&mut self, dead: &ModelName, why: &Failure) -> Option<(ModelHandle, Duration)> {
         let candidates = &self.begun.plan.candidates;
         let at = candidates.iter().position(|one| one.model == *dead);
         let (before, after) = candidates.split_at(at.map_or(0, |at| at + 1));
@@ -259,14 +263,25 @@ impl Carrier {
             !unfit && self.begun.asked.times(&one.model) == 0
         });
         if let Some(model) = fit.and_then(|one| self.begun.state.models.get(&one.model)) {
-            return Some(model.clone());
+            return Some((model.clone(), Duration::ZERO));
         }
-        let again = !std::mem::replace(&mut self.asked_again, true)
+        let (retry, now) = (&self.begun.state.config.retry, Moment::now());
+        let times = self.begun.asked.times(dead);
+        let pause = backoff(&retry.backoff, times, self.inner.roll());
+        let model = self.begun.state.models.get(dead)?;
+        let again = !self.asked_again
+            && matches!(why.class, Class::Hard)
+            && !why.timed_out
+            && times < retry.max_attempts
             && self.begun.asked.may_again(dead)
-            && self.inner.budget.lock().take(Moment::now());
-        let model = self.begun.state.models.get(dead).filter(|_| again)?;
+            && now + pause < self.begun.request.deadline
+            && self.inner.budget.lock().take(now);
+        if !again {
+            return None;
+        }
+        self.asked_again = true;
         self.inner.recorder.metrics().retried();
-        Some(model.clone())
+        Some((model.clone(), pause))
     }
 
     /// Asks one model to carry it on: with the beginning where it continues one, else anew.

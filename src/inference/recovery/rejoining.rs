@@ -79,16 +79,15 @@ impl Rejoining {
         if chunk.tap.beyond_text && !events.iter().any(read) {
             return Err(Mismatch);
         }
-        let mut news = Vec::new();
+        let mut said = Said::default();
         for event in events {
-            news.extend(self.say(told, event)?);
+            self.say(told, event, &mut said)?;
         }
-        Ok(news)
+        Ok(said.tell(told))
     }
 
     /// One thing the continuation says, as far as the client has not got it.
-    fn say(&mut self, told: &mut Told, event: Event) -> Result<Vec<Chunk>, Mismatch> {
-        let mut out = Vec::new();
+    fn say(&mut self, told: &Told, event: Event, said: &mut Said) -> Result<(), Mismatch> {
         let news = match &event {
             Event::Text(text) => self.splice.text(told.text(), text)?,
             Event::Refusal(_)
@@ -97,26 +96,26 @@ impl Rejoining {
             | Event::Finish(_) => self.splice.settle(told.text())?,
             Event::Signature(_) | Event::Redacted(_) => {
                 self.sealed = true;
-                return Ok(out);
+                return Ok(());
             }
             // the client has the thinking of the first attempt, or what there was of it
-            Event::Start { .. } | Event::Thinking(_) | Event::Usage(_) => return Ok(out),
+            Event::Start { .. } | Event::Thinking(_) | Event::Usage(_) => return Ok(()),
         };
         self.prefilled &= !self.splice.repeats();
         if !news.is_empty() {
-            told.say(&news);
-            out.push(self.head.text(&news));
+            said.chunks.push(self.head.text(&news));
+            said.text.push_str(&news);
         }
         match event {
             // its provider would want the seal back with the call, and the client has not got it
             Event::ToolCall { .. } if self.sealed => return Err(Mismatch),
             Event::ToolCall { .. } | Event::Arguments { .. } | Event::Refusal(_) => {
-                told.go_beyond();
-                out.push(self.head.said(&event));
+                said.beyond = true;
+                said.chunks.push(self.head.said(&event));
             }
             Event::Finish(_) => {
-                told.finish();
-                out.push(self.head.said(&event));
+                said.finished = true;
+                said.chunks.push(self.head.said(&event));
             }
             Event::Text(_)
             | Event::Start { .. }
@@ -125,7 +124,30 @@ impl Rejoining {
             | Event::Redacted(_)
             | Event::Usage(_) => {}
         }
-        Ok(out)
+        Ok(())
+    }
+}
+
+/// What one chunk says that is news. Told only once all of the chunk has turned out to fit: of one
+/// that does not, the client gets nothing.
+#[derive(Default)]
+struct Said {
+    chunks: Vec<Chunk>,
+    text: String,
+    beyond: bool,
+    finished: bool,
+}
+
+impl Said {
+    fn tell(self, told: &mut Told) -> Vec<Chunk> {
+        told.say(&self.text);
+        if self.beyond {
+            told.go_beyond();
+        }
+        if self.finished {
+            told.finish();
+        }
+        self.chunks
     }
 }
 
@@ -142,4 +164,32 @@ fn renamed(chunk: &Chunk, head: &Head) -> Option<Chunk> {
         tap,
         ..chunk.clone()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rejoining, Splice, Told};
+    use crate::dialect::openai::build::Head;
+    use crate::types::Event;
+
+    #[test]
+    fn of_a_chunk_that_does_not_fit_nothing_counts_as_told() {
+        let (head, mut told) = (Head::new("m"), Told::default());
+        told.hear(&head.text("one two three four "));
+        let mut rejoining = Rejoining::new("a".into(), Splice::prefill(0), head.clone());
+        let seal = head.said(&Event::Signature("seal".into()));
+        assert!(rejoining.fit(&mut told, &seal).unwrap().is_empty());
+        // might be the beginning once more: it is held back until something else comes
+        let held = head.text("one");
+        assert!(rejoining.fit(&mut told, &held).unwrap().is_empty());
+        let call = head.said(&Event::ToolCall {
+            index: 0,
+            id: "c".into(),
+            name: "f".into(),
+            signature: None,
+        });
+        assert!(rejoining.fit(&mut told, &call).is_err());
+        assert_eq!(told.text(), "one two three four ");
+        assert!(told.can_go_on());
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::splice::TELLING;
 use crate::dialect::json::{Object, raw};
 use crate::dialect::openai::ChatBody;
 use crate::types::ChatRequest;
@@ -11,6 +13,17 @@ use crate::types::ChatRequest;
 /// Bytes of text that a token is taken to have. Rather many, so that an answer is not cut short of
 /// the length its client allows.
 const BYTES_PER_TOKEN: u64 = 4;
+
+/// Fields besides `response_format` by which servers hold an answer to a grammar; those that begin
+/// with `guided_` too.
+const GRAMMARS: [&str; 6] = [
+    "ebnf",
+    "format",
+    "grammar",
+    "json_schema",
+    "regex",
+    "structured_outputs",
+];
 
 /// Tokens of a text, about.
 pub(super) fn tokens(bytes: usize) -> u64 {
@@ -30,14 +43,15 @@ pub(super) fn afresh(request: &ChatRequest) -> Option<ChatRequest> {
 
 /// The same request with the beginning of its answer as the assistant's message, and what of that
 /// the model is not given in bytes: white space at its end, where `trim` asks for that. `None` where
-/// there is no beginning to give, or no place for it.
+/// the beginning is too short to know it again, or has no place, and where a grammar rules the answer: it rules
+/// from the first letter that is generated, so a whole new answer would follow the beginning.
 pub(super) fn prefilled(
     request: &ChatRequest,
     told: &str,
     trim: bool,
 ) -> Option<(ChatRequest, usize)> {
     let given = if trim { told.trim_end() } else { told };
-    if given.trim().is_empty() {
+    if given.trim().len() < TELLING || is_ruled(request.body.object()) {
         return None;
     }
     let mut object = request.body.object().clone();
@@ -56,6 +70,23 @@ pub(super) fn prefilled(
         ..request.clone()
     };
     Some((request, told.len() - given.len()))
+}
+
+/// The answer has to be of a form that the upstream sees to as it generates.
+fn is_ruled(asked: &Object) -> bool {
+    #[derive(Deserialize)]
+    struct Form<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Option<&'a str>,
+    }
+    asked
+        .iter()
+        .filter(|(_, value)| value.get() != "null")
+        .any(|(name, value)| match name {
+            "response_format" => !serde_json::from_str::<Form<'_>>(value.get())
+                .is_ok_and(|form| form.kind == Some("text")),
+            other => other.starts_with("guided_") || GRAMMARS.contains(&other),
+        })
 }
 
 /// The messages with `given` at their end, joined to a beginning that the client itself gave.
@@ -122,26 +153,56 @@ mod tests {
     #[test]
     fn white_space_at_the_end_is_owed_where_the_model_refuses_it() {
         let asked = request(json!({"messages": [{"role": "user", "content": "count"}]}));
-        let (asking, owed) = prefilled(&asked, "one:\n\n", true).unwrap();
+        let (asking, owed) = prefilled(&asked, "one, two, three:\n\n", true).unwrap();
         assert_eq!(owed, 2);
-        assert_eq!(body(&asking)["messages"][1]["content"], "one:");
-        assert!(
-            prefilled(&asked, " \n", false).is_none(),
-            "no beginning to give"
-        );
+        assert_eq!(body(&asking)["messages"][1]["content"], "one, two, three:");
+    }
+
+    #[test]
+    fn a_beginning_too_short_to_know_it_again_is_not_given() {
+        // "1 players" might go on from "1", or begin "11 players" anew
+        let asked = request(json!({"messages": [{"role": "user", "content": "count"}]}));
+        for told in [" \n", "1", "fifteen letters", "   fifteen letters  "] {
+            assert!(prefilled(&asked, told, false).is_none(), "{told}");
+        }
     }
 
     #[test]
     fn a_beginning_of_the_clients_own_is_continued() {
         let asked = request(json!({"messages": [{"role": "user", "content": "count"},
             {"role": "assistant", "content": "One, "}]}));
-        let (asking, _) = prefilled(&asked, "two", false).unwrap();
+        let (asking, _) = prefilled(&asked, "two, three, four, ", false).unwrap();
         let messages = &body(&asking)["messages"];
-        assert_eq!(messages[1]["content"], "One, two");
+        assert_eq!(messages[1]["content"], "One, two, three, four, ");
         assert_eq!(messages.as_array().unwrap().len(), 2);
         let parts = request(json!({"messages": [{"role": "user", "content": "count"},
             {"role": "assistant", "content": [{"type": "text", "text": "One"}]}]}));
-        assert!(prefilled(&parts, "two", false).is_none());
+        assert!(prefilled(&parts, "two, three, four, ", false).is_none());
+    }
+
+    #[test]
+    fn an_answer_that_a_grammar_rules_is_never_begun_for_the_model() {
+        let given = |field: &str, value: &Value| {
+            let mut body = json!({"messages": [{"role": "user", "content": "who"}]});
+            body[field] = value.clone();
+            prefilled(&request(body), r#"{"name": "Bob Jones", "age": "#, false).is_some()
+        };
+        for (field, value) in [
+            ("response_format", json!({"type": "json_object"})),
+            (
+                "response_format",
+                json!({"type": "json_schema", "json_schema": {"name": "p", "schema": {}}}),
+            ),
+            ("guided_regex", json!("[0-9]+")),
+            ("guided_json", json!({"type": "object"})),
+            ("format", json!("json")),
+            ("grammar", json!("root ::= \"a\"")),
+        ] {
+            assert!(!given(field, &value), "{field}: {value}");
+        }
+        assert!(given("response_format", &json!({"type": "text"})));
+        assert!(given("response_format", &Value::Null));
+        assert!(given("seed", &json!(1)));
     }
 
     #[test]

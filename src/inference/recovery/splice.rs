@@ -7,8 +7,9 @@
 //! ```
 
 /// A continuation that repeats so many bytes of the beginning begins anew; of a short one, half of it
-/// is enough, but no less than the first few.
-const TELLING: usize = 16;
+/// is enough, but no less than the first few. A beginning that is no longer than this is not given to
+/// anybody: one that goes on may well say the same once more.
+pub(super) const TELLING: usize = 16;
 const FEW: usize = 4;
 
 /// The continuation belongs to another answer than the one that was told.

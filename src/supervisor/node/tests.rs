@@ -28,6 +28,7 @@ use crate::types::{Moment, TenantId};
 struct Upstream {
     asked: AtomicU32,
     fails: Option<Class>,
+    hangs: bool,
 }
 
 #[async_trait]
@@ -38,6 +39,9 @@ impl Provider for Upstream {
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.hangs {
+            return std::future::pending().await;
+        }
         if let Some(class) = self.fails {
             return Err(Failure::new(class, "no"));
         }
@@ -63,18 +67,22 @@ async fn node(failing: bool) -> Node {
 
 /// The same, and how its upstream fails.
 async fn node_of(fails: Option<Class>) -> Node {
-    let (stand, upstream) = (
-        Stand::new(3),
-        Arc::new(Upstream {
-            fails,
-            ..Upstream::default()
-        }),
-    );
+    let upstream = Upstream {
+        fails,
+        ..Upstream::default()
+    };
+    node_over(upstream, |_| {}).await
+}
+
+/// The same over this upstream, with these changes to the model.
+async fn node_over(upstream: Upstream, change: impl FnOnce(&mut ModelConfig)) -> Node {
+    let (stand, upstream) = (Stand::new(3), Arc::new(upstream));
     let recorder = Recorder::new(Metrics::detached());
     let bridge = Bridge::over(stand.clone());
     let fleet = Fleet::start(&recorder, bridge).await.unwrap();
     let mut config = ModelConfig::new(ProviderKind::Custom, "echo");
     config.max_concurrency = 4;
+    change(&mut config);
     let deployment = Deployment {
         name: "m".into(),
         config,

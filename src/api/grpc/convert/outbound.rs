@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::transcode;
 use crate::error::{Error, Kind};
-use crate::inference::{CacheStatus, ReplyMeta};
+use crate::inference::{CacheStatus, ReplyMeta, StreamEnd};
 use crate::types::report::{BreakerStatus, Explanation, ModelStatus, Percentiles, Stats};
 use crate::types::{Completion, Finish, ModelName, Usage};
 
@@ -185,17 +185,17 @@ pub(in crate::api::grpc) fn tool_call_delta(raw: &[u8]) -> Option<v1::StreamGene
 
 /// The last event of a stream.
 pub(in crate::api::grpc) fn stream_finish(
-    finish: Option<Finish>,
-    usage: Option<Usage>,
-    cost_usd: Option<f64>,
+    (finish, usage): (Option<Finish>, Option<Usage>),
+    end: StreamEnd,
     elapsed: Duration,
 ) -> v1::StreamGenerateResponse {
     event(v1::stream_generate_response::Event::Finish(
         v1::StreamFinish {
             finish_reason: reason(finish),
             usage: usage.map(v1::Usage::from),
-            cost_usd,
+            cost_usd: end.cost_usd,
             latency_ms: millis(elapsed),
+            recovered_by: end.recovered.map(|model| model.to_string()),
         },
     ))
 }

@@ -13,7 +13,7 @@ use super::super::deadline::Deadline;
 use super::*;
 use crate::api::options::DEFAULT_TIMEOUT;
 use crate::dialect::openai::tap;
-use crate::inference::ReplyMeta;
+use crate::inference::{ReplyMeta, StreamEnd};
 use crate::types::{ChatRequest, Moment, TenantId};
 
 const NOW: Moment = Moment::from_millis(5_000);
@@ -464,4 +464,17 @@ proptest! {
         let explained = v1::ExplainRequest::decode(bytes.as_slice()).unwrap();
         prop_assert_eq!(from_explain(explained), asked);
     }
+}
+
+#[test]
+fn the_end_of_a_stream_names_who_carried_it_on() {
+    let end = StreamEnd {
+        cost_usd: Some(0.25),
+        recovered: Some("b".into()),
+    };
+    let told = stream_finish((Some(Finish::Stop), None), end, Duration::ZERO);
+    let Some(v1::stream_generate_response::Event::Finish(finish)) = told.event else {
+        panic!("{told:?}")
+    };
+    assert_eq!((finish.recovered_by(), finish.cost_usd()), ("b", 0.25));
 }

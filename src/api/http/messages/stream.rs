@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt, stream};
 
 use crate::api::http::chat::unreadable;
 use crate::api::http::errors::anthropic;
+use crate::api::http::events;
 use crate::dialect::anthropic::{Encoder, PING};
 use crate::dialect::transcode::Decoder;
 use crate::error::Error;
@@ -85,15 +86,40 @@ impl Running {
     /// What is left of the answer, and what became known late as a comment.
     fn ended(&mut self) -> Bytes {
         self.encoder.end();
-        let rest = self.encoder.take();
-        match self.reply.end().cost_usd {
-            Some(cost) => {
-                let mut frame = rest.to_vec();
-                let comment = format!(": x-llm-router-cost-usd: {cost}\n\n");
-                frame.extend_from_slice(comment.as_bytes());
-                Bytes::from(frame)
-            }
-            None => rest,
-        }
+        let mut frame = self.encoder.take().to_vec();
+        events::comments(&self.reply.end(), &mut frame);
+        Bytes::from(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::{StreamExt, stream};
+    use parking_lot::Mutex;
+
+    use super::{ReplyStream, RequestId, body};
+    use crate::dialect::openai::build::Head;
+    use crate::inference::StreamEnd;
+    use crate::types::{Event, Finish};
+
+    #[tokio::test]
+    async fn who_carried_the_answer_on_is_told_after_it() {
+        let head = Head::new("m");
+        let chunks = [head.text("hi"), head.said(&Event::Finish(Finish::Stop))].map(Ok);
+        let end = Arc::new(Mutex::new(StreamEnd {
+            cost_usd: Some(0.25),
+            recovered: Some("b".into()),
+        }));
+        let reply = ReplyStream::new(stream::iter(chunks).boxed(), end);
+        let body = body(reply, RequestId::generate(), "m");
+        let told = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let told = String::from_utf8(told.to_vec()).unwrap();
+        let late = ": x-llm-router-recovered: b\n\n: x-llm-router-cost-usd: 0.25\n\n";
+        assert!(
+            told.contains("message_stop") && told.ends_with(late),
+            "{told}"
+        );
     }
 }

@@ -97,7 +97,7 @@ fn only_the_holder_probes_one_at_a_time_and_only_on_its_lease() {
     let mut other = node();
     adopt(&mut other, record(1, AgreedPhase::Open), 0);
     adopt(&mut other, record(2, AgreedPhase::HalfOpen), 5_000);
-    assert_eq!(refusal(&mut other, 5_000).0, Reason::Probing);
+    assert_eq!(refusal(&mut other, 5_000).0, Reason::Unlent);
 
     let mut holder = node();
     adopt(&mut holder, record(1, AgreedPhase::Open), 0);
@@ -110,8 +110,8 @@ fn only_the_holder_probes_one_at_a_time_and_only_on_its_lease() {
     let probe = ticket(&mut holder, 14_999);
     holder.record(Outcome::Ok, probe, at(14_999), 0.5);
     // too near its end, and beyond it
-    assert_eq!(refusal(&mut holder, 15_000).0, Reason::Probing);
-    assert_eq!(refusal(&mut holder, 17_001).0, Reason::Probing);
+    assert_eq!(refusal(&mut holder, 15_000).0, Reason::Unlent);
+    assert_eq!(refusal(&mut holder, 17_001).0, Reason::Unlent);
     let probes = evidence(&holder, 17_001).probe.unwrap();
     assert_eq!((probes.good, probes.failed), (2, false));
 }
@@ -123,7 +123,7 @@ fn after_a_failed_probe_the_holder_waits_for_the_leader() {
     lease(&mut machine, 2, 5_000);
     assert_eq!(attempt(&mut machine, Outcome::Ok, 5_000), None);
     assert_eq!(attempt(&mut machine, Outcome::Hard, 5_100), None);
-    assert_eq!(refusal(&mut machine, 5_200).0, Reason::Probing);
+    assert_eq!(refusal(&mut machine, 5_200).0, Reason::Unlent);
     let probes = evidence(&machine, 5_200).probe.unwrap();
     assert_eq!((probes.good, probes.failed), (0, true));
     adopt(&mut machine, record(3, AgreedPhase::Open), 5_300).unwrap();

@@ -208,7 +208,11 @@ impl Relay {
                 () = crowd.left(mine), if readers == 0 && !nobody => continue,
                 () = given_up => return,
             };
-            let ends = !matches!(event, Event::Begun(_) | Event::Piece(_));
+            let recovers = matches!(event, Event::Recovered(_));
+            if recovers && pieces.is_none() {
+                return; // an answer of two is not for those who ask the owner from now on
+            }
+            let ends = !recovers && !matches!(event, Event::Begun(_) | Event::Piece(_));
             if !ends && pieces.is_none() {
                 continue;
             }

@@ -88,7 +88,10 @@ async fn tell(inner: Arc<Inner>, mark: Mark, mut follower: Follower, words: mpsc
             event = follower.next() => event,
             () = words.closed() => return,
         };
-        let ends = !matches!(event, Event::Begun(_) | Event::Piece(_));
+        let ends = !matches!(
+            event,
+            Event::Begun(_) | Event::Piece(_) | Event::Recovered(_)
+        );
         let Some(told) = outward(&inner, peers, &mark, event) else {
             return;
         };

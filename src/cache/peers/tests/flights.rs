@@ -81,7 +81,7 @@ async fn read(mut running: Attached) -> (Vec<Bytes>, Event) {
         let until = Moment::now() + Duration::from_secs(5);
         let event = running.follower.next_until(until).await;
         match event.expect("something comes") {
-            Event::Begun(_) => {}
+            Event::Begun(_) | Event::Recovered(_) => {}
             Event::Piece(piece) => raw.push(piece.raw),
             end @ (Event::Landed(_) | Event::Ended | Event::Broken(_) | Event::Abandoned) => {
                 return (raw, end);

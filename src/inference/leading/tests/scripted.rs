@@ -167,11 +167,16 @@ pub(super) async fn engine(upstream: &Arc<Upstream>) -> Engine {
 
 /// The same, with what it does about streams whose upstream dies.
 pub(super) async fn engine_that(upstream: &Arc<Upstream>, recovery: &str) -> Engine {
+    engine_trying(upstream, recovery, 1).await
+}
+
+/// The same, and how often the model may be tried.
+pub(super) async fn engine_trying(upstream: &Arc<Upstream>, recovery: &str, most: u32) -> Engine {
     let config = json!({
         "models": {"a": {"provider": "demo", "model": "echo", "max_concurrency": 64,
                          "price": {"input_per_mtok": 1000.0, "output_per_mtok": 1000.0}}},
         "routes": [{"name": "all", "targets": ["a"], "stream_recovery": recovery}],
-        "retry": {"max_attempts": 1},
+        "retry": {"max_attempts": most},
     });
     testing::engine(config, None, Arc::new(Over(Arc::clone(upstream)))).await
 }

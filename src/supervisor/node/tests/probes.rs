@@ -111,3 +111,41 @@ async fn a_lease_that_is_found_out_of_contact_is_declined() {
     eventually("probed", async || node.asked() > 0).await;
     node.fleet.stop().await;
 }
+
+#[tokio::test]
+async fn silence_for_the_first_tokens_time_is_an_answer_to_the_nodes_own_question() {
+    let upstream = Upstream {
+        hangs: true,
+        ..Upstream::default()
+    };
+    let patience = Duration::from_millis(50);
+    let node = node_over(upstream, |config| {
+        config.timeouts.first_token = patience.into()
+    })
+    .await;
+    node.agree(leased(2));
+    let target = node.model.spec.target.clone();
+    let failed = |report: &Report| {
+        let probe = report.evidence.get(&target).and_then(|told| told.probe);
+        probe.is_some_and(|probe| probe.failed)
+    };
+    node.stand.reported(failed).await;
+    let refused = ask(&node.model).await.unwrap_err();
+    let AttemptError::Refused(Refusal::Breaker(denied)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(denied.to_string(), "breaker half-open, no leave to probe");
+    node.fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_wait_for_the_proof_is_no_probe_of_a_lease() {
+    let node = node(false).await;
+    node.agree(leased(2));
+    eventually("half-open", async || node.state() == "half_open").await;
+    // it has five seconds, and the first token may take longer
+    assert!(ask(&node.model).await.is_err());
+    // the node asks by itself
+    eventually("probed", async || node.asked() > 0).await;
+    node.fleet.stop().await;
+}

@@ -320,7 +320,7 @@ impl Asked<'_> {
             let until = Moment::now() + Duration::from_secs(30);
             let event = attached.follower.next_until(until).await;
             match event.expect("a stream ends") {
-                Event::Begun(_) => {}
+                Event::Begun(_) | Event::Recovered(_) => {}
                 Event::Piece(piece) => text.push_str(&piece.tap.text),
                 Event::Landed(answer) => {
                     self.check(&answer.text);
