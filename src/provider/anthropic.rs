@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::key::KeyGuard;
 use super::limits::Watch;
-use super::translate::{Form, Framing, chunks};
+use super::translate::{Form, Framing, as_text, chunks};
 use super::wire::body::Body;
 use super::wire::{BuildError, KeyHeader, Post, Wire};
 use super::{Answer, Call, Class, Failure, Provider, classify};
@@ -221,6 +221,7 @@ impl Provider for Anthropic {
             )));
         }
         let raw = body.whole().await?;
+        as_text(&raw)?;
         let said = decode::whole(&raw).map_err(|bad| garbled(&bad, &raw, &self.wire.key))?;
         let whole = Whole::of(said);
         Ok(Answer::Whole(match is_native {

@@ -152,10 +152,18 @@ impl<D: Decode> Reading<D> {
         if message.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
+        self.check(message)?;
         let mut said = Vec::new();
         let read = self.decoder.message(message, &mut said);
         self.say(said, Some(message));
         read.map_err(|failure| failure.struck(&self.key))
+    }
+
+    fn check(&self, message: &[u8]) -> Result<(), Failure> {
+        match self.form {
+            Form::AsCame(_) if may_carry(message) => as_text(message),
+            Form::AsCame(_) | Form::OpenAi(_) => Ok(()),
+        }
     }
 
     fn say(&mut self, said: Vec<Event>, message: Option<&Bytes>) {
@@ -200,7 +208,10 @@ impl<D: Decode> Reading<D> {
         if let Some(last) = self.framing.rest() {
             let mut said = Vec::new();
             match self.decoder.message(&last, &mut said) {
-                Ok(()) => self.say(said, Some(&last)),
+                Ok(()) => {
+                    self.check(&last)?;
+                    self.say(said, Some(&last));
+                }
                 // a whole message, and its own words say more than that something is missing
                 Err(failure) if serde_json::from_slice::<IgnoredAny>(&last).is_ok() => {
                     return Err(failure.struck(&self.key));
@@ -216,6 +227,16 @@ impl<D: Decode> Reading<D> {
         }
         Err(cut_off())
     }
+}
+
+/// What is passed on unread has to be text all the same.
+///
+/// # Errors
+/// It is not valid UTF-8.
+pub(super) fn as_text(answer: &[u8]) -> Result<(), Failure> {
+    std::str::from_utf8(answer)
+        .map(|_| ())
+        .map_err(|error| Failure::hard("upstream sent an answer that is not valid UTF-8", error))
 }
 
 fn cut_off() -> Failure {

@@ -88,8 +88,8 @@ enum Command {
     /// Bend recorded answers and feed them to what reads an upstream's. Exits with an error, and keeps
     /// the input, when one breaks a promise.
     Fuzz {
-        /// What reads: sse, lines, json, events, openai, responses, anthropic, gemini, ollama; all, one after the
-        /// other, when none is given.
+        /// What reads: sse, lines, json, events, openai, responses, anthropic, gemini, ollama; all,
+        /// one after the other, when none is given.
         #[arg(long, value_delimiter = ',', value_parser = target)]
         target: Vec<Target>,
         /// How long for each.

@@ -12,7 +12,7 @@ use crate::dialect::responses::decode::{self, Decoder};
 use crate::dialect::whole::Whole;
 use crate::provider::key::KeyGuard;
 use crate::provider::limits::Watch;
-use crate::provider::translate::{Decode, Form, Framing, chunks, may_carry};
+use crate::provider::translate::{Decode, Form, Framing, as_text, chunks, may_carry};
 use crate::provider::wire::body::Body;
 use crate::provider::{Answer, Call, Class, Failure, classify};
 use crate::types::{Completion, Dialect, Event};
@@ -55,6 +55,7 @@ impl OpenAi {
 }
 
 fn whole(raw: Bytes, key: &KeyGuard) -> Result<Completion, Failure> {
+    as_text(&raw)?;
     let said = decode::whole(&raw).map_err(|bad| wrong(bad, &raw, key))?;
     Ok(Completion {
         raw,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::dialect::{gemini, ollama};
+use crate::dialect::{anthropic, gemini, ollama};
 use crate::provider::Timeouts;
 use crate::provider::limits::Watch;
 
@@ -121,6 +121,32 @@ proptest! {
         let pieces = told(cut(&text, &cuts), ollama::Decoder::default(), Framing::lines());
         prop_assert_eq!(&once, &pieces);
         prop_assert_eq!(once.1.is_none(), end.contains("true"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_passed_on_as_it_came_is_text() {
+    let wire = |said: &[u8]| {
+        [
+            b"data: {\"type\":\"novelty\",\"x\":\"".as_slice(),
+            said,
+            b"\"}\n\n",
+            b"data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n",
+        ]
+        .concat()
+    };
+    for (said, passes) in [("ß".as_bytes(), true), (b"\x8e", false)] {
+        let pieces = futures::stream::iter([Ok(Bytes::from(wire(said)))]);
+        let body = Body::new(pieces, Watch::start(Timeouts::default(), true));
+        let form = (Framing::sse(), Form::AsCame(Dialect::Anthropic));
+        let chunks = chunks(
+            body,
+            anthropic::Decoder::default(),
+            form,
+            KeyGuard::default(),
+        );
+        let read: Vec<_> = chunks.collect().await;
+        assert_eq!(read.iter().all(Result::is_ok), passes, "{read:?}");
     }
 }
 

@@ -99,7 +99,8 @@ impl Joined {
         held.seal = seal.or(held.seal.take());
         held.arguments.push_str(&arguments);
         let ready = self.calls.get(place).is_some_and(|call| {
-            !call.name.is_empty() && !(call.id.is_empty() && held.arguments.is_empty())
+            let is_told_apart = !call.id.is_empty() || !held.arguments.is_empty();
+            is_told_apart && !call.name.is_empty()
         });
         if ready || held.index.is_some() {
             self.tell(place, events);
