@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::account::Account;
 use super::candidates::{Asked, Walk};
 use super::delivery::Delivery;
-use super::engine::{Inner, facts, unroutable};
+use super::engine::{Inner, facts};
 use super::leading::Leading;
 use super::reading::{Books, Reading, Seat};
 use super::recovery::{Begun, Carrier};
@@ -154,7 +154,7 @@ impl Inner {
         state
             .table
             .plan(&facts(request), view, self.seed())
-            .map_err(unroutable)
+            .map_err(|unknown| self.unroutable(unknown, &request.model))
     }
 
     fn deliver(
