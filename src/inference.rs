@@ -46,5 +46,6 @@ mod testing;
 pub use counting::Counted;
 pub use embedding::EmbedReply;
 pub use engine::{BreakerMode, Engine, Named, Parts, Source};
+pub(crate) use reply::ESTIMATED;
 pub use reply::{CacheStatus, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd};
 pub(crate) use state::Deployment;

@@ -13,6 +13,6 @@ mod wallet;
 
 pub(crate) use actor::{Arguments, Message as ModelMessage, ModelActor};
 pub(crate) use attempt::{Attempt, AttemptError, Attempted, Refusal, Sent, Timing};
-pub(crate) use handle::{ModelHandle, Prefill, Spec};
+pub(crate) use handle::{ModelHandle, Prefill, Spec, VECTORS_ONLY};
 pub(crate) use purse::Terms;
 pub(crate) use vectors::Embedded;

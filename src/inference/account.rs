@@ -35,6 +35,8 @@ pub(super) struct Account {
     earlier: (Usage, Option<f64>),
     /// What attempts cost that were given up for a faster one.
     aside_usd: f64,
+    /// Nobody counted the answer: what it used is a guess.
+    estimated: bool,
     /// Parameters the model was asked without.
     dropped: Vec<Cow<'static, str>>,
     revision: Revision,
@@ -80,6 +82,7 @@ impl Account {
             earlier: (Usage::default(), None),
             aside_usd: 0.0,
             dropped: Vec::new(),
+            estimated: false,
             revision: Revision(0),
             found: None,
             explained: None,
@@ -195,6 +198,12 @@ impl Account {
         self.record.cost_usd
     }
 
+    /// As [`Account::used`], of an answer that its upstream has not counted.
+    pub(super) fn estimated(&mut self, usage: Usage) -> Option<f64> {
+        self.estimated = true;
+        self.used(usage)
+    }
+
     /// Time the upstream took after its first delta.
     pub(super) fn streamed_for(&mut self, time: Duration) {
         self.record.upstream += time;
@@ -218,6 +227,7 @@ impl Account {
             explained: self.explained,
             elapsed,
             cost_usd: self.record.cost_usd,
+            estimated: self.estimated,
         }
     }
 

@@ -8,14 +8,14 @@ use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 
 use super::account::Account;
-use super::recovery::{Carrier, Piece, Recovered};
+use super::recovery::{Carrier, Piece, Recovered, estimated};
 use super::reply::StreamEnd;
 use super::state::State;
 use crate::cache::{AnswerCache, Candidate, Ticket};
 use crate::dialect::openai::tap;
 use crate::error::{Error, Kind};
 use crate::provider::Failure;
-use crate::types::{Chunk, Finish, ModelName, Moment, Usage};
+use crate::types::{ChatRequest, Chunk, Finish, ModelName, Moment, Usage};
 
 /// Most text kept for the cache, in bytes; a longer answer is streamed but not kept.
 const MAX_KEPT: usize = 4 << 20;
@@ -27,6 +27,7 @@ pub(super) struct Delivery {
     ticket: Option<Ticket>,
     account: Option<Account>,
     include_usage: bool,
+    prompt_tokens: u64,
     end: Arc<Mutex<StreamEnd>>,
     began: Moment,
     gathered: Gathered,
@@ -45,13 +46,16 @@ impl Delivery {
             ticket,
             account: Some(account),
             include_usage: false,
+            prompt_tokens: 0,
             end: Arc::default(),
             began: Moment::now(),
         }
     }
 
-    pub(super) fn with_usage(mut self, include: bool) -> Self {
-        self.include_usage = include;
+    /// The answer to this.
+    pub(super) fn of_request(mut self, request: &ChatRequest) -> Self {
+        self.include_usage = request.include_usage;
+        self.prompt_tokens = request.features.prompt_tokens;
         self
     }
 
@@ -111,6 +115,8 @@ impl Delivery {
             return;
         };
         account.streamed_for(Moment::now().since(self.began));
+        self.gathered
+            .book(self.prompt_tokens, &mut account, &self.end);
         account.answered();
         if let Some((ticket, answer)) = self.ticket.take().zip(self.gathered.candidate()) {
             self.cache.insert(ticket, answer);
@@ -131,7 +137,9 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         // a reader that leaves after the end has been told is no cancellation
         let told = self.gathered.finish.is_some();
-        if let Some(account) = self.account.take().filter(|_| told) {
+        if let Some(mut account) = self.account.take().filter(|_| told) {
+            self.gathered
+                .book(self.prompt_tokens, &mut account, &self.end);
             account.answered();
         }
     }
@@ -147,6 +155,8 @@ pub(super) struct Gathered {
     beyond_text: bool,
     finish: Option<Finish>,
     usage: Option<Usage>,
+    /// Bytes of what was said, tool calls with all that is around them.
+    said: usize,
 }
 
 impl Gathered {
@@ -160,6 +170,7 @@ impl Gathered {
             beyond_text: false,
             finish: None,
             usage: None,
+            said: 0,
         }
     }
 
@@ -170,8 +181,23 @@ impl Gathered {
         }
         self.finish = chunk.tap.finish.or(self.finish);
         self.usage = chunk.tap.usage.or(self.usage);
+        let said = match chunk.tap.beyond_text {
+            true => chunk.raw.len(),
+            false => chunk.tap.text.len(),
+        };
+        self.said = self.said.saturating_add(said);
         self.usage
             .filter(|_| chunk.tap.usage.is_some() || chunk.usage_only)
+    }
+
+    /// The answer has ended: one that its upstream has not counted is booked as estimated.
+    pub(super) fn book(&self, prompt: u64, account: &mut Account, end: &Mutex<StreamEnd>) {
+        if self.usage.is_some() {
+            return;
+        }
+        let cost_usd = account.estimated(estimated(prompt, self.said));
+        let mut end = end.lock();
+        (end.cost_usd, end.estimated) = (cost_usd, true);
     }
 
     /// From here on another model answers, and the whole is not to be kept.

@@ -16,9 +16,9 @@ use super::reply::ReplyMeta;
 use super::state::State;
 use crate::cache::embed::weights::MODEL_NAME;
 use crate::error::{Error, Kind, Retry};
-use crate::model::Timing;
+use crate::model::{Timing, VECTORS_ONLY};
 use crate::provider::{CannotEmbed, EmbedCall, Local, Provider as _, Timeouts};
-use crate::routing::{Facts, Plan};
+use crate::routing::{Facts, Plan, Unroutable};
 use crate::types::{EmbedRequest, Embeddings, ModelName, Moment};
 
 /// Vectors, and what is known of how they were made.
@@ -124,6 +124,18 @@ impl Inner {
             .table
             .plan(&facts, view, self.seed())
             .map_err(unroutable)
+    }
+
+    /// Why no model takes a chat request: the node's own embedder is a name that clients know, but no
+    /// model to talk to.
+    pub(super) fn unroutable(&self, why: Unroutable, asked: &str) -> Error {
+        match self.own(asked) {
+            Some(_) => {
+                let text = format!("model `{asked}` {VECTORS_ONLY}");
+                Error::new(Kind::InvalidRequest, text).with_param("model")
+            }
+            None => unroutable(why),
+        }
     }
 
     /// The node's own embedder, where that is what the name means: there or not.

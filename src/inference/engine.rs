@@ -174,6 +174,12 @@ impl Engine {
         let table = RoutingTable::compile(&config)
             .map_err(|bad| Error::new(Kind::InvalidConfig, bad.to_string()).with_source(bad))?;
         let metrics = self.inner.recorder.metrics();
+        let own = self.inner.cache.embedder().map(Local::of);
+        let own = own.map(|local| ConfiguredModel {
+            name: local.public_name().into(),
+            provider: local.kind().to_owned(),
+            upstream: local.default_model().to_owned(),
+        });
         let labels: Vec<ConfiguredModel> = deployments
             .iter()
             .map(|deployment| ConfiguredModel {
@@ -181,6 +187,7 @@ impl Engine {
                 provider: deployment.provider.kind().to_owned(),
                 upstream: deployment.config.model.clone(),
             })
+            .chain(own)
             .collect();
         let routes: Vec<_> = config
             .routes
@@ -253,7 +260,7 @@ impl Engine {
         state
             .table
             .explain(&facts(request), view, self.inner.seed())
-            .map_err(unroutable)
+            .map_err(|unknown| self.inner.unroutable(unknown, &request.model))
     }
 
     /// The config a request would be answered under, and where it would go.

@@ -21,7 +21,7 @@ use super::reading::{Books, Reading, Seat};
 use super::recovery::{Begun, Carrier, Piece, Recovered};
 use super::reply::{Reply, ReplyBody, ReplyStream, StreamEnd};
 use super::state::State;
-use super::story::candidate;
+use super::story::{book, candidate};
 use crate::cache::{Break, Lead, Ticket, Wants};
 use crate::error::{Error, Kind};
 use crate::model::Attempted;
@@ -165,9 +165,7 @@ impl Run {
     }
 
     fn whole(self, whole: &Completion, model: ModelName) {
-        if let Some(usage) = whole.tap.usage {
-            self.books.lock().used(usage);
-        }
+        book(whole, &self.request, &mut self.books.lock());
         drop(self.books);
         let Leading { ticket, lead, .. } = self.leading;
         let answer = candidate(whole, model);
@@ -209,7 +207,12 @@ impl Run {
                 None => break Ok(()),
             }
         };
-        self.books.lock().streamed_for(Moment::now().since(began));
+        let mut books = self.books.lock();
+        books.streamed_for(Moment::now().since(began));
+        if ended.is_ok() {
+            gathered.book(self.request.features.prompt_tokens, &mut books, &self.end);
+        }
+        drop(books);
         drop(self.books);
         let Leading { ticket, lead, .. } = self.leading;
         match (ended, gathered.candidate()) {

@@ -2,7 +2,9 @@
 //! it would do: nobody gets its answers, which are dropped once they are counted.
 //!
 //! It waits for nobody and nobody waits for it: at most [`MOST`] at once and further ones are dropped
-//! and counted; low priority; one try, and only where the model has room and its breaker is closed.
+//! and counted; low priority; one try, and only where the model has room, its breaker is closed and
+//! half of its budgets per minute is left. That it fails is kept from the breaker, which is its
+//! callers'.
 //! What the cache answers is not asked. The record of each has the door `shadow` and the path
 //! `mirror`, and its cost is no caller's. Checks of the cache's own hits are another thing: `shadow`.
 
@@ -121,7 +123,7 @@ impl Inner {
             number: 1,
             sent: None,
         };
-        let attempted = model.attempt(attempt).instrument(span.clone()).await;
+        let attempted = model.attempt_aside(attempt).instrument(span.clone()).await;
         let outcome = match &attempted {
             Ok(_) => "ok",
             Err(AttemptError::Refused(_)) => "saturated",

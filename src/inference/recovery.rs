@@ -28,3 +28,4 @@ mod told;
 mod tests;
 
 pub(super) use carrier::{Begun, Carrier, Piece, Recovered};
+pub(super) use request::estimated;

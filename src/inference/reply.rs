@@ -15,6 +15,9 @@ use crate::cache::{EntryId, Explained, TierState};
 use crate::error::Error;
 use crate::types::{Chunk, Completion, ModelName, RequestId, RouteName};
 
+/// What `x-llm-router-estimated` names: what nobody counted.
+pub(crate) const ESTIMATED: &str = "usage";
+
 /// How the cache took part, as in `x-llm-router-cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheStatus {
@@ -70,6 +73,8 @@ pub struct ReplyMeta {
     pub elapsed: Duration,
     /// Cost in US dollars, once known and priced; known at once for whole answers and hits.
     pub cost_usd: Option<f64>,
+    /// The upstream has not counted the answer: its tokens, and so its cost, are an estimate.
+    pub estimated: bool,
 }
 
 impl ReplyMeta {
@@ -133,6 +138,8 @@ pub enum ReplyBody {
 pub struct StreamEnd {
     /// Cost in US dollars.
     pub cost_usd: Option<f64>,
+    /// As in [`ReplyMeta::estimated`].
+    pub estimated: bool,
     /// The model that carried the stream on when the one that began it died; the last one where there
     /// were several.
     pub recovered: Option<ModelName>,
@@ -144,6 +151,7 @@ impl StreamEnd {
     pub fn join(&mut self, other: StreamEnd) {
         let costs = [self.cost_usd, other.cost_usd];
         self.cost_usd = costs.into_iter().flatten().reduce(|one, more| one + more);
+        self.estimated |= other.estimated;
         self.recovered = other.recovered.or(self.recovered.take());
     }
 
@@ -151,8 +159,10 @@ impl StreamEnd {
     pub fn notes(&self) -> Vec<(&'static str, String)> {
         let cost = self.cost_usd.map(|cost| cost.to_string());
         let recovered = self.recovered.as_ref().map(ToString::to_string);
+        let estimated = self.estimated.then(|| ESTIMATED.to_owned());
         [
             ("x-llm-router-recovered", recovered),
+            ("x-llm-router-estimated", estimated),
             ("x-llm-router-cost-usd", cost),
         ]
         .into_iter()

@@ -10,10 +10,10 @@ use tracing::Instrument;
 use super::account::Account;
 use super::candidates::{Asked, Walk};
 use super::delivery::Delivery;
-use super::engine::{Inner, facts, unroutable};
+use super::engine::{Inner, facts};
 use super::leading::Leading;
 use super::reading::{Books, Reading, Seat};
-use super::recovery::{Begun, Carrier};
+use super::recovery::{Begun, Carrier, estimated};
 use super::reply::{CacheStatus, Reply, ReplyBody, ReplyStream, StreamEnd};
 use super::shadow::Rules;
 use super::state::State;
@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::model::Attempted;
 use crate::routing::Plan;
 use crate::telemetry::spans;
-use crate::types::{ChatRequest, Completion, ModelName, Moment, RouteName};
+use crate::types::{ChatRequest, Completion, ModelName, Moment, RouteName, Tap};
 
 /// A lookup longer than this (it may wait for an identical request) makes the plan stale.
 const PLAN_STAYS_FRESH: Duration = Duration::from_millis(5);
@@ -154,7 +154,7 @@ impl Inner {
         state
             .table
             .plan(&facts(request), view, self.seed())
-            .map_err(unroutable)
+            .map_err(|unknown| self.unroutable(unknown, &request.model))
     }
 
     fn deliver(
@@ -173,9 +173,7 @@ impl Inner {
         } = answer;
         match attempted {
             Attempted::Whole(whole, _) => {
-                if let Some(usage) = whole.tap.usage {
-                    account.used(usage);
-                }
+                book(&whole, &request, &mut account);
                 if let Some(ticket) = ticket {
                     self.cache.insert(ticket, candidate(&whole, model));
                 }
@@ -199,7 +197,7 @@ impl Inner {
                     request,
                 };
                 let delivery = Delivery::new(self.cache.clone(), ticket, model, account)
-                    .with_usage(begun.request.include_usage)
+                    .of_request(&begun.request)
                     .telling(Arc::clone(&end));
                 let carrier = Carrier::new(Arc::clone(self), begun);
                 let chunks = delivery.run(state, carrier);
@@ -227,6 +225,26 @@ struct Answered {
     state: Arc<State>,
     plan: Plan,
     asked: Asked,
+}
+
+/// What a whole answer used: told, or estimated.
+pub(super) fn book(whole: &Completion, request: &ChatRequest, account: &mut Account) {
+    let Tap {
+        text,
+        beyond_text,
+        usage,
+        ..
+    } = &whole.tap;
+    let said = if *beyond_text {
+        whole.raw.len()
+    } else {
+        text.len()
+    };
+    let guess = || estimated(request.features.prompt_tokens, said);
+    match usage {
+        Some(usage) => account.used(*usage),
+        None => account.estimated(guess()),
+    };
 }
 
 pub(super) fn candidate(whole: &Completion, model: ModelName) -> Candidate {

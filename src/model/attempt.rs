@@ -42,6 +42,17 @@ pub(crate) struct Attempt<'a> {
     pub(crate) sent: Option<&'a Sent>,
 }
 
+/// On whose behalf an attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A client.
+    Client,
+    /// The node, to learn whether the upstream is there.
+    Node,
+    /// Nobody gets the answer: no client is to feel how it ends.
+    Nobody,
+}
+
 /// When an attempt was sent upstream, for those who watch it from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
@@ -129,14 +140,26 @@ pub(crate) struct Timing {
 impl ModelHandle {
     /// Waits for a permit, draws from the budgets, asks the breaker, asks the upstream.
     pub(crate) async fn attempt(&self, attempt: Attempt<'_>) -> Result<Attempted, AttemptError> {
-        self.attempt_for(attempt, false).await
+        self.attempt_for(attempt, Asker::Client).await
     }
 
-    /// As [`ModelHandle::attempt`]; `ping` when nobody asked for it.
+    /// The same for an answer that nobody gets. Whatever it fails of is kept from the breaker, and it
+    /// is made only where more than half of every budget is left.
+    pub(crate) async fn attempt_aside(
+        &self,
+        attempt: Attempt<'_>,
+    ) -> Result<Attempted, AttemptError> {
+        let tokens = cost(attempt.request);
+        let spared = self.shared.wallet.can_spare(tokens, Moment::now());
+        spared.map_err(|limited| AttemptError::Refused(Refusal::Limited(limited)))?;
+        self.attempt_for(attempt, Asker::Nobody).await
+    }
+
+    /// As [`ModelHandle::attempt`], on whosever behalf.
     pub(super) async fn attempt_for(
         &self,
         attempt: Attempt<'_>,
-        ping: bool,
+        asker: Asker,
     ) -> Result<Attempted, AttemptError> {
         let request = attempt.request;
         let asked = Moment::now();
@@ -147,7 +170,7 @@ impl ModelHandle {
             queue_wait: started.since(asked),
             upstream: Duration::ZERO,
         };
-        let leave = self.leave((started, request.deadline), ping).await?;
+        let leave = self.leave((started, request.deadline), asker).await?;
         let span = spans::attempt(&spans::AttemptSpan {
             model: self.name(),
             upstream: &self.spec.config.model,
@@ -170,7 +193,7 @@ impl ModelHandle {
             sent.tell(Moment::now(), leave.probe.is_some());
         }
         drawn.begin();
-        let verdict = Verdict::new(self.clone(), (leave, drawn), (ping, span.clone()));
+        let verdict = Verdict::new(self.clone(), (leave, drawn), (asker, span.clone()));
         self.ask(call, permit, verdict, timing)
             .instrument(span)
             .await
@@ -203,10 +226,11 @@ impl ModelHandle {
     pub(super) async fn leave(
         &self,
         (now, deadline): (Moment, Moment),
-        ping: bool,
+        asker: Asker,
     ) -> Result<breaker::Ticket, AttemptError> {
         let breaker = &self.shared.breaker;
-        let hasty = !ping && now.until(deadline) < patience(self.spec.timeouts().first_token);
+        let hasty = asker != Asker::Node
+            && now.until(deadline) < patience(self.spec.timeouts().first_token);
         let leave = if hasty && breaker.awaits_probe(now) {
             Err(breaker::Denied::Left(breaker::Refused::unlent()))
         } else {
@@ -243,7 +267,7 @@ impl ModelHandle {
     ) -> Result<Attempted, AttemptError> {
         let (stream, started, timeouts) = (call.stream, verdict.started, call.timeouts);
         let deadline = call.deadline;
-        let most = if verdict.ping {
+        let most = if verdict.asker == Asker::Node {
             patience(timeouts.first_token)
         } else if stream {
             timeouts.first_token

@@ -24,6 +24,9 @@ use crate::telemetry::Metrics;
 use crate::types::report::{BreakerStatus, ModelStatus};
 use crate::types::{EmbedRequest, ModelName, Moment, Priority};
 
+/// What is said to who wants an answer of a model that gives none.
+pub(crate) const VECTORS_ONLY: &str = "makes vectors only; ask /v1/embeddings";
+
 /// Unhandled orders a model actor may have.
 const MODEL_MAILBOX: usize = 64;
 
@@ -206,7 +209,7 @@ impl ModelHandle {
     pub(crate) fn view(&self, now: Moment, priority: Priority, body: &ChatBody) -> View {
         let mut view = self.standing(now, priority);
         if !self.spec.provider.chats() {
-            view.barred = Some(barred("makes vectors only".to_owned(), Bar::Unfit));
+            view.barred = Some(barred(VECTORS_ONLY.to_owned(), Bar::Unfit));
         }
         view.uncarried = self.spec.provider.uncarried(body);
         view

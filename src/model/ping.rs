@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::attempt::{Attempt, patience};
+use super::attempt::{Asker, Attempt, patience};
 use super::handle::ModelHandle;
 use crate::dialect::json::raw;
 use crate::dialect::openai::ChatBody;
@@ -50,7 +50,7 @@ impl ModelHandle {
             sent: None,
         };
         // refused, it is made by a client's request or at the next occasion
-        let _ = Box::pin(self.attempt_for(attempt, true)).await;
+        let _ = Box::pin(self.attempt_for(attempt, Asker::Node)).await;
     }
 
     fn question(&self) -> Result<ChatRequest, Error> {

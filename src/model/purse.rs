@@ -117,6 +117,21 @@ impl Purse {
         })
     }
 
+    /// More than half of the whole limit is left after an attempt that may cost so much; of what was
+    /// lent, as much again as it takes.
+    pub(crate) fn can_spare(&self, cost: u64, now: Moment) -> bool {
+        let used = self.spent_within(now).saturating_add(self.reserved);
+        let after = used.saturating_add(cost);
+        let lent = match self.terms {
+            Terms::Own(limit) => after <= limit / 2,
+            Terms::Lent(amount) => {
+                let used = self.spent.saturating_add(self.reserved);
+                cost.saturating_mul(2) <= amount.saturating_sub(used)
+            }
+        };
+        lent && after <= self.limit / 2
+    }
+
     /// The attempt was not made.
     pub(crate) fn release(&mut self, reserved: u64) {
         self.reserved = self.reserved.saturating_sub(reserved);

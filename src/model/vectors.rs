@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use super::attempt::{AttemptError, Timing, within};
+use super::attempt::{Asker, AttemptError, Timing, within};
 use super::handle::ModelHandle;
 use super::verdict::Verdict;
 use crate::breaker;
@@ -86,7 +86,7 @@ impl ModelHandle {
         };
         permit.used();
         drawn.begin();
-        let verdict = Verdict::new(self.clone(), (leave, drawn), (false, span.clone()));
+        let verdict = Verdict::new(self.clone(), (leave, drawn), (Asker::Client, span.clone()));
         let verdict = verdict.about_vectors();
         let asking = async {
             let made = self.spec.provider.embed(call).await?;
@@ -109,11 +109,11 @@ impl ModelHandle {
         deadline: Moment,
         first: bool,
     ) -> Result<breaker::Ticket, AttemptError> {
-        let leave = self.leave((Moment::now(), deadline), false).await;
+        let leave = self.leave((Moment::now(), deadline), Asker::Client).await;
         if first || leave.is_ok() || self.shared.breaker.caught_up().await.is_err() {
             return leave;
         }
-        self.leave((Moment::now(), deadline), false).await
+        self.leave((Moment::now(), deadline), Asker::Client).await
     }
 }
 

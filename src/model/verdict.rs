@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use super::attempt::Asker;
 use super::handle::ModelHandle;
 use super::wallet::Drawn;
 use crate::breaker::{Outcome, Ticket};
@@ -22,8 +23,8 @@ pub(super) struct Verdict {
     first_token: Option<Duration>,
     usage: Option<Usage>,
     finish: Option<Finish>,
-    /// Nobody asked: the question is the node's own.
-    pub(super) ping: bool,
+    /// Who asks.
+    pub(super) asker: Asker,
     /// The conventions' word for what is asked.
     operation: &'static str,
     pub(super) span: Span,
@@ -33,7 +34,7 @@ impl Verdict {
     pub(super) fn new(
         model: ModelHandle,
         (leave, drawn): (Ticket, Drawn),
-        (ping, span): (bool, Span),
+        (asker, span): (Asker, Span),
     ) -> Self {
         Verdict {
             model,
@@ -42,7 +43,7 @@ impl Verdict {
             first_token: None,
             usage: None,
             finish: None,
-            ping,
+            asker,
             operation: "chat",
             span,
         }
@@ -80,7 +81,7 @@ impl Verdict {
 
     pub(super) fn answered(mut self) {
         let latency = Moment::now().since(self.started);
-        if self.first_token.is_none() && !self.ping {
+        if self.first_token.is_none() && self.asker != Asker::Node {
             self.model.shared.waits.lock().note(false, latency);
         }
         let first_token = self.first_token.unwrap_or(latency);
@@ -96,11 +97,11 @@ impl Verdict {
     }
 
     pub(super) fn failed(mut self, failure: &Failure) {
-        if matches!(failure.class, Class::Hard) {
+        if matches!(failure.class, Class::Hard) && self.asker != Asker::Nobody {
             self.model.shared.profile.lock().failed();
         }
         // what the upstream has against the node's own question says that it is there
-        let lives = self.ping && matches!(failure.class, Class::Caller);
+        let lives = self.asker == Asker::Node && matches!(failure.class, Class::Caller);
         let outcome = if lives {
             Outcome::Ok
         } else {
@@ -113,7 +114,7 @@ impl Verdict {
     /// The upstream said nothing within its limit. The node's own question waits less than the first
     /// token's time where that is long, and what was not waited for proves nothing.
     pub(super) fn silent(self, failure: &Failure, limit: Duration) {
-        if self.ping && limit < self.model.spec.timeouts().first_token {
+        if self.asker == Asker::Node && limit < self.model.spec.timeouts().first_token {
             self.out_of_time(false);
         } else {
             self.failed(failure);
@@ -141,6 +142,11 @@ impl Verdict {
     fn settle(&mut self, outcome: Outcome, told: AttemptOutcome, status: Option<u16>) {
         let Some((leave, drawn)) = self.leave.take() else {
             return;
+        };
+        let outcome = match self.asker {
+            // that an upstream dislikes what no client asks is nothing to its clients
+            Asker::Nobody if outcome != Outcome::Ok => Outcome::Cancelled,
+            Asker::Nobody | Asker::Client | Asker::Node => outcome,
         };
         self.model.shared.breaker.record(leave, outcome);
         drawn.settle(self.tokens(told));

@@ -172,6 +172,23 @@ impl Wallet {
         }
     }
 
+    /// So much can be drawn and plenty stays for others.
+    pub(crate) fn can_spare(&self, tokens: u64, now: Moment) -> Result<(), Limited> {
+        let mut purses = self.inner.purses.lock();
+        for (kind, cost) in [(LimitKind::Requests, 1), (LimitKind::Tokens, tokens)] {
+            if purses
+                .of(kind)
+                .is_some_and(|purse| !purse.can_spare(cost, now))
+            {
+                return Err(Limited {
+                    kind,
+                    retry_after: Duration::ZERO,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn found_dry(&self, kind: LimitKind, now: Moment) {
         if let Some(purse) = self.inner.purses.lock().of(kind) {
             purse.dry_until = now + DRY;

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::inference::ReplyMeta;
+use crate::inference::{ESTIMATED, ReplyMeta};
 
 /// Writes what is known of a reply, with why the cache did not answer only on request. A value that
 /// is not visible ASCII is left out.
@@ -33,5 +33,8 @@ pub(super) fn write(meta: &ReplyMeta, explain: bool, out: &mut HeaderMap) {
     }
     if let Some(cost) = meta.cost_usd {
         set("x-llm-router-cost-usd", &format!("{cost:.8}"));
+    }
+    if meta.estimated {
+        set("x-llm-router-estimated", ESTIMATED);
     }
 }

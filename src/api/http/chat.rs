@@ -15,7 +15,7 @@ use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::tap::Garbled;
 use crate::dialect::transcode::{self, ToOpenAi};
 use crate::error::{Error, Kind};
-use crate::inference::{Reply, ReplyBody, ReplyMeta, Source};
+use crate::inference::{ESTIMATED, Reply, ReplyBody, ReplyMeta, Source};
 use crate::types::{ChatRequest, Moment};
 
 /// Answers a chat request, whole or as a stream.
@@ -142,6 +142,9 @@ pub(super) fn describe(meta: &ReplyMeta, explain: bool, headers: &mut HeaderMap)
     }
     if let Some(cost) = meta.cost_usd {
         set(headers, "x-llm-router-cost-usd", &cost.to_string());
+    }
+    if meta.estimated {
+        set(headers, "x-llm-router-estimated", ESTIMATED);
     }
 }
 

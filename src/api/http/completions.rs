@@ -134,6 +134,7 @@ fn together(metas: Vec<ReplyMeta>) -> Option<ReplyMeta> {
         .iter()
         .fold(0u32, |sum, meta| sum.saturating_add(meta.attempts));
     let costs: Vec<f64> = metas.iter().filter_map(|meta| meta.cost_usd).collect();
+    let estimated = metas.iter().any(|meta| meta.estimated);
     let first = metas.first().map(|meta| meta.cache)?;
     let alike = metas.iter().all(|meta| meta.cache == first);
     let meta = metas.into_iter().next()?;
@@ -142,6 +143,7 @@ fn together(metas: Vec<ReplyMeta>) -> Option<ReplyMeta> {
     }
     Some(ReplyMeta {
         attempts,
+        estimated,
         cost_usd: (!costs.is_empty()).then(|| costs.iter().sum()),
         cache: if alike { first } else { CacheStatus::Miss },
         similarity: None,

@@ -181,6 +181,7 @@ mod tests {
             Ok(Piece::Ended(StreamEnd {
                 cost_usd: cost,
                 recovered: recovered.map(Into::into),
+                ..StreamEnd::default()
             }))
         };
         let ends = [

@@ -77,7 +77,6 @@ pub async fn collect(mut pieces: ChunkStream, request: &ChatBody) -> Result<Comp
             "upstream cut the stream off before it finished",
         ));
     }
-    whole.usage.get_or_insert_default();
     Ok(Head::new(request.model()).whole(&whole))
 }
 
@@ -92,7 +91,7 @@ mod tests {
 
     use super::{collect, stream};
     use crate::dialect::openai::{ChatBody, build::Head};
-    use crate::types::{Finish, Usage};
+    use crate::types::{Event, Finish, Usage};
 
     fn request() -> ChatBody {
         ChatBody::from_messages("m", &[("user".into(), "hi".into())]).unwrap()
@@ -110,6 +109,17 @@ mod tests {
         let read = |raw: &[u8]| serde_json::from_slice::<Value>(raw).unwrap();
         let at = "/choices/0/message/tool_calls";
         assert_eq!(read(&back.raw).pointer(at), read(&whole.raw).pointer(at));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_counted_is_not_said_to_be_nothing() {
+        let head = Head::new("m");
+        let pieces = [head.text("hi"), head.said(&Event::Finish(Finish::Stop))].map(Ok);
+        let whole = collect(streams::iter(pieces).boxed(), &request()).await;
+        let whole = whole.unwrap();
+        assert_eq!((whole.tap.text.as_str(), whole.tap.usage), ("hi", None));
+        let shown: Value = serde_json::from_slice(&whole.raw).unwrap();
+        assert!(shown.get("usage").is_none(), "{shown}");
     }
 
     #[tokio::test]

@@ -217,3 +217,27 @@ async fn attempts_that_failed_are_no_completions_in_the_books() {
     assert!((counted(&engine, "llm_router_cost_total{", &["model=\"b\""]) - 0.02).abs() < 1e-9);
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn what_an_upstream_has_not_counted_is_estimated_and_said_to_be() {
+    let player = Player::default();
+    let finish = Step::Say(Event::Finish(Finish::Stop));
+    player.plays("a", &[vec![says("eight by"), finish]]);
+    let engine = engine_of(&player, &[("a", json!({}))]).await;
+    let asked = request(question());
+    // two tokens of text
+    let dollars = (asked.features.prompt_tokens + 2) as f64 / 1000.0;
+    let got = read(engine.chat(asked).await.unwrap()).await;
+    assert!((got.end.cost_usd.unwrap() - dollars).abs() < 1e-9);
+    assert!(got.end.estimated && got.usages().is_empty());
+    let note = ("x-llm-router-estimated", "usage".to_owned());
+    assert!(got.end.notes().contains(&note));
+    let mut asked = request(question());
+    asked.stream = false;
+    let meta = engine.chat(asked).await.unwrap().meta;
+    assert!(meta.estimated && (meta.cost_usd.unwrap() - dollars).abs() < 1e-9);
+    // the other way round: counted, nothing is said
+    player.plays("a", &[whole(&["one"])]);
+    assert!(!read(ask(&engine).await).await.end.estimated);
+    engine.stop().await;
+}

@@ -224,6 +224,13 @@ async fn the_nodes_own_model_is_there_without_any_config_and_with_the_cache_off(
     assert_eq!(reply.made.vectors.len(), 2);
     assert_eq!(reply.made.vectors[0].len(), 384);
     assert_eq!(reply.meta.model.as_str(), name);
+    assert!(
+        engine
+            .metrics()
+            .render()
+            .unwrap()
+            .contains(&format!("model=\"{name}\""))
+    );
     let mut wide = asking(name, &["hello"]);
     wide.dimensions = Some(512);
     let error = embed(&engine, wide).await.unwrap_err();

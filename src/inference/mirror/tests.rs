@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::MOST;
 use crate::inference::testing::player::{Player, Step, whole};
 use crate::inference::testing::{counted, engine, eventually, playing, question, request, times};
 use crate::inference::{CacheStatus, Engine};
+use crate::provider::Class;
 use crate::types::{CacheMode, Moment};
 
-async fn mirroring(player: &Player, shadow: serde_json::Value) -> Engine {
-    let other = json!({"capabilities": {"tools": false}});
+async fn mirroring(player: &Player, shadow: Value) -> Engine {
+    mirroring_to(player, shadow, json!({"capabilities": {"tools": false}})).await
+}
+
+async fn mirroring_to(player: &Player, shadow: Value, other: Value) -> Engine {
     let route = json!({"targets": ["a"], "shadow": shadow});
     let config = playing(&[("a", json!({})), ("other", other)], &route);
     engine(config, None, Arc::new(player.clone())).await
@@ -94,4 +98,54 @@ async fn a_fraction_of_nothing_asks_nothing() {
     tokio::time::sleep(super::HEAD_START * 2).await;
     assert!(player.asked("other").is_empty());
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn half_of_a_limit_is_left_to_those_who_wait_for_answers() {
+    let player = Player::default();
+    player.plays("a", &[whole(&["mine"])]);
+    player.plays("other", &[whole(&["other"])]);
+    let other = json!({"limits": {"rpm": 4}});
+    let engine = mirroring_to(&player, json!({"model": "other"}), other).await;
+    for at in 1..=4 {
+        engine.chat(request(question())).await.unwrap();
+        let outcomes = || mirrored(&engine, "ok") + mirrored(&engine, "saturated");
+        eventually(|| outcomes() == at).await;
+    }
+    assert_eq!(
+        (mirrored(&engine, "ok"), player.asked("other").len()),
+        (2, 2)
+    );
+    for _ in 0..2 {
+        let mut body = question();
+        body["model"] = json!("other");
+        engine.chat(request(body)).await.unwrap();
+    }
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn that_it_fails_is_nothing_to_the_models_own_callers() {
+    let gate = Class::Gate {
+        retry_after: Some(Duration::from_secs(60)),
+    };
+    for (class, status) in [(Class::Hard, 500), (gate, 429), (Class::Credential, 401)] {
+        let player = Player::default();
+        player.plays("a", &[whole(&["mine"])]);
+        player.plays("other", &[vec![Step::Fail(class, Some(status), "no")]]);
+        let engine = mirroring(&player, json!({"model": "other"})).await;
+        for at in 1..=6 {
+            engine.chat(request(question())).await.unwrap();
+            eventually(|| mirrored(&engine, "failed") == at).await;
+        }
+        let other = engine.handle("other");
+        other.shared.breaker.caught_up().await.unwrap();
+        assert!(other.is_sound(Moment::now()), "{class:?}");
+        let status = other.status(Moment::now());
+        assert_eq!(
+            (status.circuit_breaker.failure_count, status.failures),
+            (0, 0)
+        );
+        engine.stop().await;
+    }
 }

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use tracing::{Instrument, Span};
 
 use super::rejoining::Rejoining;
-use super::request::{afresh, prefilled, tokens};
+use super::request::{afresh, estimated, prefilled};
 use super::splice::{Mismatch, Splice};
 use super::told::Told;
 use crate::config::routing::StreamRecovery;
@@ -201,8 +201,8 @@ impl Carrier {
 
     /// What the running attempt has used: told, or estimated.
     fn used(&self) -> Usage {
-        let estimated = || Usage::new(self.prompt_tokens, tokens(self.said));
-        self.usage.unwrap_or_else(estimated).totalled()
+        let guess = || estimated(self.prompt_tokens, self.said);
+        self.usage.unwrap_or_else(guess).totalled()
     }
 
     /// The attempt being read is dead (`None`: it gives another answer). Finds one that carries it

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::splice::TELLING;
 use crate::dialect::json::{Object, raw};
 use crate::dialect::openai::ChatBody;
-use crate::types::ChatRequest;
+use crate::types::{ChatRequest, Usage};
 
 /// Bytes of text that a token is taken to have. Rather many, so that an answer is not cut short of
 /// the length its client allows.
@@ -25,9 +25,9 @@ const GRAMMARS: [&str; 6] = [
     "structured_outputs",
 ];
 
-/// Tokens of a text, about.
-pub(super) fn tokens(bytes: usize) -> u64 {
-    (bytes as u64).div_ceil(BYTES_PER_TOKEN)
+/// What an answer of so many bytes has used, about, where its upstream has not counted it.
+pub(in crate::inference) fn estimated(prompt_tokens: u64, bytes: usize) -> Usage {
+    Usage::new(prompt_tokens, (bytes as u64).div_ceil(BYTES_PER_TOKEN))
 }
 
 /// The same request without the form it came in: the continuation has to be OpenAI-shaped, as what

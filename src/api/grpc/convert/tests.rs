@@ -268,6 +268,7 @@ fn meta() -> ReplyMeta {
         age: None,
         explained: None,
         elapsed: Duration::from_millis(12),
+        estimated: false,
         cost_usd: Some(0.5),
     }
 }
@@ -471,6 +472,7 @@ fn the_end_of_a_stream_names_who_carried_it_on() {
     let end = StreamEnd {
         cost_usd: Some(0.25),
         recovered: Some("b".into()),
+        ..StreamEnd::default()
     };
     let told = stream_finish((Some(Finish::Stop), None), end, Duration::ZERO);
     let Some(v1::stream_generate_response::Event::Finish(finish)) = told.event else {

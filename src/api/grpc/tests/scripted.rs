@@ -105,6 +105,7 @@ fn meta_of(id: RequestId) -> ReplyMeta {
         age: None,
         explained: None,
         elapsed: Duration::from_millis(3),
+        estimated: false,
         cost_usd: None,
     }
 }

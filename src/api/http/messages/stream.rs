@@ -111,6 +111,7 @@ mod tests {
         let end = Arc::new(Mutex::new(StreamEnd {
             cost_usd: Some(0.25),
             recovered: Some("b".into()),
+            ..StreamEnd::default()
         }));
         let reply = ReplyStream::new(stream::iter(chunks).boxed(), end);
         let body = body(reply, RequestId::generate(), "m");

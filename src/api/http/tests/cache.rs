@@ -3,7 +3,7 @@
 use super::*;
 
 /// Makes a key; the first needs no other.
-async fn key(one: &One, by: Option<&str>, order: &Value) -> String {
+pub(super) async fn key(one: &One, by: Option<&str>, order: &Value) -> String {
     let request = to(Method::POST, "/admin/v1/keys");
     let request = match by {
         Some(key) => request.header("x-api-key", key),

@@ -1,5 +1,6 @@
 //! What clients of OpenAI's other APIs see.
 
+use super::cache::key;
 use super::*;
 
 const MODELS: &str = "models: { a: { provider: demo, model: echo }, \
@@ -311,4 +312,45 @@ async fn models_are_listed_with_what_they_are_under_names_with_slashes_and_colon
         assert_eq!((status, &said["id"]), (200, &json!("org/x:tag")), "{path}");
         assert_eq!(said["object"], "model");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_talks_to_the_nodes_own_embedder_is_sent_to_the_embeddings_in_every_dialect() {
+    let one = One::begin(MODELS).await;
+    let model = "local/all-MiniLM-L6-v2";
+    let messages = json!([{"role": "user", "content": "x"}]);
+    for (path, body) in [
+        (
+            "/v1/chat/completions",
+            json!({"model": model, "messages": messages}),
+        ),
+        ("/v1/completions", json!({"model": model, "prompt": "x"})),
+        ("/v1/responses", json!({"model": model, "input": "x"})),
+        ("/generate", json!({"model": model, "prompt": "x"})),
+        (
+            "/v1/messages",
+            json!({"model": model, "max_tokens": 5, "messages": messages}),
+        ),
+    ] {
+        let (status, said) = post(&one, path, &body).await;
+        assert_eq!(status, 400, "{path}: {said}");
+        assert_eq!(said["error"]["type"], "invalid_request_error", "{path}");
+        let message = said["error"]["message"].as_str().unwrap();
+        assert!(message.contains("ask /v1/embeddings"), "{path}: {message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_each_dialect_says_so_in_its_own_words() {
+    let one = One::begin(MODELS).await;
+    key(&one, None, &json!({"name": "ops"})).await;
+    let messages = json!([{"role": "user", "content": "x"}]);
+    let asked = json!({"model": "m", "max_tokens": 5, "messages": messages});
+    let (status, said) = post(&one, "/v1/messages", &asked).await;
+    assert_eq!((status, &said["type"]), (401, &json!("error")), "{said}");
+    assert_eq!(said["error"]["type"], "authentication_error");
+    assert!(said["error"]["message"].is_string() && said["request_id"].is_string());
+    let (status, said) = post(&one, "/v1/chat/completions", &asked).await;
+    assert_eq!((status, &said["type"]), (401, &Value::Null), "{said}");
+    assert_eq!(said["error"]["code"], "invalid_api_key");
 }
