@@ -11,4 +11,4 @@ pub mod request;
 pub mod reshape;
 pub mod tap;
 
-pub use request::{BadRequest, ChatBody, Message};
+pub use request::{Asking, BadRequest, ChatBody, Message};
