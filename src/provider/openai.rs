@@ -167,13 +167,14 @@ impl Provider for OpenAi {
         if body.native_in(Dialect::Responses).is_some() && self.has_responses() {
             return Vec::new();
         }
-        let mut uncarried = body.untranslated().to_vec();
+        let mut lost = body.lost();
         if body.recalls_thinking() {
-            uncarried.push(Uncarried::droppable("messages[].thinking"));
+            lost.droppable("messages[].thinking");
         }
-        let refused = self.refused(body, &self.model).into_iter();
-        uncarried.extend(refused.map(Uncarried::droppable));
-        uncarried
+        for name in self.refused(body, &self.model) {
+            lost.droppable(name);
+        }
+        lost.told()
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {

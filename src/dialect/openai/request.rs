@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::carry::{BESIDE, Native, Uncarried};
+use crate::dialect::carry::{Native, Uncarried};
 use crate::dialect::json::{JsonError, Object, raw};
+use crate::dialect::lost::Lost;
 use crate::types::{Dialect, Features};
 
 /// Most messages in one request.
@@ -192,8 +193,9 @@ impl ChatBody {
         Self::from_object(object)
     }
 
-    /// The same request with the form it came in beside it. The OpenAI-shaped fields must hold
-    /// whatever tells two requests apart: the cache and the rules read nothing else.
+    /// The same request with the form it came in beside it. The OpenAI-shaped fields and what stands
+    /// beside them must hold whatever tells two requests apart: the cache reads nothing else, and the
+    /// rules read the fields alone.
     pub fn with_native(mut self, native: Native) -> Self {
         self.native = Some(Arc::new(native));
         self.as_translated()
@@ -223,7 +225,15 @@ impl ChatBody {
 
     /// What its translation could not carry; nothing where it needed none.
     pub fn untranslated(&self) -> &[Uncarried] {
-        self.native().map_or(&[], |native| &native.uncarried)
+        self.native().map_or(&[], |native| native.uncarried.parts())
+    }
+
+    /// The same, for what an upstream loses besides.
+    pub fn lost(&self) -> Lost {
+        let native = self.native();
+        native
+            .map(|native| native.uncarried.clone())
+            .unwrap_or_default()
     }
 
     /// Raw top-level fields.
@@ -367,7 +377,6 @@ impl ChatBody {
         let options = (asking.stream && asking.counts).then(|| self.stream_options_with_usage());
         changes.push(("stream_options", options.flatten()));
         if self.native.is_some() {
-            changes.push((BESIDE, None));
             let plain = self.messages_without_thinking();
             changes.extend(plain.map(|messages| ("messages", Some(messages))));
         }
