@@ -176,6 +176,10 @@ impl Found {
         for (_, kind, names, variable) in clouds.into_iter().filter(|(is_set, ..)| *is_set) {
             for name in names {
                 let mut model = ModelConfig::new(kind, name);
+                if kind == ProviderKind::Anthropic {
+                    // these refuse an effort in words, and take a number of tokens
+                    model.options.insert("effort".to_owned(), "budget".into());
+                }
                 model.api_key = Some(Secret::Env {
                     env: variable.to_owned(),
                 });

@@ -219,6 +219,7 @@ fn every_model_that_a_key_brings_can_be_built() {
     };
     let models = found.models();
     assert_eq!(models.len(), 2 + 2 + 2 + 1 + 4);
+    assert_eq!(models["claude-haiku-4-5"].options["effort"], "budget");
     for model in models.values() {
         let key = model.api_key.as_ref().map(|_| "k-12345678".into());
         crate::provider::from_config(model, key).unwrap();
