@@ -6,6 +6,7 @@ pub mod completions;
 pub mod gemini;
 pub mod json;
 pub mod lines;
+pub mod lost;
 pub mod ollama;
 pub mod openai;
 pub mod responses;

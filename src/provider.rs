@@ -217,7 +217,7 @@ pub trait Provider: Send + Sync + 'static {
     /// What of a request this upstream cannot be told, beyond what it refuses itself. Asked while
     /// planning, so it must be quick; nothing by default.
     fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
-        body.untranslated().to_vec()
+        body.lost().told()
     }
 
     /// Makes one try. Must honour `call.timeouts` for connecting and its own reads; the caller

@@ -239,15 +239,25 @@ fn is_text(part: &RawValue) -> bool {
 }
 
 /// Requests of different dialects share nothing: whoever reads a running answer reads its bytes as
-/// the upstream sent them. OpenAI Chat Completions adds nothing.
+/// the upstream sent them. Neither do those that differ in what their dialect alone can say. OpenAI
+/// Chat Completions adds nothing.
 fn absorb_dialect(hasher: &mut blake3::Hasher, request: &ChatRequest) {
-    let word: &[u8] = match request.body.native().map(|native| native.dialect) {
-        None | Some(Dialect::OpenAi) => return,
-        Some(Dialect::Anthropic) => b"anthropic",
-        Some(Dialect::Responses) => b"responses",
+    let Some(native) = request.body.native() else {
+        return;
+    };
+    let word: &[u8] = match native.dialect {
+        Dialect::OpenAi => return,
+        Dialect::Anthropic => b"anthropic",
+        Dialect::Responses => b"responses",
     };
     absorb(hasher, b"dialect");
     absorb(hasher, word);
+    let mut beside: Vec<_> = native.beside.iter().collect();
+    beside.sort_by_key(|(name, _)| *name);
+    hasher.update(&(beside.len() as u64).to_le_bytes());
+    for (name, value) in beside {
+        absorb_field(hasher, name, value);
+    }
 }
 
 fn absorb_field(hasher: &mut blake3::Hasher, name: &str, value: &RawValue) {

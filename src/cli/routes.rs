@@ -87,6 +87,14 @@ fn list(answer: &Value) -> String {
     table(["NAME", "MATCHES", "TARGETS", "FALLBACK", "STRATEGY"], rows)
 }
 
+fn without(dropped: &Value) -> String {
+    let params = dropped.as_array().into_iter().flatten();
+    params
+        .filter_map(Value::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 fn names(targets: &Value) -> String {
     let name = |target: &Value| match target["weight"].as_u64() {
         Some(weight) => format!("{} ×{weight}", cell(&target["model"])),
@@ -161,7 +169,9 @@ fn explanation(answer: &Value) -> String {
             cell(&candidate["role"]),
             cell(&candidate["score"]),
             cell(&candidate["reason"]),
+            without(&candidate["dropped"]),
         ]
     });
-    text + "\n" + &table(["", "#", "MODEL", "ROLE", "SCORE", "BECAUSE"], candidates)
+    let head = ["", "#", "MODEL", "ROLE", "SCORE", "BECAUSE", "WITHOUT"];
+    text + "\n" + &table(head, candidates)
 }

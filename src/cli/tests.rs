@@ -180,7 +180,7 @@ async fn a_stream_is_printed_as_text_and_carries_what_was_asked_for() {
 
 #[tokio::test]
 async fn an_explanation_shows_rules_and_candidates() {
-    let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"route\":\"cheap\",\"strategy\":\"ordered\",\"prompt_tokens\":3,\"rules\":[{\"route\":\"critical\",\"matched\":false,\"reason\":\"priority does not match\"}],\"candidates\":[{\"model\":\"a\",\"role\":\"target\",\"eligible\":false,\"reason\":\"breaker open\",\"score\":0.5}]}";
+    let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"route\":\"cheap\",\"strategy\":\"ordered\",\"prompt_tokens\":3,\"rules\":[{\"route\":\"critical\",\"matched\":false,\"reason\":\"priority does not match\"}],\"candidates\":[{\"model\":\"a\",\"role\":\"target\",\"eligible\":false,\"reason\":\"breaker open\",\"dropped\":[\"seed\",\"top_k\"],\"score\":0.5}]}";
     let (addr, work) = node(answer).await;
     let line = ["routes", "explain", "hi", "--addr", &addr];
     let ((code, out, _), heard) = tokio::join!(said(&line), work);
@@ -188,7 +188,8 @@ async fn an_explanation_shows_rules_and_candidates() {
     for part in [
         "route: cheap",
         "✘  critical  priority does not match",
-        "breaker open",
+        "WITHOUT",
+        "breaker open  seed, top_k",
         "0.500",
     ] {
         assert!(out.contains(part), "{part}:\n{out}");

@@ -40,6 +40,69 @@ pub struct Found {
     pub anthropic: bool,
     /// The variable that holds a Gemini key, where one is set.
     pub gemini: Option<&'static str>,
+    /// What the environment says of Azure.
+    pub azure: Azure,
+}
+
+/// Azure's models have names of their own, so that a key alone says nothing.
+#[derive(Clone, Debug, Default)]
+pub enum Azure {
+    /// `AZURE_OPENAI_API_KEY` is not set.
+    #[default]
+    NoKey,
+    /// This variable is missing beside it, or says nothing that can be used.
+    Lacks(&'static str),
+    /// One deployment.
+    Deployment {
+        /// Its name.
+        name: String,
+        /// Where it is asked.
+        base_url: String,
+    },
+}
+
+impl Azure {
+    fn of(env: &Environment) -> Self {
+        if !env.azure_key {
+            return Azure::NoKey;
+        }
+        let endpoint = env.azure_endpoint.as_deref().map(str::trim);
+        let endpoint =
+            endpoint.filter(|text| text.starts_with("https://") && Url::parse(text).is_ok());
+        let Some(endpoint) = endpoint else {
+            return Azure::Lacks("AZURE_OPENAI_ENDPOINT");
+        };
+        let name = env.azure_deployment.as_deref().map(str::trim);
+        let Some(name) = name.filter(|name| super::check::is_name(name)) else {
+            return Azure::Lacks("AZURE_OPENAI_DEPLOYMENT");
+        };
+        Azure::Deployment {
+            name: name.to_owned(),
+            base_url: format!("{}/openai/v1", endpoint.trim_end_matches('/')),
+        }
+    }
+
+    fn model(&self) -> Option<(ModelName, ModelConfig)> {
+        let Azure::Deployment { name, base_url } = self else {
+            return None;
+        };
+        let mut model = ModelConfig::new(ProviderKind::OpenAi, name);
+        model.base_url = Some(base_url.clone());
+        model.api_key = Some(Secret::Env {
+            env: "AZURE_OPENAI_API_KEY".to_owned(),
+        });
+        model.options.insert("auth".to_owned(), "api-key".into());
+        Some((format!("azure/{name}").into(), model))
+    }
+
+    fn line(&self) -> [String; 3] {
+        let (place, what) = match self {
+            Azure::NoKey => ("AZURE_OPENAI_API_KEY", "not set".to_owned()),
+            Azure::Lacks(variable) => (*variable, "not set".to_owned()),
+            Azure::Deployment { .. } => ("AZURE_OPENAI_API_KEY", counted(1)),
+        };
+        ["azure".to_owned(), place.to_owned(), what]
+    }
 }
 
 /// An Ollama that answered.
@@ -63,6 +126,7 @@ pub async fn detect(env: &Environment) -> Found {
         openai: env.openai_key,
         anthropic: env.anthropic_key,
         gemini: env.gemini_key,
+        azure: Azure::of(env),
     }
 }
 
@@ -112,6 +176,10 @@ impl Found {
         for (_, kind, names, variable) in clouds.into_iter().filter(|(is_set, ..)| *is_set) {
             for name in names {
                 let mut model = ModelConfig::new(kind, name);
+                if kind == ProviderKind::Anthropic {
+                    // these refuse an effort in words, and take a number of tokens
+                    model.options.insert("effort".to_owned(), "budget".into());
+                }
                 model.api_key = Some(Secret::Env {
                     env: variable.to_owned(),
                 });
@@ -128,6 +196,7 @@ impl Found {
             });
             models.entry(name.into()).or_insert(model);
         }
+        models.extend(self.azure.model());
         for name in DEMO_MODELS {
             models.insert(
                 format!("demo/{name}").into(),
@@ -162,7 +231,7 @@ impl Found {
             Some(_) => counted(GEMINI_MODELS.len()),
             None => "not set".to_owned(),
         };
-        [
+        let mut lines = [
             ["ollama", self.ollama_url.as_str(), ollama.as_str()],
             ["openai", "OPENAI_API_KEY", openai.as_str()],
             ["anthropic", "ANTHROPIC_API_KEY", anthropic.as_str()],
@@ -174,7 +243,9 @@ impl Found {
             ["demo", "built in", counted(DEMO_MODELS.len()).as_str()],
         ]
         .map(|line| line.map(str::to_owned))
-        .to_vec()
+        .to_vec();
+        lines.insert(lines.len() - 1, self.azure.line());
+        lines
     }
 }
 

@@ -39,6 +39,12 @@ pub struct Environment {
     pub anthropic_key: bool,
     /// Which of `GEMINI_API_KEY` and `GOOGLE_API_KEY` is set, the first of them.
     pub gemini_key: Option<&'static str>,
+    /// `AZURE_OPENAI_API_KEY` is set; likewise.
+    pub azure_key: bool,
+    /// `AZURE_OPENAI_ENDPOINT`: the resource's address.
+    pub azure_endpoint: Option<String>,
+    /// `AZURE_OPENAI_DEPLOYMENT`: the deployment's name.
+    pub azure_deployment: Option<String>,
     /// The user's data directory, ours below it.
     pub data_home: Option<PathBuf>,
     /// The user's cache directory, ours below it.
@@ -71,6 +77,9 @@ impl Environment {
             gemini_key: ["GEMINI_API_KEY", "GOOGLE_API_KEY"]
                 .into_iter()
                 .find(|name| lookup(name).is_some()),
+            azure_key: lookup("AZURE_OPENAI_API_KEY").is_some(),
+            azure_endpoint: lookup("AZURE_OPENAI_ENDPOINT"),
+            azure_deployment: lookup("AZURE_OPENAI_DEPLOYMENT"),
             data_home: data
                 .or_else(|| below_home(".local/share"))
                 .map(|dir| dir.join("llm-router")),

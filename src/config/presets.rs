@@ -22,7 +22,7 @@ macro_rules! preset {
 }
 
 /// All of them, the one that needs nothing first.
-pub const PRESETS: [Preset; 6] = [
+pub const PRESETS: [Preset; 9] = [
     preset!("demo", "built-in models only: no network, no key"),
     preset!("local", "Ollama on this machine, nothing leaves it"),
     preset!("local-first", "Ollama first, OpenAI when it fails"),
@@ -30,6 +30,9 @@ pub const PRESETS: [Preset; 6] = [
         "openai",
         "one provider, with a smaller model to fall back on"
     ),
+    preset!("anthropic", "Claude, for clients of any dialect"),
+    preset!("gemini", "Gemini through its own API"),
+    preset!("azure", "OpenAI's models on Azure"),
     preset!(
         "failover",
         "three upstreams behind two names, tried in turn"

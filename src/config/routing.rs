@@ -117,8 +117,8 @@ pub struct ModelConfig {
     #[garde(dive)]
     pub price: Option<Price>,
     /// Provider-specific options: fields added to a request for `openai`, and how to ask there
-    /// (`api_version`, `auth: api-key`, `stream_usage: false`); Ollama's `options`; Gemini's
-    /// `generationConfig` and `safetySettings`; the demo provider's settings.
+    /// (`api_version`, `auth: api-key`, `stream_usage: false`, `strict`, `responses`); Ollama's
+    /// `options`; Gemini's `generationConfig` and `safetySettings`; the demo provider's settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[garde(length(max = 64))]
     pub options: BTreeMap<String, serde_json::Value>,

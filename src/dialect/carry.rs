@@ -4,11 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::json::Object;
+use super::lost::Lost;
 use crate::types::Dialect;
-
-/// The field of an OpenAI-shaped translation that holds what OpenAI's dialect has no field for. It
-/// tells two requests apart and is sent to no upstream.
-pub const BESIDE: &str = "x_untranslated";
 
 /// A part of a request that cannot be told to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +42,11 @@ pub struct Native {
     pub dialect: Dialect,
     /// Its top-level fields, raw.
     pub object: Object,
+    /// What its translation has no field for and tells it from other requests: the cache reads it,
+    /// no upstream is sent it.
+    pub beside: Object,
     /// Headers of the dialect that go upstream with it, such as `anthropic-version`.
     pub headers: Arc<[(&'static str, String)]>,
     /// What its OpenAI-shaped translation could not carry: upstreams of other dialects never see it.
-    pub uncarried: Arc<[Uncarried]>,
+    pub uncarried: Lost,
 }

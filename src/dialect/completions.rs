@@ -62,7 +62,7 @@ impl Asked {
                 "messages",
                 raw(&[json!({"role": "user", "content": prompt})]),
             );
-            ChatBody::from_object(chat)
+            ChatBody::from_object(chat).map(ChatBody::as_translated)
         });
         let chats = chats.collect::<Result<Vec<_>, _>>()?;
         let first = chats.first().ok_or(BadRequest::Missing("prompt"))?;

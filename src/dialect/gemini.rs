@@ -9,7 +9,7 @@
 //! another provider's seal is never shown to Gemini.
 
 pub mod decode;
-mod lost;
+mod fields;
 mod messages;
 mod parts;
 pub mod request;

@@ -10,8 +10,10 @@ use serde_json::value::RawValue;
 
 /// Deepest nesting accepted.
 pub const MAX_DEPTH: usize = 32;
-/// Most values (scalars, arrays and objects) in one document.
-pub const MAX_NODES: usize = 10_000;
+/// Most values (scalars, arrays and objects) in one document. A call of a tool and its result are
+/// about 22 of them, so that a day's work of an agent fits; what reads a document looks at each
+/// value a fixed number of times, so that this many cost milliseconds.
+pub const MAX_NODES: usize = 100_000;
 
 /// Why a document was refused.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +97,11 @@ impl Object {
             Some((_, old)) => *old = value,
             None => self.fields.push((name.to_owned(), value)),
         }
+    }
+
+    /// Adds a field that is known not to be there yet: unlike [`Object::set`], without a search.
+    pub fn append(&mut self, name: &str, value: Box<RawValue>) {
+        self.fields.push((name.to_owned(), value));
     }
 
     /// Takes a field out.

@@ -14,4 +14,4 @@ pub mod request;
 pub mod reshape;
 pub mod tap;
 
-pub use request::{BadRequest, ChatBody, Message};
+pub use request::{Asking, BadRequest, ChatBody, Message};

@@ -180,12 +180,7 @@ impl Provider for Anthropic {
     }
 
     fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
-        if body.native_in(Dialect::Anthropic).is_some() {
-            return Vec::new();
-        }
-        let mut uncarried = body.untranslated().to_vec();
-        uncarried.extend(unsupported(body, &self.defaults));
-        uncarried
+        unsupported(body, &self.defaults)
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {

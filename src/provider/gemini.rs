@@ -107,9 +107,7 @@ impl Provider for Gemini {
     }
 
     fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
-        let mut parts = body.untranslated().to_vec();
-        parts.extend(uncarried(body));
-        parts
+        uncarried(body)
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {

@@ -16,9 +16,7 @@ use super::wire::body::Body;
 use super::wire::{BuildError, Wire};
 use super::{Answer, Call, CannotEmbed, Class, EmbedCall, Failure, Provider, classify};
 use crate::dialect::carry::Uncarried;
-use crate::dialect::ollama::{
-    Bad, Decoder, Untranslatable, answer, to_native, unsupported, untold,
-};
+use crate::dialect::ollama::{Bad, Decoder, Untranslatable, answer, to_native, uncarried};
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
 use crate::types::{Embeddings, Event, Inputs};
@@ -109,10 +107,7 @@ impl Provider for Ollama {
     }
 
     fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
-        let mut uncarried = body.untranslated().to_vec();
-        uncarried.extend(untold(body));
-        uncarried.extend(unsupported(body).into_iter().map(Uncarried::droppable));
-        uncarried
+        uncarried(body)
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {

@@ -4,6 +4,7 @@ mod embed;
 mod manners;
 mod responses;
 pub(super) mod stream;
+mod translated;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::wire::body::Body;
 use super::wire::{BuildError, Post, Wire};
 use super::{Answer, Call, Class, EmbedCall, Failure, Provider, classify};
 use crate::dialect::carry::Uncarried;
-use crate::dialect::openai::{ChatBody, tap};
+use crate::dialect::openai::{Asking, ChatBody, tap};
 use crate::types::{Dialect, Embeddings};
 use manners::Manners;
 
@@ -84,11 +85,12 @@ impl OpenAi {
         self
     }
 
-    /// Fields added to every chat request that does not state them itself. Four are no fields but
+    /// Fields added to every chat request that does not state them itself. Five are no fields but
     /// say how to ask: `api_version` goes into the address as `?api-version=`, `auth: api-key` sends
     /// the key in a header of that name, `stream_usage: false` leaves `stream_options` out, for
-    /// servers that refuse it, and `responses` says whether the upstream has the Responses API, as
-    /// only OpenAI's own is taken to.
+    /// servers that refuse it, `responses` says whether the upstream has the Responses API, as
+    /// only OpenAI's own is taken to, and `strict` whether it refuses what OpenAI's own API does, as
+    /// that and Azure's are taken to: requests of other dialects are then put in its words.
     pub fn options(mut self, mut options: BTreeMap<String, Value>) -> Self {
         self.responses = options.remove("responses");
         self.manners = Manners::taken_from(&mut options);
@@ -165,11 +167,14 @@ impl Provider for OpenAi {
         if body.native_in(Dialect::Responses).is_some() && self.has_responses() {
             return Vec::new();
         }
-        let mut uncarried = body.untranslated().to_vec();
+        let mut lost = body.lost();
         if body.recalls_thinking() {
-            uncarried.push(Uncarried::droppable("messages[].thinking"));
+            lost.droppable("messages[].thinking");
         }
-        uncarried
+        for name in self.refused(body, &self.model) {
+            lost.droppable(name);
+        }
+        lost.told()
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {
@@ -180,12 +185,14 @@ impl Provider for OpenAi {
         }
         let watch = Watch::start(call.timeouts, call.stream);
         let (manners, model) = (self.manners()?, self.model_of(&call.model));
-        let sent = if manners.stream_usage {
-            call.body.to_upstream_as(model, call.stream, &self.options)
-        } else {
-            let body = &call.body;
-            body.to_upstream_plain(model, call.stream, &self.options)
-        };
+        let sent = call.body.to_upstream_with(&Asking {
+            model,
+            stream: call.stream,
+            counts: manners.stream_usage,
+            defaults: &self.options,
+            limit: self.limit(),
+            without: &self.refused(&call.body, model),
+        });
         let path = manners.path("/chat/completions");
         let response = self.wire.send(Post::of(&call, path, sent), &watch).await?;
         let is_json = response

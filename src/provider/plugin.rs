@@ -31,7 +31,7 @@ use self::wire::call::{Asked, AskedVectors};
 use super::key::KeyGuard;
 use super::limits::{Phase, Watch};
 use super::{Answer, BuildError, Call, Class, EmbedCall, Failure, Provider};
-use crate::dialect::carry::{BESIDE, Uncarried};
+use crate::dialect::carry::Uncarried;
 use crate::dialect::json::raw;
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
@@ -111,8 +111,7 @@ impl Plugin {
             .iter()
             .filter(|(name, _)| !owned.contains(&name.as_str()) && object.get(name).is_none());
         let added = missing.map(|(name, value)| (name.as_str(), Some(raw(value))));
-        // what another dialect's client said beside OpenAI's fields is named as uncarried
-        let changed: Vec<_> = added.chain([(BESIDE, None)]).collect();
+        let changed: Vec<_> = added.collect();
         Bytes::from(object.to_bytes_with(&changed))
     }
 
@@ -164,11 +163,11 @@ impl Provider for Plugin {
     }
 
     fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
-        let mut uncarried = body.untranslated().to_vec();
+        let mut lost = body.lost();
         if let Some(described) = self.described.read().as_ref() {
-            uncarried.extend(described.uncarried(body));
+            described.lost(body, &mut lost);
         }
-        uncarried
+        lost.told()
     }
 
     async fn generate(&self, call: Call) -> Result<Answer, Failure> {

@@ -175,7 +175,7 @@ impl RoutingTable {
             role,
             score,
             barred,
-            dropped: view.uncarried.into_iter().map(|part| part.param).collect(),
+            dropped: droppable(view.uncarried),
         })
     }
 
@@ -254,6 +254,7 @@ impl RoutingTable {
                 (None, []) => "ready".to_owned(),
                 (None, dropped) => format!("ready, without {}", quoted(dropped)),
             },
+            dropped: candidate.dropped.iter().map(ToString::to_string).collect(),
             score: candidate.score,
         });
         Ok(Explanation {
@@ -274,17 +275,30 @@ fn quoted(params: &[Cow<'static, str>]) -> String {
     quoted.join(", ")
 }
 
+/// What may be left out. The rest bars the model, which is then not asked at all.
+fn droppable(uncarried: Vec<Uncarried>) -> Vec<Cow<'static, str>> {
+    let droppable = uncarried.into_iter().filter(|part| !part.essential);
+    droppable.map(|part| part.param).collect()
+}
+
 /// What it cannot be told bars a model where the answer would be wrong without, or where the rule
 /// says so.
 fn untold(uncarried: &[Uncarried], policy: OnUnsupported) -> Option<Barred> {
-    let bars = |part: &&Uncarried| part.essential || policy == OnUnsupported::Error;
-    let params: Vec<_> = uncarried
-        .iter()
-        .filter(bars)
-        .map(|part| part.param.clone())
-        .collect();
-    (!params.is_empty()).then(|| Barred {
-        reason: format!("cannot be told {}", quoted(&params)),
+    let named = |essential: bool| {
+        let parts = uncarried.iter().filter(|part| part.essential == essential);
+        parts.map(|part| part.param.clone()).collect::<Vec<_>>()
+    };
+    let (essential, droppable) = (named(true), named(false));
+    let reason = match (&essential[..], &droppable[..], policy) {
+        ([], [], _) | ([], _, OnUnsupported::Drop) => return None,
+        ([], dropped, OnUnsupported::Error) => format!(
+            "cannot be told {}, which `on_unsupported: error` asks for",
+            quoted(dropped)
+        ),
+        (essential, _, _) => format!("cannot be told {}", quoted(essential)),
+    };
+    Some(Barred {
+        reason,
         retry_after: None,
         cause: Bar::Unfit,
     })

@@ -126,6 +126,32 @@ fn a_model_too_small_or_without_tools_is_barred_and_says_so() {
 }
 
 #[test]
+fn what_would_be_left_out_is_explained_and_bars_where_the_route_says_so() {
+    use crate::dialect::carry::Uncarried;
+    let explained = |policy: &str, parts: &[Uncarried]| {
+        let route = format!("routes:\n  - {{ name: r, targets: [a]{policy} }}\n");
+        let view = |_: &ModelName| View {
+            uncarried: parts.to_vec(),
+            ..View::default()
+        };
+        let table = table(&format!("{THREE}{route}"));
+        let explained = table.explain(&asked("r").facts(), view, 0);
+        let one = explained.unwrap().candidates.remove(0);
+        (one.eligible, one.reason, one.dropped)
+    };
+    let seed = [Uncarried::droppable("seed")];
+    let dropped = vec!["seed".to_owned()];
+    let ready = "ready, without `seed`".to_owned();
+    assert_eq!(explained("", &seed), (true, ready, dropped.clone()));
+    let barred = "cannot be told `seed`, which `on_unsupported: error` asks for".to_owned();
+    let strict = ", on_unsupported: error";
+    assert_eq!(explained(strict, &seed), (false, barred, dropped));
+    let (eligible, reason, dropped) = explained("", &[Uncarried::essential("n")]);
+    assert_eq!((eligible, &*reason), (false, "cannot be told `n`"));
+    assert!(dropped.is_empty(), "what bars a model is not left out");
+}
+
+#[test]
 fn a_model_that_cannot_see_or_hold_to_a_schema_is_barred_for_that_alone() {
     let table = table(
         "

@@ -52,6 +52,8 @@ pub struct CandidateReport {
     pub eligible: bool,
     /// Why, or why not.
     pub reason: String,
+    /// Parameters it would be asked without.
+    pub dropped: Vec<String>,
     /// The strategy's score; lower is tried first.
     pub score: f64,
 }

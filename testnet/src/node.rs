@@ -20,9 +20,12 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Variables of the developer's shell that would change what a node finds.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: [&str; 10] = [
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "AZURE_OPENAI_API_KEY",
     "OPENAI_BASE_URL",
     "OLLAMA_HOST",
     "HTTP_PROXY",

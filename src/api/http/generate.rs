@@ -87,7 +87,8 @@ fn understand(mut options: Options, bytes: &[u8]) -> Result<ChatRequest, Error> 
         "messages",
         raw(&[json!({"role": "user", "content": prompt})]),
     );
-    Ok(assemble(options, ChatBody::from_object(object)?))
+    let chat = ChatBody::from_object(object)?.as_translated();
+    Ok(assemble(options, chat))
 }
 
 fn render(reply: Reply, explain: bool) -> Response {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::key::Scope;
+use super::super::key::{Keys, Scope};
 use super::*;
 
 /// Everything that separates two requests with the same last text.
@@ -273,4 +273,35 @@ async fn what_is_bound_to_its_time_is_served_briefly_and_to_identical_requests_a
     tokio::time::sleep(Duration::from_millis(110)).await;
     let late = cache.lookup(&asking(asked), &brief).await;
     assert!(matches!(late, Lookup::Miss(_)));
+}
+
+#[test]
+fn what_only_one_dialect_can_say_keeps_two_requests_apart() {
+    let keys = Keys::new([7; 32]);
+    let asked = |rest: &str| {
+        let body = format!(r#"{{"model":"auto","input":"hi"{rest}}}"#);
+        let body = crate::dialect::responses::read(body.as_bytes())
+            .unwrap()
+            .chat;
+        ChatRequest {
+            body: Arc::new(body),
+            ..asking("hi")
+        }
+    };
+    let ids = |request: &ChatRequest| {
+        let partition = keys.partition(request, Scope::Tenant);
+        (keys.entry(request, Scope::Tenant), partition)
+    };
+    let plain = ids(&asked(""));
+    for rest in [
+        r#","include":["message.output_text.logprobs"],"top_logprobs":5"#,
+        r#","reasoning":{"summary":"auto"}"#,
+        r#","metadata":{"who":"me"}"#,
+        r#","novelty":1"#,
+    ] {
+        let other = ids(&asked(rest));
+        assert!(other.0 != plain.0 && other.1 != plain.1, "{rest}");
+        assert_eq!(ids(&asked(rest)), other);
+    }
+    assert_eq!(ids(&asked(r#","store":false"#)), plain);
 }

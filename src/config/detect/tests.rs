@@ -169,6 +169,63 @@ fn what_is_filled_in_passes_the_checks() {
     assert_eq!(crate::config::check::routing(&routing), []);
 }
 
+fn azure(endpoint: Option<&str>, deployment: Option<&str>) -> Found {
+    let env = Environment {
+        azure_key: true,
+        azure_endpoint: endpoint.map(str::to_owned),
+        azure_deployment: deployment.map(str::to_owned),
+        ..Environment::default()
+    };
+    Found {
+        azure: Azure::of(&env),
+        ..Found::default()
+    }
+}
+
+#[test]
+fn a_deployment_of_azures_becomes_a_model_that_can_be_built() {
+    let found = azure(Some("https://me.openai.azure.com/"), Some("prod"));
+    let models = found.models();
+    let model = &models["azure/prod"];
+    let base = "https://me.openai.azure.com/openai/v1";
+    assert_eq!(
+        (model.base_url.as_deref(), &*model.model),
+        (Some(base), "prod")
+    );
+    assert!(matches!(&model.api_key, Some(Secret::Env { env }) if env == "AZURE_OPENAI_API_KEY"));
+    crate::provider::from_config(model, Some("k-12345678".into())).unwrap();
+    let line = |found: &Found| {
+        found
+            .lines()
+            .into_iter()
+            .find(|line| line[0] == "azure")
+            .unwrap()
+    };
+    assert_eq!(line(&found)[2], "1 model");
+    let lacking = azure(Some("me.openai.azure.com"), Some("prod"));
+    assert_eq!(line(&lacking)[1], "AZURE_OPENAI_ENDPOINT");
+    let lacking = azure(Some("https://me.openai.azure.com"), None);
+    assert_eq!(line(&lacking)[1..], ["AZURE_OPENAI_DEPLOYMENT", "not set"]);
+    assert_eq!(lacking.models().len(), 4);
+}
+
+#[test]
+fn every_model_that_a_key_brings_can_be_built() {
+    let found = Found {
+        openai: true,
+        anthropic: true,
+        gemini: Some("GEMINI_API_KEY"),
+        ..azure(Some("https://me.openai.azure.com"), Some("prod"))
+    };
+    let models = found.models();
+    assert_eq!(models.len(), 2 + 2 + 2 + 1 + 4);
+    assert_eq!(models["claude-haiku-4-5"].options["effort"], "budget");
+    for model in models.values() {
+        let key = model.api_key.as_ref().map(|_| "k-12345678".into());
+        crate::provider::from_config(model, key).unwrap();
+    }
+}
+
 #[test]
 fn ollama_host_is_read_as_people_write_it() {
     for (host, url) in [

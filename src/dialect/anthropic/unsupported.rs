@@ -4,26 +4,29 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Defaults;
-use super::request::outbound::{Effort, stated};
+use super::request::outbound::{Effort, stated, thinks};
 use crate::dialect::carry::Uncarried;
+use crate::dialect::lost::{Lost, shown};
 use crate::dialect::openai::ChatBody;
 
-/// Parameters whose absence changes the answer a little.
-const DROPPABLE: [&str; 14] = [
-    "frequency_penalty",
-    "logit_bias",
-    "logprobs",
-    "min_p",
-    "moderation",
-    "prediction",
-    "presence_penalty",
-    "seed",
-    "store",
-    "top_logprobs",
-    "verbosity",
-    "web_search_options",
-    "function_call",
-    "service_tier",
+/// Fields that are told, wholly or in what is named beside them.
+const TOLD: [&str; 16] = [
+    "audio",
+    "functions",
+    "max_completion_tokens",
+    "max_tokens",
+    "modalities",
+    "n",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "response_format",
+    "stop",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
 ];
 
 /// What [`super::to_native`] leaves out of this request, or refuses. A value that says what the
@@ -32,60 +35,69 @@ pub fn unsupported(body: &ChatBody, defaults: &Defaults) -> Vec<Uncarried> {
     if body.native_in(crate::types::Dialect::Anthropic).is_some() {
         return Vec::new();
     }
-    let object = body.object();
-    let given = |name: &str| stated(object, name).map(RawValue::get);
-    let mut uncarried = Vec::new();
-    for name in DROPPABLE {
-        if given(name).is_some_and(|value| !harmless(name, value)) {
-            uncarried.push(Uncarried::droppable(name));
-        }
-    }
-    let (thinks, samples) = (asks_to_think(body, defaults), defaults.version.samples());
+    let mut lost = body.lost();
+    let thinks = thinks(body, defaults);
+    of_sampling(body, thinks || !defaults.version.samples(), &mut lost);
+    of_effort(body, (defaults, thinks), &mut lost);
+    essential(body, &mut lost);
+    of_messages(body, &mut lost);
+    lost.messages(body.object());
+    lost.fields(body, &TOLD, |name, value| match name {
+        "frequency_penalty" | "presence_penalty" | "min_p" => Some(value.parse() == Ok(0.0)),
+        "service_tier" => Some(matches!(value, "\"auto\"" | "\"default\"" | "null")),
+        _ => None,
+    });
+    lost.told()
+}
+
+/// Sampling and thinking do not go together, and no temperature is above 1.
+fn of_sampling(body: &ChatBody, refused: bool, lost: &mut Lost) {
+    let number = |name: &str| stated(body.object(), name)?.get().parse::<f64>().ok();
     for name in ["temperature", "top_p", "top_k"] {
-        let by_default =
-            name != "top_k" && given(name).and_then(|value| value.parse::<f64>().ok()) == Some(1.0);
-        if given(name).is_some() && (thinks || !samples) && !by_default {
-            uncarried.push(Uncarried::droppable(name));
+        let by_default = name != "top_k" && number(name) == Some(1.0);
+        let cut = name == "temperature" && number(name).is_some_and(|given| given > 1.0);
+        let given = stated(body.object(), name).is_some();
+        if given && (refused || cut) && !by_default {
+            lost.droppable(name);
         }
     }
-    if given("reasoning_effort").is_some() && defaults.effort == Effort::Off {
-        uncarried.push(Uncarried::droppable("reasoning_effort"));
+}
+
+/// An effort that cannot be told: models differ in what they take, `thinking` says it all, and a
+/// number of tokens says nothing where the model may not think.
+fn of_effort(body: &ChatBody, (defaults, thinks): (&Defaults, bool), lost: &mut Lost) {
+    let given = body.object();
+    if stated(given, "reasoning_effort").is_none() {
+        return;
     }
+    let told = match (given.read::<String>("reasoning_effort"), defaults.effort) {
+        (None, _) | (_, Effort::Off) => false,
+        (Some(effort), Effort::Budget) => thinks || effort == "none",
+        (Some(_), Effort::Adaptive) => true,
+    };
+    if !told || stated(given, "thinking").is_some() {
+        lost.droppable("reasoning_effort");
+    }
+}
+
+/// What the answer would be wrong without.
+fn essential(body: &ChatBody, lost: &mut Lost) {
+    let given = |name: &str| stated(body.object(), name).map(RawValue::get);
     if body.choices() > 1 {
-        uncarried.push(Uncarried::essential("n"));
+        lost.essential("n");
     }
     if given("audio").is_some() || given("modalities").is_some_and(speaks) {
-        uncarried.push(Uncarried::essential("modalities"));
+        lost.essential("modalities");
     }
     if given("functions").is_some_and(|functions| functions != "[]") {
-        uncarried.push(Uncarried::essential("functions"));
+        lost.essential("functions");
     }
     if given("response_format").is_some_and(|format| !is_schema(format)) {
-        uncarried.push(Uncarried::essential("response_format"));
+        lost.essential("response_format");
     }
-    uncarried.extend(of_tools(object.get("tools")));
-    of_messages(body, &mut uncarried);
-    uncarried
-}
-
-fn harmless(name: &str, value: &str) -> bool {
-    match name {
-        "frequency_penalty" | "presence_penalty" | "min_p" | "top_logprobs" => {
-            value.parse::<f64>() == Ok(0.0)
-        }
-        "function_call" => value == "\"none\"",
-        "service_tier" => matches!(value, "\"auto\"" | "\"default\""),
-        "verbosity" => value == "\"medium\"",
-        _ => matches!(value, "false" | "{}" | "[]"),
+    if has_other_tools(body) {
+        lost.essential("tools[]");
     }
-}
-
-/// Thinking and sampling parameters do not go together.
-fn asks_to_think(body: &ChatBody, defaults: &Defaults) -> bool {
-    let effort: Option<String> = body.object().read("reasoning_effort");
-    let own = stated(body.object(), "thinking").map(RawValue::get);
-    own.is_some_and(|own| !own.contains("disabled"))
-        || (effort.is_some_and(|effort| effort != "none") && defaults.effort != Effort::Off)
 }
 
 fn speaks(modalities: &str) -> bool {
@@ -104,12 +116,10 @@ fn is_schema(format: &str) -> bool {
         .is_ok_and(|format| matches!(format.kind.as_str(), "text" | "json_schema"))
 }
 
-fn of_tools(tools: Option<&RawValue>) -> Option<Uncarried> {
-    let tools: Vec<Kind> = serde_json::from_str(tools?.get()).ok()?;
-    let other = tools
-        .iter()
-        .any(|tool| !matches!(tool.kind.as_str(), "function" | ""));
-    other.then(|| Uncarried::essential("tools[]"))
+fn has_other_tools(body: &ChatBody) -> bool {
+    let tools: Vec<Kind> = body.object().read("tools").unwrap_or_default();
+    let mut kinds = tools.iter().map(|tool| tool.kind.as_str());
+    kinds.any(|kind| !matches!(kind, "function" | ""))
 }
 
 #[derive(Deserialize)]
@@ -123,21 +133,16 @@ struct Message<'a> {
 }
 
 /// Parts of messages this dialect has no place for, and thinking that it would not believe.
-fn of_messages(body: &ChatBody, uncarried: &mut Vec<Uncarried>) {
+fn of_messages(body: &ChatBody, lost: &mut Lost) {
     let text = body.object().get("messages").map_or("[]", RawValue::get);
     let messages: Vec<Message<'_>> = serde_json::from_str(text).unwrap_or_default();
-    let mut note = |part: Uncarried| {
-        if !uncarried.contains(&part) {
-            uncarried.push(part);
-        }
-    };
     for message in messages {
         let unsealed = message.thinking_blocks.is_none()
             && message
                 .reasoning_content
                 .is_some_and(|said| !said.is_empty());
         if unsealed {
-            note(Uncarried::droppable("messages[].reasoning_content"));
+            lost.droppable("messages[].reasoning_content");
         }
         let content = message.content.map(RawValue::get).unwrap_or_default();
         // most contents are one string
@@ -147,10 +152,7 @@ fn of_messages(body: &ChatBody, uncarried: &mut Vec<Uncarried>) {
         let kinds: Vec<Kind> = serde_json::from_str(content).unwrap_or_default();
         for Kind { kind } in kinds {
             if !matches!(kind.as_str(), "text" | "refusal" | "image_url" | "file") {
-                let kind: String = kind.chars().take(64).collect();
-                note(Uncarried::essential(format!(
-                    "messages[].content[type={kind}]"
-                )));
+                lost.essential(format!("messages[].content[type={}]", shown(&kind)));
             }
         }
     }

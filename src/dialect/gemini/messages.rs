@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::lost::Lost;
 use super::parts::{self, Answered, Called, Held, Part, Str};
 use super::{Generation, NO_SEAL};
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::Lost;
 use crate::dialect::seal::of_turn;
 
 /// One turn.

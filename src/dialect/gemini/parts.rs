@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::lost::{Lost, shown};
+use crate::dialect::lost::{Lost, shown};
 
 /// A piece of a turn.
 #[derive(Serialize)]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::lost::Lost;
-use super::{Generation, messages, settings, tools};
+use super::{Generation, fields, messages, settings, tools};
 use crate::dialect::carry::Uncarried;
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::Lost;
 use crate::dialect::openai::ChatBody;
 
 /// Configured options that are fields of the body; every other is one of `generationConfig`.
@@ -28,29 +28,29 @@ pub fn to_native(
 ) -> Result<Vec<u8>, Uncarried> {
     let mut lost = Lost::default();
     let native = translated(body, model, defaults, &mut lost);
-    match lost.0.into_iter().find(|part| part.essential) {
-        Some(part) => Err(part),
+    match lost.parts().iter().find(|part| part.essential) {
+        Some(part) => Err(part.clone()),
         None => Ok(native.to_bytes()),
     }
 }
 
 /// What of a request Gemini cannot be told.
 pub fn uncarried(body: &ChatBody) -> Vec<Uncarried> {
-    let mut lost = Lost::default();
+    let mut lost = body.lost();
     let given = body.object();
     asked(body, &mut lost);
     messages::read(given, Generation::Other, &mut lost);
     tools::read(given, &mut lost);
     settings::read(given, "", &BTreeMap::new(), &mut lost);
     settings::extra(given, &mut Object::default(), &mut lost);
-    lost.0
+    lost.told()
 }
 
 fn asked(body: &ChatBody, lost: &mut Lost) {
     if body.choices() > 1 {
         lost.essential("n");
     }
-    lost.fields(body.object());
+    fields::read(body, lost);
 }
 
 fn translated(

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Generation;
-use super::lost::{Lost, shown};
 use super::request::BODY_OPTIONS;
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::{Lost, shown};
 
 /// What is told under another name, or under the same.
 const RENAMED: [(&str, &str); 6] = [

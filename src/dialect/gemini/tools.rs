@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::lost::{Lost, shown};
 use super::parts::Str;
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::{Lost, shown};
 
 #[derive(Deserialize)]
 struct Given<'a> {

@@ -117,7 +117,7 @@ fn options(given: &Object, defaults: &BTreeMap<String, Value>) -> Object {
 }
 
 /// `response_format`, unless the body has Ollama's own `format`.
-fn format(given: &Object) -> Option<Box<RawValue>> {
+pub(super) fn format(given: &Object) -> Option<Box<RawValue>> {
     #[derive(Deserialize)]
     struct ResponseFormat {
         #[serde(rename = "type")]

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dialect::carry::Uncarried;
+use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::build::Head;
 use crate::dialect::whole::Whole;
 use crate::types::{Event, Finish, Usage};
@@ -30,6 +32,11 @@ fn native(value: &Value) -> Value {
 
 fn refused(value: &Value) -> Untranslatable {
     to_native(&body(value), "q", true, &BTreeMap::new()).unwrap_err()
+}
+
+fn named(value: &Value) -> Vec<String> {
+    let parts = uncarried(&body(value)).into_iter();
+    parts.map(|part| part.param.into_owned()).collect()
 }
 
 fn message(message: Value) -> Value {
@@ -72,7 +79,8 @@ fn what_cannot_be_carried_is_named() {
         json!({"logit_bias": {"1": 2}, "audio": {"voice": "x"}, "tool_choice": "required",
         "logprobs": true, "modalities": ["text", "audio"], "parallel_tool_calls": false}),
     );
-    let names = unsupported(&body(&given));
+    let mut names = named(&given);
+    names.sort();
     let all = [
         "audio",
         "logit_bias",
@@ -86,7 +94,33 @@ fn what_cannot_be_carried_is_named() {
         json!({"logit_bias": {}, "tool_choice": "auto", "modalities": ["text"], "temperature": 1,
         "logprobs": false, "parallel_tool_calls": true, "store": null, "user": "u"}),
     );
-    assert!(unsupported(&body(&same)).is_empty());
+    assert_eq!(named(&same), [""; 0]);
+    let unknown = json!({"guided_json": {"a": 1}, "repetition_penalty": 1.3, "thinking": {"type": "enabled"},
+        "web_search_options": {}, "response_format": {"type": "grammar"}});
+    let mut names = named(&user(unknown));
+    names.sort();
+    let all = [
+        "guided_json",
+        "repetition_penalty",
+        "response_format",
+        "thinking",
+        "web_search_options",
+    ];
+    assert_eq!(names, all);
+    let tool = json!([{"type": "function", "function": {"name": "f", "strict": true}}]);
+    let inside = json!({"tools": tool, "messages": [{"role": "user", "name": "ann", "content": [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA", "detail": "low"}}]}]});
+    let all = [
+        "messages[].name",
+        "messages[].content[].image_url.detail",
+        "tools[].function.strict",
+    ];
+    assert_eq!(named(&inside), all);
+    let other = user(json!({"tools": [{"type": "custom", "custom": {"name": "f"}}]}));
+    assert_eq!(
+        uncarried(&body(&other)),
+        [Uncarried::essential("tools[type=custom]")]
+    );
 }
 
 #[test]
@@ -282,7 +316,7 @@ fn what_would_be_refused_is_known_before_anyone_asks() {
         ),
         (called("[1]"), "messages[].tool_calls[].function.arguments"),
     ] {
-        let untold = untold(&body(&given));
+        let untold = uncarried(&body(&given));
         let told: Vec<_> = untold
             .iter()
             .map(|p| (p.param.as_ref(), p.essential))
@@ -297,7 +331,7 @@ fn what_would_be_refused_is_known_before_anyone_asks() {
         called(""),
         message(json!({"role": "assistant", "content": null})),
     ] {
-        assert!(untold(&body(&given)).is_empty(), "{given}");
+        assert!(uncarried(&body(&given)).is_empty(), "{given}");
         native(&given);
     }
 }

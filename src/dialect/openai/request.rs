@@ -6,14 +6,18 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::carry::{BESIDE, Native, Uncarried};
+use crate::dialect::carry::{Native, Uncarried};
 use crate::dialect::json::{JsonError, Object, raw};
+use crate::dialect::lost::Lost;
 use crate::types::{Dialect, Features};
 
 /// Most messages in one request.
 pub const MAX_MESSAGES: usize = 2048;
 /// Most answers one request may ask for.
 pub const MAX_CHOICES: u64 = 128;
+
+/// The two names of the limit on an answer; OpenAI refuses a request that states both.
+const LIMITS: [&str; 2] = ["max_completion_tokens", "max_tokens"];
 
 /// Fields of a translated message that OpenAI's own messages do not have.
 const MESSAGE_EXTRAS: [&str; 3] = ["reasoning_content", "thinking_blocks", "is_error"];
@@ -115,6 +119,24 @@ pub struct ChatBody {
     object: Object,
     messages: Vec<Message>,
     native: Option<Arc<Native>>,
+    translated: bool,
+}
+
+/// How an OpenAI-compatible upstream is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Its name for the model.
+    pub model: &'a str,
+    /// The answer is to come as a stream, whatever the client said.
+    pub stream: bool,
+    /// It may be sent `stream_options`: without, nobody counts the tokens of a stream.
+    pub counts: bool,
+    /// Fields added where the request leaves them out.
+    pub defaults: &'a BTreeMap<String, serde_json::Value>,
+    /// What it calls the limit on an answer; said of a request that we wrote.
+    pub limit: &'static str,
+    /// Fields that it would refuse, of a request that we wrote.
+    pub without: &'a [&'static str],
 }
 
 impl ChatBody {
@@ -150,6 +172,7 @@ impl ChatBody {
             object,
             messages,
             native: None,
+            translated: false,
         })
     }
 
@@ -170,11 +193,24 @@ impl ChatBody {
         Self::from_object(object)
     }
 
-    /// The same request with the form it came in beside it. The OpenAI-shaped fields must hold
-    /// whatever tells two requests apart: the cache and the rules read nothing else.
+    /// The same request with the form it came in beside it. The OpenAI-shaped fields and what stands
+    /// beside them must hold whatever tells two requests apart: the cache reads nothing else, and the
+    /// rules read the fields alone.
     pub fn with_native(mut self, native: Native) -> Self {
         self.native = Some(Arc::new(native));
+        self.as_translated()
+    }
+
+    /// The same request, whose OpenAI-shaped fields we wrote from another form: they are put as
+    /// each upstream wants them. Those of a client that wrote them itself are sent as they came.
+    pub fn as_translated(mut self) -> Self {
+        self.translated = true;
         self
+    }
+
+    /// We wrote the OpenAI-shaped fields from another form.
+    pub fn is_translated(&self) -> bool {
+        self.translated
     }
 
     /// The form it came in, when that was not OpenAI Chat Completions.
@@ -189,7 +225,15 @@ impl ChatBody {
 
     /// What its translation could not carry; nothing where it needed none.
     pub fn untranslated(&self) -> &[Uncarried] {
-        self.native().map_or(&[], |native| &native.uncarried)
+        self.native().map_or(&[], |native| native.uncarried.parts())
+    }
+
+    /// The same, for what an upstream loses besides.
+    pub fn lost(&self) -> Lost {
+        let native = self.native();
+        native
+            .map(|native| native.uncarried.clone())
+            .unwrap_or_default()
     }
 
     /// Raw top-level fields.
@@ -200,9 +244,13 @@ impl ChatBody {
     /// The same request with a field set or replaced.
     pub fn with(mut self, name: &str, value: Box<RawValue>) -> Result<Self, BadRequest> {
         self.object.set(name, value);
-        let native = self.native;
+        let (native, translated) = (self.native, self.translated);
         let body = Self::from_object(self.object)?;
-        Ok(ChatBody { native, ..body })
+        Ok(ChatBody {
+            native,
+            translated,
+            ..body
+        })
     }
 
     /// The messages, read.
@@ -308,43 +356,64 @@ impl ChatBody {
         stream: bool,
         defaults: &BTreeMap<String, serde_json::Value>,
     ) -> Vec<u8> {
-        let options = stream.then(|| self.stream_options_with_usage()).flatten();
-        self.rewritten(model, stream, (options, defaults))
+        self.to_upstream_with(&Asking {
+            model,
+            stream,
+            counts: true,
+            defaults,
+            limit: "max_tokens",
+            without: &[],
+        })
     }
 
-    /// The same without `stream_options`, for servers that refuse it: nobody counts their tokens.
-    pub fn to_upstream_plain(
-        &self,
-        model: &str,
-        stream: bool,
-        defaults: &BTreeMap<String, serde_json::Value>,
-    ) -> Vec<u8> {
-        self.rewritten(model, stream, (None, defaults))
-    }
-
-    /// Outside a stream `options` must be `None`: upstreams refuse them there.
-    fn rewritten(
-        &self,
-        model: &str,
-        stream: bool,
-        (options, defaults): (Option<Box<RawValue>>, &BTreeMap<String, serde_json::Value>),
-    ) -> Vec<u8> {
-        let mut changes: Vec<(&str, Option<Box<RawValue>>)> = vec![("model", Some(raw(model)))];
-        if stream != self.wants_stream() {
-            changes.push(("stream", Some(raw(&stream))));
+    /// The same as this upstream wants to be asked.
+    pub fn to_upstream_with(&self, asking: &Asking<'_>) -> Vec<u8> {
+        let mut changes: Vec<(&str, Option<Box<RawValue>>)> =
+            vec![("model", Some(raw(asking.model)))];
+        if asking.stream != self.wants_stream() {
+            changes.push(("stream", Some(raw(&asking.stream))));
         }
-        changes.push(("stream_options", options));
+        // outside a stream upstreams refuse it
+        let options = (asking.stream && asking.counts).then(|| self.stream_options_with_usage());
+        changes.push(("stream_options", options.flatten()));
         if self.native.is_some() {
-            changes.push((BESIDE, None));
             let plain = self.messages_without_thinking();
             changes.extend(plain.map(|messages| ("messages", Some(messages))));
         }
-        let owned = ["model", "stream", "stream_options", "messages"];
-        let missing = defaults
-            .iter()
-            .filter(|(name, _)| !owned.contains(&name.as_str()) && self.object.get(name).is_none());
-        changes.extend(missing.map(|(name, value)| (name.as_str(), Some(raw(value)))));
+        if self.translated {
+            changes.extend(self.limited(asking.limit));
+            changes.extend(asking.without.iter().map(|name| (*name, None)));
+        }
+        changes.extend(self.missing(asking.defaults));
         self.object.to_bytes_with(&changes)
+    }
+
+    /// The limit on the answer under the one name that the upstream knows.
+    fn limited(&self, known: &str) -> Vec<(&'static str, Option<Box<RawValue>>)> {
+        let stated = |name: &&str| {
+            let value = self.object.get(name)?;
+            (value.get() != "null").then(|| value.to_owned())
+        };
+        let limit = LIMITS.iter().find_map(stated);
+        let renamed = LIMITS.into_iter().map(|name| match name == known {
+            true => (name, limit.clone()),
+            false => (name, None),
+        });
+        renamed.collect()
+    }
+
+    /// Defaults for what the request leaves out.
+    fn missing<'a>(
+        &self,
+        defaults: &'a BTreeMap<String, serde_json::Value>,
+    ) -> impl Iterator<Item = (&'a str, Option<Box<RawValue>>)> {
+        let owned = ["model", "stream", "stream_options", "messages"];
+        let is_limited = LIMITS.iter().any(|name| self.object.get(name).is_some());
+        defaults.iter().filter_map(move |(name, value)| {
+            let name = name.as_str();
+            let said = self.object.get(name).is_some() || (is_limited && LIMITS.contains(&name));
+            (!said && !owned.contains(&name)).then(|| (name, Some(raw(value))))
+        })
     }
 
     /// The messages of a translated request without the fields that OpenAI's own do not have, which

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::value::RawValue;
 
 use super::SEALED;
-use super::request::{clip, field, kind, list, object_of, one, stated};
-use crate::dialect::carry::Uncarried;
+use super::request::{field, kind, list, object_of, one, stated};
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::{Lost, shown};
 use crate::dialect::openai::BadRequest;
 
 /// Messages so far.
@@ -18,7 +18,19 @@ use crate::dialect::openai::BadRequest;
 pub(super) struct Conversation {
     messages: Vec<Object>,
     turn: Option<Turn>,
-    uncarried: Vec<Uncarried>,
+    lost: Lost,
+    seals: Vec<(usize, String)>,
+}
+
+/// What items came to.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The messages.
+    pub(super) messages: Vec<Object>,
+    /// What of the items has no place in them.
+    pub(super) lost: Lost,
+    /// Sealed thinking that is not ours, and how many messages stood before each.
+    pub(super) seals: Vec<(usize, String)>,
 }
 
 /// The assistant's turn being put together.
@@ -58,16 +70,20 @@ impl Conversation {
             }
             "" => Err(field("input", "holds an item without a type")),
             other => {
-                self.lacks(format!("input[type={}]", clip(other)));
+                self.lacks(format!("input[type={}]", shown(other)));
                 Ok(())
             }
         }
     }
 
-    /// The messages, and what of the items has no place in them.
-    pub(super) fn end(mut self) -> (Vec<Object>, Vec<Uncarried>) {
+    /// All of them, read.
+    pub(super) fn end(mut self) -> Told {
         self.turn_over();
-        (self.messages, self.uncarried)
+        Told {
+            messages: self.messages,
+            lost: self.lost,
+            seals: self.seals,
+        }
     }
 
     fn push<'a>(&mut self, fields: impl IntoIterator<Item = (&'a str, Box<RawValue>)>) {
@@ -76,10 +92,7 @@ impl Conversation {
 
     /// Something without which the question would be another one.
     fn lacks(&mut self, param: String) {
-        let part = Uncarried::essential(param);
-        if !self.uncarried.contains(&part) {
-            self.uncarried.push(part);
-        }
+        self.lost.essential(param);
     }
 
     fn message(&mut self, item: &Object) -> Result<(), BadRequest> {
@@ -137,7 +150,7 @@ impl Conversation {
             _ => None,
         };
         if said.is_none() {
-            self.lacks(format!("input[].content[type={}]", clip(&kind)));
+            self.lacks(format!("input[].content[type={}]", shown(&kind)));
         }
         Ok(said)
     }
@@ -152,7 +165,7 @@ impl Conversation {
                 match kind(&part).as_str() {
                     "output_text" | "input_text" | "text" => text.push_str(&word("text")),
                     "refusal" => refusal = Some(word("refusal")),
-                    other => self.lacks(format!("input[].content[type={}]", clip(other))),
+                    other => self.lacks(format!("input[].content[type={}]", shown(other))),
                 }
             }
         }
@@ -214,20 +227,18 @@ impl Conversation {
     /// Thinking of an earlier turn: its text, and the seal if it is one of ours.
     fn reasoning(&mut self, item: &Object) {
         let seal: Option<String> = item.read("encrypted_content");
-        let blocks = seal
-            .as_deref()
-            .map(|seal| seal.strip_prefix(SEALED).and_then(unsealed));
+        let ours = |seal: &str| seal.strip_prefix(SEALED).and_then(unsealed);
+        let blocks = seal.as_deref().and_then(ours);
         let mut thinking = String::new();
         for name in ["summary", "content"] {
             let parts: Vec<Object> = item.read(name).unwrap_or_default();
             let texts = parts.iter().filter_map(|part| part.read::<String>("text"));
             thinking.extend(texts);
         }
-        if let Some(None) = blocks {
-            let foreign = Uncarried::droppable("input[type=reasoning].encrypted_content");
-            if !self.uncarried.contains(&foreign) {
-                self.uncarried.push(foreign);
-            }
+        if let Some(foreign) = seal.filter(|_| blocks.is_none()) {
+            self.lost
+                .droppable("input[type=reasoning].encrypted_content");
+            self.seals.push((self.messages.len(), foreign));
         }
         // thinking opens a turn: what was said before it is one of its own
         if self
@@ -239,7 +250,7 @@ impl Conversation {
         }
         let turn = self.turn.get_or_insert_default();
         turn.thinking.push_str(&thinking);
-        turn.blocks.extend(blocks.flatten().unwrap_or_default());
+        turn.blocks.extend(blocks.unwrap_or_default());
     }
 
     fn turn_over(&mut self) {

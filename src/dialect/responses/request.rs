@@ -1,4 +1,7 @@
 //! A request, as a chat request with itself beside it.
+//!
+//! What a chat has no field for is kept beside its fields ([`Native::beside`]), so that two requests
+//! that differ in it are two requests for the cache and for whoever would read a running answer along.
 
 use std::sync::Arc;
 
@@ -6,8 +9,9 @@ use serde_json::value::RawValue;
 
 use super::items::Conversation;
 use super::object::Echo;
-use crate::dialect::carry::{Native, Uncarried};
+use crate::dialect::carry::Native;
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::{Lost, shown};
 use crate::dialect::openai::{BadRequest, ChatBody};
 use crate::types::Dialect;
 
@@ -46,6 +50,11 @@ const READ: [&str; 13] = [
 /// Fields that only a server that remembers, or works on its own, can honour.
 const REMEMBERED: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 
+/// Fields that change no answer but stand in it: nobody is to read another request's there.
+const TOLD_BACK: [&str; 3] = ["metadata", "prompt_cache_key", "service_tier"];
+/// Where seals of others' thinking stand beside a chat: no field of a request has this name.
+const SEALS: &str = "input[type=reasoning].encrypted_content";
+
 /// A request that was read.
 #[derive(Clone, Debug)]
 pub struct Inbound {
@@ -61,37 +70,22 @@ pub struct Inbound {
 /// [`BadRequest`] names the field at fault.
 pub fn read(bytes: &[u8]) -> Result<Inbound, BadRequest> {
     let object = Object::parse(bytes)?;
-    let mut chat = Object::default();
-    let mut conversation = Conversation::default();
-    conversation.system(text(&object, "instructions")?);
-    input(&object, &mut conversation)?;
-    let (messages, mut uncarried) = conversation.end();
-    for name in SAME {
-        if let Some(value) = stated(&object, name) {
-            chat.set(name, value.to_owned());
-        }
-    }
-    tools(&object, &mut chat, &mut uncarried)?;
-    limits(&object, &mut chat)?;
-    reasoning(&object, &mut chat, &mut uncarried)?;
-    format(&object, &mut chat, &mut uncarried)?;
-    rest(&object, &mut uncarried)?;
-    let remembers = uncarried.iter().any(|part| part.essential);
-    if messages.is_empty() && !remembers {
-        return Err(BadRequest::Missing("input"));
-    }
-    chat.set("messages", shown(&messages));
-    if flag(&object, "stream")? {
-        chat.set("stream", raw(&true));
-    }
+    let mut out = Translation::default();
+    out.conversation(&object)?;
+    out.tools(&object)?;
+    out.limits(&object)?;
+    out.reasoning(&object)?;
+    out.text(&object)?;
+    out.rest(&object)?;
     let echo = Echo::of(&object);
     let native = Native {
         dialect: Dialect::Responses,
         object,
+        beside: out.beside,
         headers: Arc::from([]),
-        uncarried: uncarried.into(),
+        uncarried: out.lost,
     };
-    let chat = ChatBody::from_object(chat).map_err(in_its_words)?;
+    let chat = ChatBody::from_object(out.chat).map_err(in_its_words)?;
     Ok(Inbound {
         chat: chat.with_native(native),
         echo,
@@ -99,7 +93,7 @@ pub fn read(bytes: &[u8]) -> Result<Inbound, BadRequest> {
 }
 
 /// The messages; a request whose whole matter is remembered elsewhere shows an empty one.
-fn shown(messages: &[Object]) -> Box<RawValue> {
+fn shown_messages(messages: &[Object]) -> Box<RawValue> {
     if messages.is_empty() {
         return raw(&[serde_json::json!({"role": "user", "content": ""})]);
     }
@@ -122,52 +116,200 @@ fn input(object: &Object, conversation: &mut Conversation) -> Result<(), BadRequ
     items.iter().try_for_each(|item| conversation.item(item))
 }
 
-fn tools(
-    object: &Object,
-    chat: &mut Object,
-    uncarried: &mut Vec<Uncarried>,
-) -> Result<(), BadRequest> {
-    let tools: Vec<Object> = value(object, "tools", "an array of tools")?.unwrap_or_default();
-    let mut functions = Vec::with_capacity(tools.len());
-    for tool in &tools {
-        match kind(tool).as_str() {
-            "function" => functions.push(function(tool)?),
-            other => uncarried.push(Uncarried::essential(format!("tools[type={}]", clip(other)))),
-        }
-    }
-    if !functions.is_empty() {
-        chat.set("tools", list(&functions));
-    }
-    let Some(choice) = stated(object, "tool_choice") else {
-        return Ok(());
-    };
-    if choice.get().starts_with('"') {
-        chat.set("tool_choice", choice.to_owned());
-        return Ok(());
-    }
-    let named: Object = serde_json::from_str(choice.get())
-        .map_err(|_| field("tool_choice", "must be a string or an object"))?;
-    match (kind(&named).as_str(), named.get("name")) {
-        ("function", Some(name)) => {
-            let name: Object = object_of([("name", name.to_owned())]);
-            let choice = object_of([("type", raw("function")), ("function", one(&name))]);
-            chat.set("tool_choice", one(&choice));
-        }
-        (other, _) => {
-            let param = format!("tool_choice[type={}]", clip(other));
-            uncarried.push(Uncarried::essential(param));
-        }
-    }
-    Ok(())
+/// What has been written so far.
+#[derive(Default)]
+struct Translation {
+    chat: Object,
+    /// What tells this request from others and has no field in a chat.
+    beside: Object,
+    lost: Lost,
 }
+
+impl Translation {
+    fn keep_beside(&mut self, name: &str, object: &Object) {
+        if let Some(value) = stated(object, name) {
+            self.beside.set(name, value.to_owned());
+        }
+    }
+
+    fn conversation(&mut self, object: &Object) -> Result<(), BadRequest> {
+        let mut conversation = Conversation::default();
+        conversation.system(text(object, "instructions")?);
+        input(object, &mut conversation)?;
+        let told = conversation.end();
+        self.lost = told.lost;
+        if !told.seals.is_empty() {
+            self.beside.set(SEALS, raw(&told.seals));
+        }
+        for name in SAME {
+            if let Some(value) = stated(object, name) {
+                self.chat.set(name, value.to_owned());
+            }
+        }
+        let remembers = |name: &&str| stated(object, name).is_some();
+        let elsewhere = self.lost.parts().iter().any(|part| part.essential);
+        if told.messages.is_empty() && !elsewhere && !REMEMBERED.iter().any(remembers) {
+            return Err(BadRequest::Missing("input"));
+        }
+        self.chat.set("messages", shown_messages(&told.messages));
+        if flag(object, "stream")? {
+            self.chat.set("stream", raw(&true));
+        }
+        Ok(())
+    }
+
+    fn tools(&mut self, object: &Object) -> Result<(), BadRequest> {
+        let tools: Vec<Object> = value(object, "tools", "an array of tools")?.unwrap_or_default();
+        let mut functions = Vec::with_capacity(tools.len());
+        for tool in &tools {
+            match kind(tool).as_str() {
+                "function" => functions.push(function(tool)?),
+                other => self.lost.essential(format!("tools[type={}]", shown(other))),
+            }
+            let said = tool.iter().filter(|(_, given)| given.get() != "null");
+            let known = |name: &str| name == "type" || FUNCTION.contains(&name);
+            for (name, _) in said.filter(|(name, _)| !known(name)) {
+                self.lost.droppable(format!("tools[].{}", shown(name)));
+                self.keep_beside("tools", object);
+            }
+        }
+        if !functions.is_empty() {
+            self.chat.set("tools", list(&functions));
+        }
+        self.tool_choice(object)
+    }
+
+    fn tool_choice(&mut self, object: &Object) -> Result<(), BadRequest> {
+        let Some(choice) = stated(object, "tool_choice") else {
+            return Ok(());
+        };
+        if choice.get().starts_with('"') {
+            self.chat.set("tool_choice", choice.to_owned());
+            return Ok(());
+        }
+        let named: Object = serde_json::from_str(choice.get())
+            .map_err(|_| field("tool_choice", "must be a string or an object"))?;
+        match (kind(&named).as_str(), named.get("name")) {
+            ("function", Some(name)) => {
+                let name: Object = object_of([("name", name.to_owned())]);
+                let choice = object_of([("type", raw("function")), ("function", one(&name))]);
+                self.chat.set("tool_choice", one(&choice));
+            }
+            (other, _) => {
+                let param = format!("tool_choice[type={}]", shown(other));
+                self.lost.essential(param);
+            }
+        }
+        Ok(())
+    }
+
+    fn limits(&mut self, object: &Object) -> Result<(), BadRequest> {
+        let most: Option<u64> = value(object, "max_output_tokens", "a positive integer")?;
+        match most {
+            Some(0) => Err(field("max_output_tokens", "must be a positive integer")),
+            Some(most) => {
+                self.chat.set("max_completion_tokens", raw(&most));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn reasoning(&mut self, object: &Object) -> Result<(), BadRequest> {
+        let wanted: Object = value(object, "reasoning", "an object")?.unwrap_or_default();
+        for (name, given) in wanted.iter().filter(|(_, given)| given.get() != "null") {
+            if name == "effort" {
+                self.chat.set("reasoning_effort", given.to_owned());
+                continue;
+            }
+            self.lost.droppable(format!("reasoning.{}", shown(name)));
+            self.keep_beside("reasoning", object);
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, object: &Object) -> Result<(), BadRequest> {
+        let text: Object = value(object, "text", "an object")?.unwrap_or_default();
+        for (name, given) in text.iter().filter(|(_, given)| given.get() != "null") {
+            match name {
+                "verbosity" => self.chat.set("verbosity", given.to_owned()),
+                "format" => {
+                    let format: Object = serde_json::from_str(given.get())
+                        .map_err(|_| field("text.format", "must be an object"))?;
+                    self.format(&format);
+                }
+                other => {
+                    self.lost.droppable(format!("text.{}", shown(other)));
+                    self.keep_beside("text", object);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn format(&mut self, format: &Object) {
+        match kind(format).as_str() {
+            "text" => {}
+            "json_object" => self.chat.set("response_format", one(format)),
+            "json_schema" => {
+                let mut schema = format.clone();
+                schema.remove("type");
+                let wanted = [("type", raw("json_schema")), ("json_schema", one(&schema))];
+                self.chat.set("response_format", one(&object_of(wanted)));
+            }
+            other => {
+                let param = format!("text.format[type={}]", shown(other));
+                self.lost.essential(param);
+            }
+        }
+    }
+
+    /// Everything else the body says.
+    fn rest(&mut self, object: &Object) -> Result<(), BadRequest> {
+        let include: Option<Vec<String>> = value(object, "include", "an array of strings")?;
+        // an upstream of this dialect seals thinking only where it is asked to
+        self.keep_beside("include", object);
+        // every other answer of ours has it
+        let further = include.unwrap_or_default().into_iter();
+        for one in further.filter(|one| one != "reasoning.encrypted_content") {
+            self.lost.droppable(format!("include[{}]", shown(&one)));
+        }
+        let cuts: Option<String> = value(object, "truncation", "`auto` or `disabled`")?;
+        if cuts.is_some_and(|cuts| cuts != "disabled") {
+            self.lost.droppable("truncation");
+            self.keep_beside("truncation", object);
+        }
+        if flag(object, "background")? {
+            self.lost.essential("background");
+        }
+        for name in TOLD_BACK {
+            self.keep_beside(name, object);
+        }
+        for (name, given) in object.iter() {
+            let known = SAME.contains(&name) || READ.contains(&name) || name == "background";
+            if known || given.get() == "null" {
+                continue;
+            }
+            match REMEMBERED.contains(&name) {
+                true => self.lost.essential(shown(name)),
+                false => self.lost.droppable(shown(name)),
+            }
+            // none of these names is among those that stand there already
+            self.beside.append(name, given.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Fields of a function that a chat has a place for.
+const FUNCTION: [&str; 4] = ["name", "description", "parameters", "strict"];
 
 /// A function, the way a chat request has it.
 fn function(tool: &Object) -> Result<Object, BadRequest> {
     if tool.read::<String>("name").is_none() {
         return Err(field("tools", "holds a function without a name"));
     }
-    let parts = ["name", "description", "parameters", "strict"];
-    let parts = parts.into_iter().filter_map(|name| {
+    let parts = FUNCTION.into_iter().filter_map(|name| {
         let value = stated(tool, name)?;
         Some((name, value.to_owned()))
     });
@@ -176,98 +318,6 @@ fn function(tool: &Object) -> Result<Object, BadRequest> {
         ("type", raw("function")),
         ("function", one(&function)),
     ]))
-}
-
-fn limits(object: &Object, chat: &mut Object) -> Result<(), BadRequest> {
-    let most: Option<u64> = value(object, "max_output_tokens", "a positive integer")?;
-    match most {
-        Some(0) => Err(field("max_output_tokens", "must be a positive integer")),
-        Some(most) => {
-            chat.set("max_completion_tokens", raw(&most));
-            Ok(())
-        }
-        None => Ok(()),
-    }
-}
-
-fn reasoning(
-    object: &Object,
-    chat: &mut Object,
-    uncarried: &mut Vec<Uncarried>,
-) -> Result<(), BadRequest> {
-    let wanted: Object = value(object, "reasoning", "an object")?.unwrap_or_default();
-    for (name, given) in wanted.iter().filter(|(_, given)| given.get() != "null") {
-        match name {
-            "effort" => chat.set("reasoning_effort", given.to_owned()),
-            other => uncarried.push(Uncarried::droppable(format!("reasoning.{}", clip(other)))),
-        }
-    }
-    Ok(())
-}
-
-fn format(
-    object: &Object,
-    chat: &mut Object,
-    uncarried: &mut Vec<Uncarried>,
-) -> Result<(), BadRequest> {
-    let text: Object = value(object, "text", "an object")?.unwrap_or_default();
-    for (name, given) in text.iter().filter(|(_, given)| given.get() != "null") {
-        match name {
-            "verbosity" => chat.set("verbosity", given.to_owned()),
-            "format" => {
-                let format: Object = serde_json::from_str(given.get())
-                    .map_err(|_| field("text.format", "must be an object"))?;
-                response_format(&format, chat, uncarried);
-            }
-            other => uncarried.push(Uncarried::droppable(format!("text.{}", clip(other)))),
-        }
-    }
-    Ok(())
-}
-
-fn response_format(format: &Object, chat: &mut Object, uncarried: &mut Vec<Uncarried>) {
-    match kind(format).as_str() {
-        "text" => {}
-        "json_object" => chat.set("response_format", one(format)),
-        "json_schema" => {
-            let mut schema = format.clone();
-            schema.remove("type");
-            let wanted = [("type", raw("json_schema")), ("json_schema", one(&schema))];
-            chat.set("response_format", one(&object_of(wanted)));
-        }
-        other => {
-            let param = format!("text.format[type={}]", clip(other));
-            uncarried.push(Uncarried::essential(param));
-        }
-    }
-}
-
-/// Everything else the body says.
-fn rest(object: &Object, uncarried: &mut Vec<Uncarried>) -> Result<(), BadRequest> {
-    let include: Vec<String> = value(object, "include", "an array of strings")?.unwrap_or_default();
-    // sealed thinking is always in the answer
-    let further = include
-        .iter()
-        .filter(|one| *one != "reasoning.encrypted_content");
-    uncarried.extend(further.map(|one| Uncarried::droppable(format!("include[{}]", clip(one)))));
-    let cuts: Option<String> = value(object, "truncation", "`auto` or `disabled`")?;
-    if cuts.is_some_and(|cuts| cuts != "disabled") {
-        uncarried.push(Uncarried::droppable("truncation"));
-    }
-    if flag(object, "background")? {
-        uncarried.push(Uncarried::essential("background"));
-    }
-    for (name, given) in object.iter() {
-        let known = SAME.contains(&name) || READ.contains(&name) || name == "background";
-        if known || given.get() == "null" {
-            continue;
-        }
-        uncarried.push(match REMEMBERED.contains(&name) {
-            true => Uncarried::essential(clip(name)),
-            false => Uncarried::droppable(clip(name)),
-        });
-    }
-    Ok(())
 }
 
 /// What is wrong with a translated field, told about the field it came from.
@@ -325,11 +375,6 @@ fn text<'a>(object: &'a Object, param: &'static str) -> Result<Option<&'a RawVal
 /// The `type` of a tool, an item or a part; empty for none.
 pub(super) fn kind(object: &Object) -> String {
     object.read("type").unwrap_or_default()
-}
-
-/// A client's word, short enough to be told back.
-pub(super) fn clip(word: &str) -> String {
-    word.chars().take(64).collect()
 }
 
 /// An object of these fields.

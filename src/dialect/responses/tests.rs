@@ -169,6 +169,62 @@ fn what_only_a_server_that_remembers_can_do_is_essential_and_the_rest_may_be_lef
 }
 
 #[test]
+fn what_a_chat_has_no_field_for_tells_requests_apart() {
+    let beside = |body: &Value| {
+        parse(body)
+            .unwrap()
+            .chat
+            .native()
+            .unwrap()
+            .beside
+            .to_bytes()
+    };
+    let plain = beside(&json!({"input": "hi", "store": true, "stream": true, "tools": []}));
+    assert_eq!(plain, b"{}");
+    let mut seen = vec![plain];
+    let sealed = |seal: &str| {
+        json!([{"role": "user", "content": "hi"},
+        {"type": "reasoning", "summary": [], "encrypted_content": seal}])
+    };
+    for more in [
+        json!({"include": ["message.output_text.logprobs"], "top_logprobs": 5}),
+        json!({"include": ["reasoning.encrypted_content"]}),
+        json!({"top_logprobs": 5}),
+        json!({"reasoning": {"summary": "auto"}}),
+        json!({"text": {"novelty": 1}}),
+        json!({"truncation": "auto"}),
+        json!({"max_tool_calls": 2}),
+        json!({"novelty": 1}),
+        json!({"metadata": {"a": "b"}}),
+        json!({"prompt_cache_key": "k"}),
+        json!({"tools": [{"type": "function", "name": "f", "novelty": 1}]}),
+        json!({"input": sealed("one")}),
+        json!({"input": sealed("two")}),
+    ] {
+        let mut body = json!({"input": "hi"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let beside = beside(&body);
+        assert!(!seen.contains(&beside), "{body}");
+        seen.push(beside);
+    }
+}
+
+#[test]
+fn odd_names_neither_hide_the_others_nor_grow_without_bound() {
+    let body = json!({"input": "hi", "größe": 1, "max_tool_calls": 3});
+    assert_eq!(untold(&body).0, ["gr??e", "max_tool_calls"]);
+    let mut many = json!({"input": "hi"});
+    for n in 0..9000 {
+        many[format!("f{n}")] = json!(1);
+    }
+    let told = parse(&many).unwrap().chat.lost().told();
+    assert_eq!(told.len(), 33);
+    assert_eq!(told[32].param, "and 8968 more");
+}
+
+#[test]
 fn a_wrong_field_is_named() {
     for (body, param) in [
         (json!({}), "input"),

@@ -49,6 +49,8 @@ fn body(upstream: &Ollama, call: &EmbedCall, texts: &[String]) -> Vec<u8> {
     let mut body = Object::default();
     body.set("model", raw(upstream.asked(&call.model)));
     body.set("input", raw(texts));
+    // else a text too long for the model is cut, and nobody is told
+    body.set("truncate", raw(&false));
     if let Some(dimensions) = call.dimensions {
         body.set("dimensions", raw(&dimensions));
     }

@@ -303,8 +303,7 @@ async fn vectors_come_in_order_with_their_count_and_tokens_are_refused() {
     assert_eq!(answered.vectors, [[0.1, 0.2], [0.3, 0.4]]);
     assert_eq!(answered.usage, Some(Usage::new(8, 0)));
     let asked = upstream.asked();
-    let sent =
-        json!({"model": "e", "input": ["a", "b"], "dimensions": 2, "options": {"num_ctx": 512}});
+    let sent = json!({"model": "e", "input": ["a", "b"], "truncate": false, "dimensions": 2, "options": {"num_ctx": 512}});
     assert_eq!(
         (asked[0].path.as_str(), &asked[0].body),
         ("/api/embed", &sent)
@@ -312,6 +311,12 @@ async fn vectors_come_in_order_with_their_count_and_tokens_are_refused() {
     assert_eq!(provider.embed(two()).await.unwrap_err().class, Class::Hard);
     let long = provider.embed(two()).await.unwrap_err();
     assert!(crate::provider::is_context_length(&long));
+    assert_eq!((long.class, long.status), (Class::Caller, Some(400)));
+    let told: Value = serde_json::from_slice(&long.body).unwrap();
+    assert_eq!(
+        told["error"]["message"],
+        "the input length exceeds context length"
+    );
     let tokens = vectors_of(Inputs::Tokens(vec![vec![1]]));
     assert_eq!(
         provider.embed(tokens).await.unwrap_err().class,

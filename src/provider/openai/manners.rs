@@ -14,6 +14,8 @@ pub(super) struct Manners {
     pub(super) key_header: KeyHeader,
     /// It takes `stream_options`, so that token counts come with a stream.
     pub(super) stream_usage: bool,
+    /// It takes what OpenAI's own API takes and no more; as it is told, else by where it is.
+    strict: Option<bool>,
     /// Azure's `api-version`.
     version: Option<String>,
 }
@@ -23,6 +25,7 @@ impl Default for Manners {
         Manners {
             key_header: KeyHeader::Bearer,
             stream_usage: true,
+            strict: None,
             version: None,
         }
     }
@@ -57,7 +60,24 @@ impl Manners {
             let given = given.as_bool();
             manners.stream_usage = given.ok_or("option `stream_usage` must be true or false")?;
         }
+        if let Some(given) = options.remove("strict") {
+            let given = given.as_bool();
+            manners.strict = Some(given.ok_or("option `strict` must be true or false")?);
+        }
         Ok(manners)
+    }
+
+    /// At `base_url` answers OpenAI's own API, or one that takes as little else.
+    pub(super) fn strict(&self, base_url: &str) -> bool {
+        let host = || {
+            reqwest::Url::parse(base_url)
+                .ok()?
+                .host_str()
+                .map(str::to_owned)
+        };
+        let own = |host: String| host == "api.openai.com" || host.ends_with(".azure.com");
+        let by_place = || self.version.is_some() || host().is_some_and(own);
+        self.strict.unwrap_or_else(by_place)
     }
 
     /// `path`, with what Azure wants behind it.
@@ -95,6 +115,23 @@ mod tests {
     }
 
     #[test]
+    fn openais_own_and_azures_are_strict_until_told_otherwise() {
+        let strict = |options: Value, base: &str| taken(&options).0.unwrap().strict(base);
+        let (own, azure) = (
+            "https://api.openai.com/v1",
+            "https://me.openai.azure.com/openai/v1",
+        );
+        assert!(strict(json!({}), own) && strict(json!({}), azure));
+        assert!(strict(
+            json!({"api_version": "1"}),
+            "https://gate.example/openai"
+        ));
+        assert!(!strict(json!({}), "https://api.openai.com.example/v1"));
+        assert!(!strict(json!({"strict": false}), own));
+        assert!(strict(json!({"strict": true}), "http://127.0.0.1:8000/v1"));
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_by_name() {
         for given in [
             json!({"api_version": "a&b=c"}),
@@ -102,6 +139,7 @@ mod tests {
             json!({"api_version": ""}),
             json!({"auth": "basic"}),
             json!({"stream_usage": "no"}),
+            json!({"strict": 1}),
         ] {
             let name = given.as_object().unwrap().keys().next().unwrap().clone();
             assert!(taken(&given).0.unwrap_err().contains(&name));

@@ -13,6 +13,7 @@ use crate::dialect::whole::Whole;
 use crate::provider::key::KeyGuard;
 use crate::provider::limits::Watch;
 use crate::provider::translate::{Decode, Form, Framing, as_text, chunks, may_carry};
+use crate::provider::wire::Post;
 use crate::provider::wire::body::Body;
 use crate::provider::{Answer, Call, Class, Failure, classify};
 use crate::types::{Completion, Dialect, Event};
@@ -33,7 +34,8 @@ impl OpenAi {
             changes.push(("stream", Some(raw(&call.stream))));
         }
         let sent = native.object.to_bytes_with(&changes);
-        let response = self.wire.post("/responses", sent, call, &watch).await?;
+        let path = self.manners()?.path("/responses");
+        let response = self.wire.send(Post::of(call, path, sent), &watch).await?;
         let is_json = response
             .headers()
             .get(CONTENT_TYPE)

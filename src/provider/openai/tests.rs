@@ -3,5 +3,6 @@
 mod golden;
 mod manners;
 mod responses;
+mod translated;
 mod vectors;
 mod wire;

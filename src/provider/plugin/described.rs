@@ -1,6 +1,6 @@
 //! What a plugin says of itself, and which requests it therefore cannot be told.
 
-use crate::dialect::carry::Uncarried;
+use crate::dialect::lost::{Lost, shown};
 use crate::dialect::openai::ChatBody;
 use crate::dialect::openai::request::Message;
 
@@ -24,31 +24,30 @@ impl Described {
     }
 
     /// What of a request the plugin cannot be told.
-    pub(super) fn uncarried(&self, body: &ChatBody) -> Vec<Uncarried> {
+    pub(super) fn lost(&self, body: &ChatBody, lost: &mut Lost) {
         let lacks = |capability: Option<bool>| capability == Some(false);
-        let mut uncarried = Vec::new();
         if lacks(self.tools) && body.has_tools() {
-            uncarried.push(Uncarried::essential("tools"));
+            lost.essential("tools");
         }
         if lacks(self.vision) && body.messages().iter().any(Message::has_image) {
-            uncarried.push(Uncarried::essential("messages[].content[type=image_url]"));
+            lost.essential("messages[].content[type=image_url]");
         }
         if lacks(self.json_schema) && body.wants_json_schema() {
-            uncarried.push(Uncarried::essential("response_format"));
+            lost.essential("response_format");
         }
         let begun = body
             .messages()
             .last()
             .is_some_and(|m| m.role == "assistant");
         if lacks(self.prefill) && begun {
-            uncarried.push(Uncarried::essential("messages[-1][role=assistant]"));
+            lost.essential("messages[-1][role=assistant]");
         }
         let said = |name: &&String| {
             let value = body.object().get(name);
             value.is_some_and(|value| value.get() != "null")
         };
-        let unread = self.unread.iter().filter(said);
-        uncarried.extend(unread.map(|name| Uncarried::droppable(name.clone())));
-        uncarried
+        for name in self.unread.iter().filter(said) {
+            lost.droppable(shown(name));
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! | RESOURCE_EXHAUSTED, UNAVAILABLE with RetryInfo | gate |
 //! | UNAUTHENTICATED, PERMISSION_DENIED | credential |
 //! | INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, a request over the plugin's size limit | caller |
-//! | OUT_OF_RANGE | caller: the prompt is too long for the model |
+//! | OUT_OF_RANGE | caller: the prompt is too long for the model; hard where an answer is over our limit |
 //! | DEADLINE_EXCEEDED | hard, timed out |
 //! | every other | hard |
 
@@ -89,8 +89,10 @@ fn of(status: Status, key: &KeyGuard, connect: Duration) -> Failure {
         Code::Unauthenticated => by_name(&status, Class::Credential, 401),
         Code::PermissionDenied => by_name(&status, Class::Credential, 403),
         Code::InvalidArgument | Code::FailedPrecondition => refused(&status, (400, None), key),
-        // how our own library refuses an answer over its limit
-        Code::OutOfRange if status.message().contains("message length too large") => {
+        // how ours refuses an answer over its limit: a status that nobody sent
+        Code::OutOfRange
+            if status.metadata().is_empty() && status.message().contains("too large") =>
+        {
             hard(status, key, connect)
         }
         Code::OutOfRange => refused(&status, (400, Some("context_length_exceeded")), key),

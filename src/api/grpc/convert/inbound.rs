@@ -171,7 +171,7 @@ fn body(asked: v1::GenerateRequest, stream: bool) -> Result<ChatBody, Error> {
     }
     further_fields(&mut object, asked.provider_options)?;
     // read back from bytes, so that this door's requests meet the same limits as any other's
-    Ok(ChatBody::parse(&object.to_bytes())?)
+    Ok(ChatBody::parse(&object.to_bytes())?.as_translated())
 }
 
 fn further_fields(object: &mut Object, given: Option<prost_types::Struct>) -> Result<(), Error> {

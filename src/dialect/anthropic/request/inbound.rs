@@ -1,7 +1,7 @@
 //! A request of this dialect as an OpenAI-shaped one, with the form it came in beside it.
 //!
-//! What has no OpenAI field of its own is kept under [`BESIDE`], so that two requests that differ
-//! in it are two requests for the cache. `cache_control` alone is left out: it changes what an
+//! What has no OpenAI field of its own is kept beside the others ([`Native::beside`]), so that two
+//! requests that differ in it are two requests for the cache. `cache_control` alone is left out: it changes what an
 //! upstream keeps, never what it answers.
 
 mod content;
@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 
 use self::messages::Reading;
 use super::super::version::{BETA, VERSION, Version};
-use crate::dialect::carry::{BESIDE, Native, Uncarried};
+use crate::dialect::carry::Native;
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::{Lost, shown};
 use crate::dialect::openai::{BadRequest, ChatBody};
 use crate::types::Dialect;
 
@@ -55,14 +56,12 @@ pub fn to_openai(
         out.beside.set(BETA, raw(&beta));
         headers.push((BETA, beta));
     }
-    if out.beside.iter().next().is_some() {
-        out.object.set(BESIDE, raw_object(&out.beside));
-    }
     let native = Native {
         dialect: Dialect::Anthropic,
         object: given,
+        beside: out.beside,
         headers: headers.into(),
-        uncarried: out.uncarried.into(),
+        uncarried: out.lost,
     };
     Ok(ChatBody::from_object(out.object)?.with_native(native))
 }
@@ -158,17 +157,10 @@ struct Translation {
     object: Object,
     /// What has no OpenAI field.
     beside: Object,
-    uncarried: Vec<Uncarried>,
+    lost: Lost,
 }
 
 impl Translation {
-    fn keep_beside(&mut self, name: &str, value: &RawValue, uncarried: Uncarried) {
-        self.beside.set(name, value.to_owned());
-        if !self.uncarried.contains(&uncarried) {
-            self.uncarried.push(uncarried);
-        }
-    }
-
     /// Fields that only change their name, if that.
     fn same(&mut self, given: &Object) {
         for (theirs, ours) in [
@@ -206,7 +198,7 @@ impl Translation {
         reading.system(given)?;
         reading.messages(given)?;
         let unsealed = reading.unsealed;
-        if !reading.uncarried.is_empty() {
+        if !reading.lost.parts().is_empty() {
             for (name, value) in given.iter() {
                 if matches!(name, "system" | "messages") {
                     self.beside.set(name, value.to_owned());
@@ -214,7 +206,8 @@ impl Translation {
             }
         }
         self.object.set("messages", raw(&reading.written));
-        self.uncarried.append(&mut reading.uncarried);
+        // messages are read before anything else is lost
+        self.lost = reading.lost;
         if unsealed {
             messages::leave_out_unsealed(given);
         }
@@ -243,10 +236,8 @@ impl Translation {
                     },
                 }),
                 Some(kind) => {
-                    let kind: String = kind.chars().take(64).collect();
                     others.push(raw_tool);
-                    self.uncarried
-                        .push(Uncarried::essential(format!("tools[type={kind}]")));
+                    self.lost.essential(format!("tools[type={}]", shown(kind)));
                 }
             }
         }
@@ -315,21 +306,23 @@ impl Translation {
                     outer.set("json_schema", raw_object(&inner));
                     self.object.set("response_format", raw_object(&outer));
                 }
-                _ => self.keep_beside(
-                    "output_format",
-                    format,
-                    Uncarried::essential("output_config.format"),
-                ),
+                _ => self.lost.essential("output_config.format"),
             }
         }
         if let Some(effort) = stated(&config, "effort") {
             self.object.set("reasoning_effort", effort.to_owned());
         }
-        for (name, value) in config.iter() {
-            if !matches!(name, "format" | "effort") && value.get() != "null" {
-                let param = format!("output_config.{}", clipped(name));
-                self.keep_beside(name, value, Uncarried::droppable(param));
-            }
+        let further = config
+            .iter()
+            .filter(|(name, value)| !matches!(*name, "format" | "effort") && value.get() != "null");
+        let mut lossy = false;
+        for (name, _) in further {
+            lossy = true;
+            self.lost
+                .droppable(format!("output_config.{}", shown(name)));
+        }
+        if let Some(config) = stated(given, "output_config").filter(|_| lossy) {
+            self.beside.set("output_config", config.to_owned());
         }
     }
 
@@ -346,17 +339,20 @@ impl Translation {
             return;
         };
         self.beside.set("thinking", value.to_owned());
-        let Ok(thinking) = serde_json::from_str::<Thinking>(value.get()) else {
-            return;
+        let said = self.object.get("reasoning_effort").is_some();
+        let thinking: Option<Thinking> = serde_json::from_str(value.get()).ok();
+        let budget = thinking
+            .as_ref()
+            .and_then(|thinking| thinking.budget_tokens);
+        let effort = match (thinking.as_ref().map(|thinking| &*thinking.kind), budget) {
+            (Some("enabled"), Some(..4096)) => "low",
+            (Some("enabled"), Some(4096..16384)) => "medium",
+            (Some("enabled"), Some(16384..)) => "high",
+            // as much as the effort says
+            (Some("adaptive"), _) if said => return,
+            _ => return self.lost.droppable("thinking"),
         };
-        let effort = match thinking.budget_tokens {
-            _ if thinking.kind != "enabled" => return,
-            Some(..4096) => "low",
-            Some(4096..16384) => "medium",
-            Some(16384..) => "high",
-            None => return,
-        };
-        if self.object.get("reasoning_effort").is_none() {
+        if !said {
             self.object.set("reasoning_effort", raw(effort));
         }
     }
@@ -367,12 +363,13 @@ impl Translation {
             if value.get() == "null" || KNOWN.contains(&name) {
                 continue;
             }
-            let uncarried = match name {
-                "container" | "inference_geo" => Uncarried::essential(name.to_owned()),
-                "mcp_servers" if value.get() != "[]" => Uncarried::essential("mcp_servers"),
-                _ => Uncarried::droppable(clipped(name)),
-            };
-            self.keep_beside(name, value, uncarried);
+            match name {
+                "container" | "inference_geo" => self.lost.essential(name.to_owned()),
+                "mcp_servers" if value.get() != "[]" => self.lost.essential("mcp_servers"),
+                _ => self.lost.droppable(shown(name)),
+            }
+            // none of these names is among those that stand there already
+            self.beside.append(name, value.to_owned());
         }
     }
 }
@@ -397,9 +394,3 @@ const KNOWN: [&str; 17] = [
     "top_k",
     "top_p",
 ];
-
-/// A client's own name for a field, short enough for a header.
-fn clipped(name: &str) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    name.chars().filter(plain).take(64).collect()
-}

@@ -83,8 +83,7 @@ pub fn to_native(
     }
     let given = body.object();
     let conversation = messages::conversation(given)?;
-    let limit = body.max_tokens().or(defaults.max_tokens);
-    let limit = limit.unwrap_or(MAX_TOKENS);
+    let limit = limit(body, defaults);
     let mut native = Object::default();
     native.set("model", raw(model));
     native.set("max_tokens", raw(&limit));
@@ -100,6 +99,27 @@ pub fn to_native(
     format(given, &mut native)?;
     about(given, &mut native);
     Ok(native.to_bytes())
+}
+
+fn limit(body: &ChatBody, defaults: &Defaults) -> u64 {
+    let limit = body.max_tokens().or(defaults.max_tokens);
+    limit.unwrap_or(MAX_TOKENS)
+}
+
+/// The model would be asked to think. Nothing is translated for a request that does not ask for it.
+pub(in crate::dialect::anthropic) fn thinks(body: &ChatBody, defaults: &Defaults) -> bool {
+    let given = body.object();
+    let asked = ["thinking", "reasoning_effort"];
+    if asked.iter().all(|name| stated(given, name).is_none()) {
+        return false;
+    }
+    let mut native = Object::default();
+    let Ok(conversation) = messages::conversation(given) else {
+        return false;
+    };
+    let limit = limit(body, defaults);
+    tools(given, &mut native).is_ok()
+        && thinking(given, &mut native, (defaults, limit, conversation.thinks))
 }
 
 fn as_it_came(object: &Object, model: &str, stream: bool) -> Vec<u8> {

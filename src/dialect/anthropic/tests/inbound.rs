@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use crate::dialect::anthropic::{
     BETA, Defaults, Purpose, Version, to_native, to_openai, unsupported,
 };
-use crate::dialect::carry::BESIDE;
 use crate::dialect::openai::{BadRequest, ChatBody};
 use crate::types::Dialect;
 
@@ -134,11 +133,64 @@ fn a_budget_to_think_with_becomes_an_effort_and_stays_beside() {
         ),
         (json!({"type": "adaptive"}), Value::Null),
         (json!({"type": "disabled"}), Value::Null),
+        (json!({"type": "between_tools"}), Value::Null),
     ] {
-        let body = translated(&with(&json!({"thinking": thinking})));
-        assert_eq!(body["reasoning_effort"], effort);
-        assert_eq!(body[BESIDE]["thinking"], thinking);
+        let given = with(&json!({"thinking": thinking}));
+        assert_eq!(translated(&given)["reasoning_effort"], effort);
+        let read = read(&given, Version::October2026).unwrap();
+        assert_eq!(beside(&read)["thinking"], thinking);
+        let lost: Vec<_> = read
+            .untranslated()
+            .iter()
+            .map(|part| &*part.param)
+            .collect();
+        let named = effort.is_null().then_some("thinking");
+        assert_eq!(lost, named.into_iter().collect::<Vec<_>>(), "{thinking}");
     }
+    let both = json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}});
+    let read = read(&with(&both), Version::October2026).unwrap();
+    assert!(read.untranslated().is_empty(), "the effort says it");
+}
+
+/// What tells a request apart beside its OpenAI-shaped fields.
+fn beside(body: &ChatBody) -> Value {
+    serde_json::from_slice(&body.native().unwrap().beside.to_bytes()).unwrap()
+}
+
+#[test]
+fn no_tokens_at_all_are_a_limit_that_is_carried() {
+    let body = read(&with(&json!({"max_tokens": 0})), Version::October2026).unwrap();
+    assert_eq!(body.max_tokens(), Some(0));
+    let sent = to_native(&body, "c", false, &Defaults::default()).unwrap();
+    let sent: Value = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(sent["max_tokens"], 0);
+}
+
+#[test]
+fn a_field_inside_another_does_not_hide_one_of_its_name() {
+    let asked = |inner: u8, outer: u8| {
+        let config = json!({"output_config": {"x": inner}, "x": outer});
+        beside(&read(&with(&config), Version::October2026).unwrap())
+    };
+    assert_ne!(asked(1, 2), asked(2, 2));
+    assert_ne!(asked(1, 1), asked(1, 2));
+}
+
+#[test]
+fn a_long_session_of_an_agent_is_read() {
+    let turns = (0..700).flat_map(|n| {
+        let id = format!("toolu_{n}");
+        [
+            json!({"role": "assistant", "content": [{"type": "text", "text": "so"},
+            {"type": "tool_use", "id": id, "name": "f", "input": {"path": "a", "line": n}}]}),
+            json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id,
+            "content": [{"type": "text", "text": "r"}], "is_error": false}]}),
+        ]
+    });
+    let first = json!({"role": "user", "content": "begin"});
+    let messages: Vec<Value> = std::iter::once(first).chain(turns).collect();
+    let body = read(&with(&json!({"messages": messages})), Version::October2026).unwrap();
+    assert_eq!(body.messages().len(), 1401);
 }
 
 #[test]
@@ -182,14 +234,17 @@ fn what_has_no_place_is_named_and_tells_two_requests_apart() {
         (json!({"mcp_servers": [{"url": "u"}]}), "mcp_servers", true),
         (json!({"inference_geo": "us"}), "inference_geo", true),
         (json!({"speed": "fast"}), "speed", false),
-        (json!({"nov\nelty": 1}), "novelty", false),
+        (json!({"nov\nelty": 1}), "nov?elty", false),
     ] {
         assert!(
             lost(&with(&change)).contains(&(param.to_owned(), essential)),
             "{change}"
         );
-        let plain = translated(&with(&json!({})));
-        assert_ne!(translated(&with(&change)), plain, "{change}");
+        let asked = |given: &Value| {
+            let read = read(&with(given), Version::June2023).unwrap();
+            (read.object().to_bytes(), beside(&read))
+        };
+        assert_ne!(asked(&change), asked(&json!({})), "{change}");
     }
     assert!(
         lost(&with(
@@ -211,7 +266,6 @@ fn what_has_no_openai_field_reaches_no_openai_upstream() {
     let body = read(&body, Version::June2023).unwrap();
     assert!(body.recalls_thinking());
     let sent: Value = serde_json::from_slice(&body.to_upstream("gpt")).unwrap();
-    assert_eq!(sent.get(BESIDE), None);
     let call =
         json!({"id": "t", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}});
     assert_eq!(
@@ -240,7 +294,7 @@ fn trials_go_along_and_make_another_request() {
             .headers
             .contains(&("anthropic-version", "2026-10-21".to_owned()))
     );
-    assert!(body.object().get(BESIDE).is_some());
+    assert_eq!(beside(&body), json!({BETA: "context-1m"}));
 }
 
 #[test]

@@ -235,3 +235,57 @@ fn what_the_dialect_has_no_place_for_is_named() {
         "service_tier": "auto", "temperature": 0.3, "stop": ["x"], "user": "u"});
     assert_eq!(named(&same, &Defaults::default()), []);
 }
+
+#[test]
+fn whatever_is_not_told_is_named() {
+    let lost = |rest: Value, effort: Effort| {
+        let defaults = Defaults {
+            effort,
+            ..Defaults::default()
+        };
+        let parts = named(&rest, &defaults).into_iter();
+        let mut names: Vec<String> = parts.map(|(name, _)| name).collect();
+        names.sort();
+        names
+    };
+    let unknown = json!({"guided_json": {"a": 1}, "repetition_penalty": 1.3,
+        "chat_template_kwargs": {"x": 1}, "temperature": 1.5, "web_search_options": {}});
+    let all = [
+        "chat_template_kwargs",
+        "guided_json",
+        "repetition_penalty",
+        "temperature",
+        "web_search_options",
+    ];
+    assert_eq!(lost(unknown, Effort::Adaptive), all);
+    let plain = json!({"temperature": 1, "user": "u", "metadata": {"a": "b"}, "n": 1, "seed": null,
+        "prompt_cache_key": "k", "service_tier": "auto", "stream": true, "store": false});
+    assert_eq!(lost(plain, Effort::Adaptive), [""; 0]);
+    let inside = json!({"messages": [{"role": "user", "name": "ann", "content": [
+        {"type": "image_url", "image_url": {"url": "https://x.example/a", "detail": "high"}}]}]});
+    let all = ["messages[].content[].image_url.detail", "messages[].name"];
+    assert_eq!(lost(inside, Effort::Adaptive), all);
+}
+
+#[test]
+fn an_effort_is_named_where_the_model_may_not_think() {
+    let defaults = Defaults {
+        effort: Effort::Budget,
+        ..Defaults::default()
+    };
+    let forced = json!({"reasoning_effort": "high", "temperature": 0.5, "tool_choice": "required",
+        "tools": [{"type": "function", "function": {"name": "f"}}]});
+    let lost = |rest: &Value| named(rest, &defaults);
+    let effort = [("reasoning_effort".to_owned(), false)];
+    // the temperature is told instead
+    assert_eq!(lost(&forced), effort);
+    assert_eq!(
+        lost(&json!({"reasoning_effort": "high", "max_tokens": 100})),
+        effort
+    );
+    assert_eq!(lost(&json!({"reasoning_effort": "high"})), []);
+    assert_eq!(
+        lost(&json!({"reasoning_effort": "none", "max_tokens": 100})),
+        []
+    );
+}

@@ -61,6 +61,8 @@ fn a_wait_in_the_body_counts_where_no_header_says_one() {
     assert_eq!(wait(429, &format!("[{}]", quota(info))), gate(46.0));
     assert_eq!(wait(503, &quota(info)), gate(46.0));
     assert_eq!(wait(429, &quota(r#"{"retryDelay":"0.25s"}"#)), gate(0.25));
+    // longer than anybody waits, which the walk over candidates sees to
+    assert_eq!(wait(429, &quota(r#"{"retryDelay":"120s"}"#)), gate(120.0));
     // hours are a quota that is gone: the gate stays shut as long as gates may
     assert_eq!(wait(429, &quota(r#"{"retryDelay":"36000s"}"#)), gate(300.0));
     let day = format!(

@@ -111,3 +111,24 @@ async fn errors_inside_a_success_are_classified_whole_and_streamed() {
         assert_eq!(whole.body, streamed.body);
     }
 }
+
+#[tokio::test]
+async fn azures_responses_are_asked_with_its_version_in_the_address() {
+    let answer = r#"{"id":"r","status":"completed","model":"m","output":[]}"#;
+    let upstream = StandIn::saying(answer).await;
+    let azure = OpenAi::new("m")
+        .base_url(format!("{}/openai", upstream.url))
+        .api_key(SecretString::from("azure-key-1"))
+        .options(options(
+            json!({"api_version": "preview", "auth": "api-key", "responses": true}),
+        ));
+    let read = crate::dialect::responses::read(br#"{"model":"m","input":"hi"}"#).unwrap();
+    let call = crate::provider::Call {
+        body: std::sync::Arc::new(read.chat),
+        ..call(&asks(), false)
+    };
+    azure.generate(call).await.unwrap();
+    let asked = upstream.asked().remove(0);
+    assert_eq!(asked.path, "/openai/responses?api-version=preview");
+    assert_eq!(asked.headers["api-key"], "azure-key-1");
+}

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::content::{Block, Results, blocks};
 use super::{Version, field, stated};
-use crate::dialect::carry::Uncarried;
 use crate::dialect::json::{Object, raw};
+use crate::dialect::lost::{Lost, shown};
 use crate::dialect::openai::BadRequest;
 use crate::dialect::seal::{is_anthropic, of_call};
 
@@ -24,7 +24,7 @@ pub(super) struct Reading {
     /// OpenAI's messages.
     pub(super) written: Vec<Box<RawValue>>,
     /// What they could not be told.
-    pub(super) uncarried: Vec<Uncarried>,
+    pub(super) lost: Lost,
     /// Thinking was among it that no model of this dialect sealed.
     pub(super) unsealed: bool,
 }
@@ -43,7 +43,7 @@ impl Reading {
         Reading {
             version,
             written: Vec::new(),
-            uncarried: Vec::new(),
+            lost: Lost::default(),
             unsealed: false,
         }
     }
@@ -65,7 +65,7 @@ impl Reading {
         for block in blocks(param, given)? {
             match block.kind.as_ref() {
                 "text" => parts.push(json!({"type": "text", "text": block.text})),
-                kind => self.cannot(format!("{param}[type={}]", short(kind))),
+                kind => self.cannot(format!("{param}[type={}]", shown(kind))),
             }
         }
         if !parts.is_empty() {
@@ -119,7 +119,7 @@ impl Reading {
                     }
                     None => self.cannot("messages[].content[type=image].source".to_owned()),
                 },
-                kind => self.cannot(format!("messages[].content[type={}]", short(kind))),
+                kind => self.cannot(format!("messages[].content[type={}]", shown(kind))),
             }
         }
         if parts.is_empty() && self.written.len() == before {
@@ -143,7 +143,7 @@ impl Reading {
             .ok_or_else(|| field("messages", "holds a tool_result without tool_use_id"))?;
         let Results { content, others } = block.results()?;
         for kind in others {
-            let kind = short(&kind);
+            let kind = shown(&kind);
             self.cannot(format!(
                 "messages[].content[type=tool_result].content[type={kind}]"
             ));
@@ -151,9 +151,8 @@ impl Reading {
         let mut message = json!({"role": "tool", "tool_call_id": id, "content": content});
         if block.is_error == Some(true) {
             message["is_error"] = Value::from(true);
-            self.note(Uncarried::droppable(
-                "messages[].content[type=tool_result].is_error",
-            ));
+            self.lost
+                .droppable("messages[].content[type=tool_result].is_error");
         }
         self.write(&message);
         Ok(())
@@ -166,7 +165,7 @@ impl Reading {
                 let problem = "holds citations on a user's text, which this version refuses";
                 return Err(field("messages", problem));
             }
-            self.note(Uncarried::droppable("messages[].content[].citations"));
+            self.lost.droppable("messages[].content[].citations");
         }
         Ok(())
     }
@@ -185,7 +184,7 @@ impl Reading {
             match block.kind.as_ref() {
                 "text" => {
                     if block.cites() {
-                        self.note(Uncarried::droppable("messages[].content[].citations"));
+                        self.lost.droppable("messages[].content[].citations");
                     }
                     said.text.push_str(&block.text);
                 }
@@ -205,7 +204,7 @@ impl Reading {
                         "holds a document in an assistant's message, which this version refuses";
                     return Err(field("messages", problem));
                 }
-                kind => self.cannot(format!("messages[].content[type={}]", short(kind))),
+                kind => self.cannot(format!("messages[].content[type={}]", shown(kind))),
             }
         }
         self.write_assistant(said);
@@ -234,13 +233,7 @@ impl Reading {
     }
 
     fn cannot(&mut self, param: String) {
-        self.note(Uncarried::essential(param));
-    }
-
-    fn note(&mut self, part: Uncarried) {
-        if !self.uncarried.contains(&part) {
-            self.uncarried.push(part);
-        }
+        self.lost.essential(param);
     }
 }
 
@@ -256,11 +249,6 @@ fn call(block: &Block<'_>, seal: Option<String>) -> Result<Value, BadRequest> {
         call["extra_content"] = json!({"google": {"thought_signature": seal}});
     }
     Ok(call)
-}
-
-/// A kind as a header can show it.
-fn short(kind: &str) -> String {
-    super::clipped(kind)
 }
 
 /// Takes thinking that no model of this dialect sealed out of a request that goes upstream as it
