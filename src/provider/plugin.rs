@@ -2,7 +2,7 @@
 //! `llm_router.plugin.v1.BackendService` over gRPC.
 //!
 //! The question travels as the OpenAI-shaped request it is inside the node, so nothing of it is
-//! lost; the answer comes as events. What the plugin says of itself ([`Described`]) is asked for
+//! lost; the answer comes as events. What the plugin says of itself (`Described`) is asked for
 //! before the first attempt, with every health check and after a lost connection, and guides
 //! planning alone: a plugin may still refuse what it is sent.
 
