@@ -90,4 +90,7 @@ pub mod decisions {
 
     #[doc = include_str!("guide/decisions/0013-openais-shape-inside-events-between.md")]
     pub mod d0013_openais_shape_inside_events_between {}
+
+    #[doc = include_str!("guide/decisions/0014-native-streams-are-not-carried-on.md")]
+    pub mod d0014_native_streams_are_not_carried_on {}
 }

@@ -177,7 +177,7 @@ const fn reason_of(bar: Bar) -> Reason {
 /// A refusal of the caller's making that another model may not share: an unknown model, a body or
 /// context too large.
 pub(super) fn another_may_take_it(failure: &Failure) -> bool {
-    failure.status == Some(404) || is_too_long(failure)
+    matches!(failure.status, Some(404 | 413)) || is_too_long(failure)
 }
 
 /// The upstream refused the request because it is longer than the model's context window.

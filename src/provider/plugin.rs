@@ -143,6 +143,13 @@ impl Plugin {
         Ok(described)
     }
 
+    /// The call is not there, whatever was described: planning knows until it is described anew.
+    fn lacks_embed(&self) {
+        if let Some(described) = self.described.write().as_mut() {
+            Arc::make_mut(described).embeddings = Some(false);
+        }
+    }
+
     /// What an attempt's failure means. A plugin that was lost may come back as another one.
     fn failed(&self, unheard: Unheard) -> Failure {
         if unheard.is_lost() {
@@ -197,8 +204,19 @@ impl Provider for Plugin {
         Ok(Answer::Whole(stream::whole(listening, &head).await?))
     }
 
+    fn embeds(&self) -> bool {
+        let described = self.described.read();
+        described
+            .as_ref()
+            .is_none_or(|described| described.embeds())
+    }
+
     async fn embed(&self, call: EmbedCall) -> Result<Embeddings, Failure> {
         let watch = Watch::start(call.timeouts, false);
+        watch.bound(Phase::Head, self.describe_once()).await??;
+        if !self.embeds() {
+            return Err(makes_no_embeddings());
+        }
         let asked = AskedVectors {
             attempt_id: attempt_id(),
             model: self.asked_for(&call.model).to_owned(),
@@ -211,6 +229,7 @@ impl Provider for Plugin {
         let answer = watch.bound(Phase::Head, asked).await?;
         answer.map_err(|unheard| {
             if unheard.is_unknown_call() {
+                self.lacks_embed();
                 makes_no_embeddings()
             } else {
                 self.failed(unheard)
@@ -247,11 +266,12 @@ fn attempt_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
+/// A model that does may be next: to the caller this one is not there.
 fn makes_no_embeddings() -> Failure {
     let message = "this plugin makes no embeddings";
     Failure {
-        status: Some(400),
-        body: status::error_body(message, None, None),
+        status: Some(404),
+        body: status::error_body(message, Some("model"), None),
         ..Failure::new(Class::Caller, message)
     }
 }

@@ -27,10 +27,17 @@ retry: { max_attempts: 1 }
 START_SECONDS = 30
 
 
-class Node:
-    """Starts on construction; `stop` ends it."""
+def fetched_weights():
+    """The folder with the embedder's weights in it; `None` where they were not fetched."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    models = pathlib.Path(os.environ.get("LLM_ROUTER_MODELS") or cache / "llm-router" / "models")
+    return models if (models / "all-MiniLM-L6-v2" / "model.safetensors").exists() else None
 
-    def __init__(self, config=CONFIG):
+
+class Node:
+    """Starts on construction; `stop` ends it. Without a folder of `weights` it has no embedder."""
+
+    def __init__(self, config=CONFIG, weights=None):
         self.folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self.folder.name)
         (folder / "config.yaml").write_text(config)
@@ -41,7 +48,7 @@ class Node:
             for name, value in os.environ.items()
             if not name.startswith(("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_")) and name.lower() not in ("http_proxy", "all_proxy")
         }
-        environment["LLM_ROUTER_MODELS"] = str(folder / "no-weights")
+        environment["LLM_ROUTER_MODELS"] = str(weights or folder / "no-weights")
         addresses = folder / "addresses.json"
         self.process = subprocess.Popen(
             [

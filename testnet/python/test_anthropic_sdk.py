@@ -5,7 +5,7 @@ import unittest
 
 import anthropic
 from node import Node
-from upstream import DIALECTS, KEY, Upstream, leave_in_three_phases, wires
+from upstream import DIALECTS, KEY, Upstream, leave_in_every_phase, wires
 
 TOOLS = [
     {
@@ -122,7 +122,7 @@ class Anthropic(unittest.TestCase):
 
     def test_a_cut_off_stream_raises(self):
         self.upstream.order("trouble cut 2")
-        for messages, model in self.over("broken"):
+        for messages, model in self.over("cut"):
             with self.subTest(side=messages._client.base_url, model=model):
                 with self.assertRaises(Exception):
                     asked = say("one two three four")
@@ -148,7 +148,7 @@ class Anthropic(unittest.TestCase):
                     pieces = messages.create(timeout=seconds, stream=True, **asked)
                     return iter(pieces), pieces.close
 
-                leave_in_three_phases(self, self.upstream, ask, stream)
+                leave_in_every_phase(self, self.upstream, ask, stream)
 
 
 if __name__ == "__main__":

@@ -1,48 +1,11 @@
-"""The OpenAI SDK and LangChain through a node, over an upstream of every dialect."""
+"""The OpenAI SDK through a node, over an upstream of every dialect."""
 
 import json
 import unittest
 
 import openai
-from langchain_openai import ChatOpenAI
-from node import Node
-from upstream import DIALECTS, Upstream, leave_in_three_phases, wires
-
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": "asks",
-            "parameters": {
-                "type": "object",
-                "properties": {"q": {"type": "string"}},
-                "required": ["q"],
-            },
-        },
-    }
-    for name in ("f", "g")
-]
-
-
-def say(text):
-    return [{"role": "user", "content": text}]
-
-
-class Wires(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.upstream = Upstream()
-        cls.addClassCleanup(cls.upstream.stop)
-        cls.node = Node(wires(cls.upstream))
-        cls.addClassCleanup(cls.node.stop)
-
-    def setUp(self):
-        self.upstream.heal()
-
-    def over(self, model):
-        for dialect in DIALECTS:
-            yield f"{dialect}-{model}"
+from upstream import leave_in_every_phase
+from wired import LONG, TOOLS, Wires, say
 
 
 class OpenAI(Wires):
@@ -117,7 +80,7 @@ class OpenAI(Wires):
 
     def test_a_cut_off_stream_raises(self):
         self.upstream.order("trouble cut 2")
-        for model in self.over("broken"):
+        for model in self.over("cut"):
             with self.subTest(over=model):
                 with self.assertRaises(openai.APIError):
                     for _ in self.create(model=model, messages=say("one two three four"), stream=True):
@@ -126,7 +89,7 @@ class OpenAI(Wires):
     def test_leaving_is_noticed_upstream(self):
         for model in self.over("echo"):
             with self.subTest(over=model):
-                messages = say("one two three four five six seven eight nine ten")
+                messages = say(LONG)
 
                 def ask(seconds):
                     self.create(model=model, messages=messages, timeout=seconds)
@@ -137,35 +100,7 @@ class OpenAI(Wires):
                     )
                     return iter(pieces), pieces.close
 
-                leave_in_three_phases(self, self.upstream, ask, stream)
-
-
-class LangChain(Wires):
-    def model(self, name):
-        return ChatOpenAI(
-            model=name, base_url=f"http://{self.node.http}/v1", api_key="unused", max_retries=0
-        )
-
-    def test_invoke_and_stream(self):
-        for name in self.over("echo"):
-            with self.subTest(over=name):
-                self.assertEqual(self.model(name).invoke("good day").content, "good day")
-                pieces = [piece.content for piece in self.model(name).stream("one two three")]
-                self.assertEqual("".join(pieces), "one two three")
-
-    def test_bound_tools_are_called_and_answered(self):
-        for name in self.over("parallel"):
-            with self.subTest(over=name):
-                bound = self.model(name).bind_tools(TOOLS)
-                first = bound.invoke("x")
-                self.assertEqual([call["name"] for call in first.tool_calls], ["f", "g"])
-                self.assertEqual(first.tool_calls[0]["args"], {"q": "x"})
-                results = [
-                    {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}
-                    for call in first.tool_calls
-                ]
-                second = bound.invoke([("user", "x"), first, *results])
-                self.assertIn("sunny", second.content)
+                leave_in_every_phase(self, self.upstream, ask, stream)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,9 @@ class Upstream:
 
 KEY = "sk-of-the-testnet"
 DIALECTS = ("openai", "azure", "anthropic", "gemini", "ollama")
-# the upstream echoes under a name it does not know; its errors must not be held against `echo`
-MODELS = ("echo", "tools", "parallel", "thinking", "broken")
+# the upstream echoes under a name it does not know; its errors must not be held against
+# `echo`, nor those of one kind against the model of another
+MODELS = ("echo", "tools", "parallel", "thinking", "broken", "cut", "limited")
 
 
 def wires(upstream, dialects=DIALECTS):
@@ -69,6 +70,7 @@ def wires(upstream, dialects=DIALECTS):
                     f"{upstream.url}/openai/deployments/{model}",
                     'options: { api_version: "2024-10-21", auth: api-key }, ',
                 ),
+                "responses": ("openai", f"{upstream.url}/v1", "options: { responses: true }, "),
                 "anthropic": ("anthropic", f"{upstream.url}/v1", ""),
                 "gemini": ("gemini", f"{upstream.url}/v1beta", ""),
                 "ollama": ("ollama", upstream.url, ""),
@@ -83,26 +85,31 @@ def wires(upstream, dialects=DIALECTS):
     return "\n".join(lines) + "\n"
 
 
-def leave_in_three_phases(test, upstream, ask, stream):
-    """Three times a client leaves: before the first byte, in the middle of a stream, and while it
-    waits for a whole answer. `ask(timeout)` asks for a whole answer and raises when the time is up;
-    `stream(timeout)` gives a stream's pieces, closed by `close`. The upstream has to hear of each
-    within a second."""
-    slow = 'option tokens_per_second 4'
-    for phase in ("before the first byte", "in the middle", "a whole answer"):
+def leave_in_every_phase(test, upstream, ask, stream):
+    """A client leaves: before the first byte of a stream, at its first piece, in its middle, and
+    while it waits for a whole answer. `ask(timeout)` asks for a whole answer and raises when the time
+    is up; `stream(timeout)` gives a stream's pieces, and what closes it. The upstream has to hear of
+    each within a second."""
+    for phase, pieces_read in (
+        ("before the first byte", 0),
+        ("at the first piece", 1),
+        ("in the middle", 5),
+        ("a whole answer", None),
+    ):
         with test.subTest(phase=phase):
             upstream.heal()
             before = upstream.order("stats")["aborted"]
             gone = lambda stats: stats["aborted"] == before + 1 and stats["in_flight"] == 0
-            if phase == "in the middle":
-                upstream.order(slow)
+            if pieces_read:
+                upstream.order("option tokens_per_second 5")
                 pieces, close = stream(30)
-                next(pieces)
+                for _ in range(pieces_read):
+                    next(pieces)
                 close()
             else:
                 upstream.order("option latency_ms 30000")
                 with test.assertRaises(Exception):
-                    if phase == "a whole answer":
+                    if pieces_read is None:
                         ask(0.5)
                     else:
                         pieces, _ = stream(0.5)

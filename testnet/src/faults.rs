@@ -55,7 +55,7 @@ const LIMITS: &str = "timeouts: { connect: 1s, first_token: 1500ms, idle: 700ms,
 
 const RULES: &str = "\
 circuit_breaker: { failure_threshold: 5, recovery_timeout: 200ms, success_threshold: 1 }
-retry: { max_attempts: 2, backoff: { base: 10ms, max: 50ms }, budget: 1.0 }
+retry: { max_attempts: 3, backoff: { base: 10ms, max: 50ms }, budget: 1.0 }
 ";
 
 /// Starts one node and tries everything; doors and dialects side by side, each pair with an upstream

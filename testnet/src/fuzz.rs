@@ -8,6 +8,7 @@
 mod corpus;
 mod mutate;
 mod oracle;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,11 +47,15 @@ pub enum Target {
     Gemini,
     /// The same for Ollama.
     Ollama,
+    /// Every provider, where an error comes under one status or another.
+    Errors,
+    /// Every provider, where vectors were asked for.
+    Vectors,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 9] = [
+    pub const ALL: [Target; 11] = [
         Target::Sse,
         Target::Lines,
         Target::Json,
@@ -60,6 +65,8 @@ impl Target {
         Target::Anthropic,
         Target::Gemini,
         Target::Ollama,
+        Target::Errors,
+        Target::Vectors,
     ];
 
     /// Its name in arguments and of its corpus.
@@ -74,6 +81,25 @@ impl Target {
             Target::Anthropic => "anthropic",
             Target::Gemini => "gemini",
             Target::Ollama => "ollama",
+            Target::Errors => "errors",
+            Target::Vectors => "vectors",
+        }
+    }
+
+    /// It reads whole answers and streams of a model.
+    fn is_answered(self) -> bool {
+        match self {
+            Target::OpenAi
+            | Target::Responses
+            | Target::Anthropic
+            | Target::Gemini
+            | Target::Ollama => true,
+            Target::Sse
+            | Target::Lines
+            | Target::Json
+            | Target::Events
+            | Target::Errors
+            | Target::Vectors => false,
         }
     }
 
@@ -106,20 +132,27 @@ pub fn folder() -> PathBuf {
 pub async fn run(target: Target, lasting: Duration, seed: u64) -> anyhow::Result<Tally> {
     let corpus = corpus::read(target)?;
     let mut random = SmallRng::seed_from_u64(seed);
-    let mut oracle = Oracle::new(target).await?;
+    let oracle = Oracle::new(target).await?;
     let (began, size) = (Instant::now(), most_resident());
     let mut tally = Tally {
         inputs: 0,
         finished: 0,
         grown: 0,
     };
-    for input in &corpus {
-        // what was recorded is right, and regressions stay ones
-        tally.finished += u64::from(tried(&mut oracle, target, input, seed).await?);
+    for kept in &corpus {
+        // regressions stay ones, however they are read, and what was recorded is right
+        for stream in [true, false] {
+            let finished = tried(&oracle, target, (&kept.bytes, stream), seed).await?;
+            let right = finished || kept.stream != Some(stream) || !target.is_answered();
+            anyhow::ensure!(right, "{} is no answer any more", kept.name);
+            tally.finished += u64::from(finished);
+        }
     }
+    let corpus: Vec<Vec<u8>> = corpus.into_iter().map(|kept| kept.bytes).collect();
     while began.elapsed() < lasting {
         let input = mutate::bend(&corpus, &mut random, MOST_BYTES);
-        tally.finished += u64::from(tried(&mut oracle, target, &input, seed).await?);
+        let stream = tally.inputs.is_multiple_of(2);
+        tally.finished += u64::from(tried(&oracle, target, (&input, stream), seed).await?);
         tally.inputs += 1;
     }
     tally.grown = most_resident().saturating_sub(size);
@@ -133,17 +166,14 @@ pub async fn run(target: Target, lasting: Duration, seed: u64) -> anyhow::Result
 }
 
 async fn tried(
-    oracle: &mut Oracle,
+    oracle: &Oracle,
     target: Target,
-    input: &[u8],
+    (input, stream): (&[u8], bool),
     seed: u64,
 ) -> anyhow::Result<bool> {
-    let Err(problem) = oracle
-        .read(input)
-        .await
-        .map_err(|problem| problem.to_string())
-    else {
-        return Ok(oracle.finished());
+    let problem = match oracle.read(input, stream).await {
+        Ok(finished) => return Ok(finished),
+        Err(problem) => problem.to_string(),
     };
     let name = format!("{:016x}.found", corpus::digest(input));
     let folder = folder().join(target.name());

@@ -130,7 +130,7 @@ struct Pairs {
     /// Through these doors: chat, completions, messages, responses, grpc; all when none is given.
     #[arg(long, value_delimiter = ',', value_parser = door)]
     doors: Vec<Door>,
-    /// Over these dialects: openai, azure, anthropic, gemini, ollama; all when none is given.
+    /// Over these dialects: openai, azure, anthropic, gemini, ollama, plugin; all when none is given.
     #[arg(long, value_delimiter = ',', value_parser = backend)]
     backends: Vec<Backend>,
 }

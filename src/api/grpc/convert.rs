@@ -14,7 +14,8 @@ use llm_router_proto::llm_router::v1;
 
 pub(super) use inbound::{Call, chat_request, from_explain, from_stream};
 pub(super) use outbound::{
-    delta, explanation, generated, listed, model_status, started, stream_finish, tool_call_delta,
+    delta, explanation, generated, listed, model_status, refusal_delta, started, stream_finish,
+    thinking_delta, tool_call_delta,
 };
 pub(super) use vectors::{embed_request, embedded};
 

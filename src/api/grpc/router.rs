@@ -202,8 +202,11 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         &self,
         _call: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
-        let listed = convert::listed(self.node.model_names(), self.node.models());
-        Ok(Response::new(listed))
+        let named = self.node.model_names().into_iter().map(|name| {
+            let stands_for = self.node.named(&name);
+            (name, stands_for)
+        });
+        Ok(Response::new(convert::listed(named)))
     }
 
     async fn explain(

@@ -17,8 +17,10 @@ use tonic_types::StatusExt as _;
 
 use self::scripted::{Open, Scripted};
 use crate::dialect::openai::build::Head;
+use crate::dialect::whole::Whole;
 use crate::error::{Error, Kind, Tried};
-use crate::types::{Finish, Usage};
+use crate::inference::{Reply, ReplyBody};
+use crate::types::{Event as Said, Finish, Usage};
 
 fn asking(prompt: &str) -> v1::GenerateRequest {
     v1::GenerateRequest {
@@ -259,6 +261,80 @@ async fn a_stream_is_one_start_then_deltas_then_one_finish() {
     assert_eq!(end.finish_reason(), v1::FinishReason::Stop);
     assert_eq!(end.usage.unwrap().total_tokens, 5);
     assert_eq!(end.cost_usd, Some(0.25));
+    assert!(end.estimated);
+}
+
+/// What a model says that thinks, begins to speak, and refuses.
+fn refusing() -> [Said; 5] {
+    [
+        Said::Thinking("hm, ".to_owned()),
+        Said::Thinking("no".to_owned()),
+        Said::Text("Well. ".to_owned()),
+        Said::Refusal("I ca".to_owned()),
+        Said::Refusal("n't".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn thinking_and_a_refusal_are_told_piece_by_piece() {
+    let node = Scripted::streaming(Duration::ZERO, || {
+        let head = Head::new("m");
+        let mut chunks: Vec<_> = refusing().iter().map(|said| Ok(head.said(said))).collect();
+        chunks.push(Ok(head.finish(Finish::ContentFilter)));
+        chunks
+    });
+    let events: Vec<Event> = events(&Open::before(node).await)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let [
+        Event::Start(_),
+        Event::ThinkingDelta(a),
+        Event::ThinkingDelta(b),
+        Event::Delta(text),
+        Event::RefusalDelta(c),
+        Event::RefusalDelta(d),
+        Event::Finish(_),
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(format!("{a}{b}/{text}/{c}{d}"), "hm, no/Well. /I can't");
+}
+
+#[tokio::test]
+async fn a_whole_answer_keeps_its_thinking_and_its_refusal() {
+    let node = Scripted::new(|request| async move {
+        let whole = Head::new("m").whole(&Whole::of(refusing()));
+        Ok(Reply {
+            meta: scripted::meta(&request),
+            body: ReplyBody::Complete(whole),
+        })
+    });
+    let open = Open::before(node).await;
+    let mut client = RouterServiceClient::new(open.channel().await);
+    let answer = client.generate(asking("hi")).await.unwrap().into_inner();
+    assert_eq!(
+        (&*answer.content, answer.thinking(), answer.refusal()),
+        ("Well. ", "hm, no", "I can't")
+    );
+    let events: Vec<Event> = events(&open)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let [
+        Event::Start(_),
+        Event::ThinkingDelta(thinking),
+        Event::Delta(_),
+        Event::RefusalDelta(refusal),
+        Event::Finish(_),
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((&**thinking, &**refusal), ("hm, no", "I can't"));
 }
 
 #[tokio::test]
@@ -269,6 +345,8 @@ async fn a_hit_streams_in_the_same_shape() {
         .map(|event| match event.as_ref().unwrap() {
             Event::Start(_) => "start",
             Event::Delta(_) => "delta",
+            Event::ThinkingDelta(_) => "thinking",
+            Event::RefusalDelta(_) => "refusal",
             Event::ToolCallDelta(_) => "tools",
             Event::Finish(_) => "finish",
         })
@@ -321,6 +399,11 @@ async fn counters_and_model_status_are_told() {
         ("auto", &None)
     );
     assert_eq!(listed[1].upstream_model(), "llama3:8b");
+    assert_eq!(
+        (listed[2].provider(), listed[2].upstream_model()),
+        ("local", "tiny"),
+        "the node's own embedder is a model too"
+    );
 }
 
 /// Asks one version of the reflection service for the services it knows.

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::error::Error;
-use crate::inference::{EmbedReply, Engine, Reply, Source};
+use crate::inference::{EmbedReply, Engine, Named, Reply, Source};
 use crate::telemetry::GrpcCall;
 use crate::types::report::{Explanation, ModelStatus, Stats};
 use crate::types::{ChatRequest, EmbedRequest, ModelName, Moment};
@@ -23,6 +23,8 @@ pub(super) trait UseCase: Clone + Send + Sync + 'static {
     fn models(&self) -> Vec<(ModelName, ModelStatus)>;
     /// Names clients may ask for.
     fn model_names(&self) -> Vec<String>;
+    /// What one of them stands for.
+    fn named(&self, name: &str) -> Named;
     /// The counters.
     fn stats(&self) -> Stats;
     /// A call of the service has ended; only a real node counts it.
@@ -51,6 +53,10 @@ impl UseCase for Engine {
 
     fn model_names(&self) -> Vec<String> {
         Engine::model_names(self)
+    }
+
+    fn named(&self, name: &str) -> Named {
+        Engine::named(self, name)
     }
 
     fn stats(&self) -> Stats {

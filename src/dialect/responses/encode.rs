@@ -85,11 +85,7 @@ impl Encoder {
     pub fn ended(&mut self) -> Vec<Written> {
         self.begin();
         self.close_open();
-        for at in 0..self.items.len() {
-            if matches!(self.items[at], Item::Call { .. }) {
-                self.close(at);
-            }
-        }
+        self.close_calls(|_| true);
         let finish = self.finish.unwrap_or(Finish::Other);
         let name = match cut_by(finish) {
             Some(_) => "response.incomplete",
@@ -198,6 +194,7 @@ impl Encoder {
     /// Opens an item, closing what goes on; `None` when there are too many.
     fn add(&mut self, item: Item) -> Option<usize> {
         self.close_open();
+        self.close_calls(is_whole);
         let at = self.items.len();
         if at >= MAX_ITEMS {
             return None;
@@ -339,6 +336,7 @@ impl Encoder {
             name,
             arguments: String::new(),
             seal,
+            closed: false,
         });
     }
 
@@ -347,9 +345,16 @@ impl Encoder {
         let Some(at) = self.items.iter().position(meant) else {
             return;
         };
-        if let Item::Call { arguments, .. } = &mut self.items[at] {
-            arguments.push_str(more);
+        let Item::Call {
+            arguments, closed, ..
+        } = &mut self.items[at]
+        else {
+            return;
+        };
+        if *closed {
+            return; // nothing but blanks comes after a whole object
         }
+        arguments.push_str(more);
         let rest = json!({"delta": more});
         self.about("response.function_call_arguments.delta", at, &rest);
     }
@@ -357,6 +362,22 @@ impl Encoder {
     fn close_open(&mut self) {
         if let Some(at) = self.open.take() {
             self.close(at);
+        }
+    }
+
+    /// Ends the calls that go on and whose arguments are as `wanted`.
+    fn close_calls(&mut self, wanted: fn(&str) -> bool) {
+        for at in 0..self.items.len() {
+            let Item::Call {
+                arguments, closed, ..
+            } = &mut self.items[at]
+            else {
+                continue;
+            };
+            if !*closed && wanted(arguments) {
+                *closed = true;
+                self.close(at);
+            }
         }
     }
 
@@ -400,4 +421,10 @@ impl Encoder {
         self.about(name, at, &done);
         self.about("response.content_part.done", at, &part);
     }
+}
+
+/// A call's arguments are an object with nothing missing.
+fn is_whole(arguments: &str) -> bool {
+    arguments.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
 }

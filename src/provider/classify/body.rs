@@ -38,8 +38,12 @@ pub(crate) fn is_context_length(failure: &Failure) -> bool {
     if failure.class != Class::Caller {
         return false;
     }
-    let text = String::from_utf8_lossy(&failure.body).to_ascii_lowercase();
-    failure.status == Some(413) || TOO_LONG.iter().any(|words| text.contains(words))
+    is_too_long(&String::from_utf8_lossy(&failure.body))
+}
+
+fn is_too_long(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    TOO_LONG.iter().any(|words| text.contains(words))
 }
 
 /// The error object of a body, also where it stands alone in an array; the whole object where it
@@ -125,6 +129,11 @@ pub(super) fn worded(body: Bytes) -> Bytes {
         .or_else(|| text(&error["detail"]))
         .unwrap_or_else(|| quote(&body));
     let code = code(&body).filter(|code| !code.bytes().all(|b| b.is_ascii_digit()));
+    // clients look for OpenAI's code, whoever's words these are
+    let code = match is_too_long(&message) {
+        true => Some("context_length_exceeded".to_owned()),
+        false => code,
+    };
     let kind = error["type"].as_str().unwrap_or("invalid_request_error");
     let param = error["param"].as_str();
     told(&message, kind, (param, code.as_deref()))

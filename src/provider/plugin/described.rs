@@ -13,6 +13,7 @@ pub(super) struct Described {
     pub(super) vision: Option<bool>,
     pub(super) prefill: Option<bool>,
     pub(super) json_schema: Option<bool>,
+    pub(super) embeddings: Option<bool>,
     /// Fields of a request it does not look at.
     pub(super) unread: Vec<String>,
 }
@@ -21,6 +22,11 @@ impl Described {
     /// The model may be asked for.
     pub(super) fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|known| known == model)
+    }
+
+    /// It may be asked for vectors.
+    pub(super) fn embeds(&self) -> bool {
+        self.embeddings != Some(false)
     }
 
     /// What of a request the plugin cannot be told.

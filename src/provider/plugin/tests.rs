@@ -267,11 +267,9 @@ async fn a_plugin_of_one_call_is_enough() {
     assert_eq!(said(&chunks), "ok");
 }
 
-#[tokio::test]
-async fn vectors_come_in_the_order_of_their_inputs() {
-    let backend = Backend::telling(vec![]).await;
-    let texts = vec!["a".to_owned(), "bbb".to_owned()];
-    let asked = EmbedCall {
+fn vectors_of(texts: &[&str]) -> EmbedCall {
+    let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+    EmbedCall {
         inputs: Arc::new(Inputs::Texts(texts)),
         model: "".into(),
         dimensions: Some(2),
@@ -279,17 +277,52 @@ async fn vectors_come_in_the_order_of_their_inputs() {
         deadline: Moment::now() + Duration::from_secs(5),
         timeouts: Timeouts::default(),
         traceparent: None,
-    };
-    let embeddings = backend.plugin().embed(asked.clone()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn vectors_come_in_the_order_of_their_inputs() {
+    let backend = Backend::telling(vec![]).await;
+    let plugin = backend.plugin();
+    let embeddings = plugin.embed(vectors_of(&["a", "bbb"])).await.unwrap();
     assert_eq!(embeddings.vectors, [[1.0, 2.0], [3.0, 2.0]]);
     assert_eq!(embeddings.usage, Some(Usage::new(4, 0)));
-    let failure = Backend::bare(vec![])
-        .await
-        .plugin()
-        .embed(asked)
-        .await
-        .unwrap_err();
-    assert_eq!((failure.class, failure.status), (Class::Caller, Some(400)));
+    assert!(plugin.embeds());
+}
+
+#[tokio::test]
+async fn a_plugin_is_asked_for_vectors_unless_it_says_that_it_makes_none() {
+    use llm_router_proto::llm_router::plugin::v1;
+    let backend = Backend::telling(vec![]).await;
+    let says = |embeddings| {
+        let capabilities = Some(v1::Capabilities {
+            embeddings,
+            ..Default::default()
+        });
+        backend.describes(v1::DescribeResponse {
+            capabilities,
+            ..Default::default()
+        });
+    };
+    let plugin = backend.plugin();
+    assert!(plugin.embeds(), "nothing is known before it was asked");
+    for (said, asked) in [(None, true), (Some(true), true), (Some(false), false)] {
+        says(said);
+        plugin.health().await.unwrap();
+        assert_eq!(plugin.embeds(), asked, "{said:?}");
+    }
+    let failure = plugin.embed(vectors_of(&["a"])).await.unwrap_err();
+    assert_eq!((failure.class, failure.status), (Class::Caller, Some(404)));
+}
+
+#[tokio::test]
+async fn a_plugin_without_the_call_for_vectors_is_not_asked_for_them_again() {
+    let backend = Backend::bare(vec![]).await;
+    let plugin = backend.plugin();
+    assert!(plugin.embeds(), "it describes nothing");
+    let failure = plugin.embed(vectors_of(&["a"])).await.unwrap_err();
+    assert_eq!((failure.class, failure.status), (Class::Caller, Some(404)));
+    assert!(!plugin.embeds());
 }
 
 #[tokio::test]

@@ -89,9 +89,19 @@ async fn read(node: &Node, path: &str, body: &Value, came: &mut Came) {
         }
     }
     match String::from_utf8(bytes) {
-        Ok(text) => came.body = text,
+        Ok(text) => {
+            came.heard.recovered_by = note(&text, "x-llm-router-recovered");
+            came.body = text;
+        }
         Err(_) => came.heard.wrong.push("the answer is not UTF-8".to_owned()),
     }
+}
+
+/// What a comment of a stream says under a header's name.
+fn note(text: &str, name: &str) -> Option<String> {
+    let notes = text.lines().filter_map(|line| line.strip_prefix(": "));
+    let mut named = notes.filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    named.next().map(str::to_owned)
 }
 
 /// A stream's events; comments are left out.

@@ -116,6 +116,8 @@ async fn whole(
     let answer = answer.into_inner();
     heard.ended = ended(answer.finish_reason());
     heard.text = answer.content;
+    heard.thinking = answer.thinking.unwrap_or_default();
+    heard.refusal = answer.refusal.unwrap_or_default();
     heard.answered_by = answer.model_used;
     heard.attempts = Some(answer.attempts.into());
     heard.usage = answer
@@ -162,9 +164,12 @@ async fn stream(
                 heard.attempts = Some(start.attempts.into());
             }
             Some(Event::Delta(text)) => heard.text.push_str(&text),
+            Some(Event::ThinkingDelta(text)) => heard.thinking.push_str(&text),
+            Some(Event::RefusalDelta(text)) => heard.refusal.push_str(&text),
             Some(Event::ToolCallDelta(calls)) => fragments(heard, &calls),
             Some(Event::Finish(finish)) => {
                 heard.ended = ended(finish.finish_reason());
+                heard.recovered_by.clone_from(&finish.recovered_by);
                 heard.usage = finish
                     .usage
                     .map(|usage| (usage.prompt_tokens, usage.completion_tokens));

@@ -37,6 +37,8 @@ pub struct Heard {
     pub calls: Vec<Called>,
     /// The model's thinking.
     pub thinking: String,
+    /// The model's refusal, where it is not plain text; read over gRPC.
+    pub refusal: String,
     /// Why it ended; `None` where that was not said.
     pub ended: Option<Ended>,
     /// Prompt and answer tokens.
@@ -47,6 +49,8 @@ pub struct Heard {
     pub wrong: Vec<String>,
     /// The model that answered, as the node names it.
     pub answered_by: String,
+    /// The model that carried the answer on, where another one had begun it.
+    pub recovered_by: Option<String>,
     /// Tries made, as the node says.
     pub attempts: Option<u64>,
     /// The whole answer as it came, to be sent back with the next turn.
@@ -91,6 +95,9 @@ impl Heard {
         }
         if !self.text.is_empty() {
             parts.push(format!("text {:?}", clip(&self.text)));
+        }
+        if !self.refusal.is_empty() {
+            parts.push(format!("refusal {:?}", clip(&self.refusal)));
         }
         for call in &self.calls {
             parts.push(format!("{}({})", call.name, clip(&call.arguments)));

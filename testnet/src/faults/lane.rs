@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llm_router::provider::demo::trouble::{Trouble, Wait};
+use llm_router::provider::demo::trouble::Trouble;
 use tokio::time::{Instant, sleep};
 
 use super::report::Cell;
@@ -100,7 +100,7 @@ impl Lane {
         let heard = self.door.ask(node, &question).await;
         let took = began.elapsed();
         let tries = self.upstream.requests() - before;
-        let mut problems = verdict(trouble, way, &heard);
+        let mut problems = self.verdict(trouble, way, &heard);
         if tries > MOST_TRIES {
             problems.push(format!("{tries} tries on the faulty model"));
         }
@@ -143,41 +143,74 @@ async fn recovers(node: &Node, model: &str) -> Result<(), String> {
     }
 }
 
-/// What is wrong with what was heard.
-fn verdict(trouble: Trouble, way: Way, heard: &Heard) -> Vec<String> {
-    let mut problems = Vec::new();
-    match heard.outcome() {
-        Outcome::Hung => problems.push(format!("no end within {BOUND:?}")),
-        Outcome::Broken => problems.push("neither an answer nor a clear error".to_owned()),
-        Outcome::Refused => {
-            if is_harmless(trouble) {
-                problems.push("an error for nothing".to_owned());
+impl Lane {
+    /// What is wrong with what was heard.
+    fn verdict(&self, trouble: Trouble, way: Way, heard: &Heard) -> Vec<String> {
+        let mut problems = Vec::new();
+        let carried_on = way.stream && way.fallback && self.is_carried_on(trouble);
+        match heard.outcome() {
+            Outcome::Hung => problems.push(format!("no end within {BOUND:?}")),
+            Outcome::Broken => problems.push("neither an answer nor a clear error".to_owned()),
+            Outcome::Refused => {
+                if self.is_harmless(trouble, way) {
+                    problems.push("an error for nothing".to_owned());
+                }
+                if way.fallback && is_passed_over(trouble, way.stream) {
+                    problems.push("the fallback was not asked".to_owned());
+                }
+                if carried_on {
+                    problems.push("the fallback did not carry it on".to_owned());
+                }
             }
-            if way.fallback && is_passed_over(trouble, way.stream) {
-                problems.push("the fallback was not asked".to_owned());
+            Outcome::Answered => {
+                let filtered = heard.ended == Some(Ended::Filtered);
+                let told = trouble == Trouble::Filtered || trouble == Trouble::Refused;
+                let right = match filtered && told {
+                    true => PROMPT.starts_with(&heard.text),
+                    false => heard.text == PROMPT && heard.ended == Some(Ended::Stop),
+                };
+                if !right {
+                    problems.push("an answer that is not the upstream's".to_owned());
+                }
+                if carried_on && heard.recovered_by.as_deref() != Some("healthy") {
+                    problems.push("nobody was told who carried it on".to_owned());
+                }
             }
         }
-        Outcome::Answered => {
-            let filtered = heard.ended == Some(Ended::Filtered);
-            let told = trouble == Trouble::Filtered || trouble == Trouble::Refused;
-            let right = match filtered && told {
-                true => PROMPT.starts_with(&heard.text),
-                false => heard.text == PROMPT && heard.ended == Some(Ended::Stop),
-            };
-            if !right {
-                problems.push("an answer that is not the upstream's".to_owned());
-            }
-        }
+        problems
     }
-    problems
-}
 
-/// The answer is all there, so it has to arrive.
-fn is_harmless(trouble: Trouble) -> bool {
-    matches!(
-        trouble,
-        Trouble::None | Trouble::SlowStart { .. } | Trouble::FinishTwice | Trouble::Heartbeats
-    )
+    /// The answer is all there, so it has to arrive.
+    fn is_harmless(&self, trouble: Trouble, way: Way) -> bool {
+        if trouble == Trouble::Noise {
+            // lines have no room for noise, and a plugin says that it lost some
+            return way.stream && !matches!(self.backend, Backend::Ollama | Backend::Plugin);
+        }
+        matches!(
+            trouble,
+            Trouble::None
+                | Trouble::SlowStart { .. }
+                | Trouble::Unterminated
+                | Trouble::FinishTwice
+                | Trouble::Heartbeats
+        )
+    }
+
+    /// Some of the answer is out, and another upstream gives all of it.
+    fn is_carried_on(&self, trouble: Trouble) -> bool {
+        // passed on as it came, its events have places that two upstreams do not share
+        let as_it_came = (self.door, self.backend) == (Door::Messages, Backend::Anthropic);
+        let in_the_middle = matches!(
+            trouble,
+            Trouble::Cut
+                | Trouble::CutByReset
+                | Trouble::Stall
+                | Trouble::Torn
+                | Trouble::LengthTooShort
+                | Trouble::ErrorInside
+        );
+        in_the_middle && !as_it_came
+    }
 }
 
 /// Nothing has been said and another upstream could answer, so it has to.
@@ -192,9 +225,7 @@ fn is_passed_over(trouble: Trouble, stream: bool) -> bool {
         | Trouble::ContextLength
         | Trouble::Garbled
         | Trouble::Gzip => true,
-        Trouble::Status { status, wait } => {
-            (status >= 500 || status == 429) && wait != Wait::Body(0)
-        }
+        Trouble::Status { status, .. } => status >= 500 || status == 429,
         // a whole answer is not passed on before its end
         Trouble::Cut
         | Trouble::CutByReset

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use http::Method;
+use llm_router::provider::demo::trouble::{Trouble, Wait};
 use serde_json::{Value, json};
 
 use super::{Target, folder};
@@ -11,8 +12,16 @@ use crate::upstream::Upstream;
 /// Most files of one target.
 const MOST_FILES: usize = 500;
 
+/// One file.
+pub(super) struct Kept {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+    /// An answer recorded as a stream, or as a whole one; `None` for anything else.
+    pub(super) stream: Option<bool>,
+}
+
 /// Everything recorded for a target; targets of the same bytes share them.
-pub(super) fn read(target: Target) -> anyhow::Result<Vec<Vec<u8>>> {
+pub(super) fn read(target: Target) -> anyhow::Result<Vec<Kept>> {
     let folders: &[Target] = match target {
         Target::Sse => &[
             Target::Sse,
@@ -29,6 +38,8 @@ pub(super) fn read(target: Target) -> anyhow::Result<Vec<Vec<u8>>> {
         Target::Anthropic => &[Target::Anthropic],
         Target::Gemini => &[Target::Gemini],
         Target::Ollama => &[Target::Ollama],
+        Target::Errors => &[Target::Errors],
+        Target::Vectors => &[Target::Vectors],
     };
     let mut corpus = Vec::new();
     for folder_of in folders {
@@ -39,7 +50,18 @@ pub(super) fn read(target: Target) -> anyhow::Result<Vec<Vec<u8>>> {
         let mut paths: Vec<_> = files.flatten().map(|file| file.path()).collect();
         paths.sort();
         for path in paths.into_iter().take(MOST_FILES) {
-            corpus.push(std::fs::read(&path).with_context(|| path.display().to_string())?);
+            let name = path.display().to_string();
+            let bytes = std::fs::read(&path).with_context(|| name.clone())?;
+            let stream = match path.extension().and_then(|form| form.to_str()) {
+                Some("stream") => Some(true),
+                Some("whole") => Some(false),
+                _ => None,
+            };
+            corpus.push(Kept {
+                name,
+                bytes,
+                stream,
+            });
         }
     }
     anyhow::ensure!(!corpus.is_empty(), "no corpus for {}", target.name());
@@ -89,6 +111,79 @@ pub async fn record() -> anyhow::Result<usize> {
             }
         }
     }
+    Ok(written + record_errors(&upstream, &client).await? + record_vectors(&client).await?)
+}
+
+/// What every dialect says when it refuses.
+async fn record_errors(upstream: &Upstream, client: &Client) -> anyhow::Result<usize> {
+    let folder = folder().join(Target::Errors.name());
+    std::fs::create_dir_all(&folder)?;
+    let patience = Trouble::Status {
+        status: 429,
+        wait: Wait::Body(7),
+    };
+    let mut written = 0;
+    for (name, trouble) in [
+        ("patience", patience),
+        ("length", Trouble::ContextLength),
+        ("refused", Trouble::Refused),
+        ("page", Trouble::Page { status: 502 }),
+    ] {
+        for target in [
+            Target::OpenAi,
+            Target::Anthropic,
+            Target::Gemini,
+            Target::Ollama,
+        ] {
+            upstream.set_fault(trouble);
+            let (path, body) = ask(target, "echo", false);
+            let request = client
+                .request(Method::POST, &path)
+                .header("x-api-key", "k")
+                .header("x-goog-api-key", "k")
+                .header("anthropic-version", "2023-06-01")
+                .json(&body);
+            let answer = request.send().await?.bytes().await?;
+            std::fs::write(folder.join(format!("{name}.{}", target.name())), answer)?;
+            written += 1;
+        }
+    }
+    upstream.heal();
+    Ok(written)
+}
+
+/// Two vectors in each dialect that has them.
+async fn record_vectors(client: &Client) -> anyhow::Result<usize> {
+    let folder = folder().join(Target::Vectors.name());
+    std::fs::create_dir_all(&folder)?;
+    let part = |text: &str| {
+        json!({"model": "models/echo", "outputDimensionality": 4,
+        "content": {"parts": [{"text": text}]}})
+    };
+    let asked = [
+        (
+            Target::OpenAi,
+            "/v1/embeddings",
+            json!({"model": "echo", "input": ["x", "y"], "dimensions": 4}),
+        ),
+        (
+            Target::Gemini,
+            "/v1beta/models/echo:batchEmbedContents",
+            json!({"requests": [part("x"), part("y")]}),
+        ),
+        (
+            Target::Ollama,
+            "/api/embed",
+            json!({"model": "echo", "input": ["x", "y"], "dimensions": 4}),
+        ),
+    ];
+    let written = asked.len();
+    for (target, path, body) in asked {
+        let request = client.request(Method::POST, path);
+        let request = request.header("x-goog-api-key", "k").json(&body);
+        let answer = request.send().await?.error_for_status()?;
+        std::fs::write(folder.join(target.name()), answer.bytes().await?)?;
+    }
     Ok(written)
 }
 
@@ -123,7 +218,9 @@ fn ask(target: Target, model: &str, stream: bool) -> (String, Value) {
         | Target::Sse
         | Target::Lines
         | Target::Json
-        | Target::Events => {
+        | Target::Events
+        | Target::Errors
+        | Target::Vectors => {
             let native = target == Target::Ollama;
             let path = if native {
                 "/api/chat"

@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use anyhow::Context;
-use llm_router_testnet::Node;
+use llm_router_testnet::backends::Backend;
+use llm_router_testnet::{Node, Upstream};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -54,6 +55,47 @@ async fn a_plugin_answers_through_a_node_whole_and_in_a_stream() -> anyhow::Resu
     let text = streamed.text();
     assert!(text.contains("\"content\":\"said \""), "{text}");
     assert!(text.trim_end().ends_with("[DONE]"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plugin_makes_vectors_through_a_node() -> anyhow::Result<()> {
+    let example = Example::start().await?;
+    let node = Node::start(&example.config("")).await?;
+    let question = json!({"model": "own", "input": ["one two three", "four"]});
+
+    let made = node.http().post("/v1/embeddings", &question).await?;
+
+    assert_eq!(made.status, 200, "{}", made.text());
+    assert_eq!(made.header("x-llm-router-model"), "own");
+    let made = made.json();
+    let coordinate = |text: usize, at: usize| made["data"][text]["embedding"][at].as_f64();
+    assert_eq!((coordinate(0, 0), coordinate(0, 1)), (Some(3.0), Some(1.0)));
+    assert_eq!((coordinate(1, 0), coordinate(1, 1)), (Some(1.0), Some(1.0)));
+    assert_eq!(made["usage"]["prompt_tokens"], 4);
+    Ok(())
+}
+
+#[tokio::test]
+async fn vectors_that_a_plugin_does_not_make_are_the_fallbacks() -> anyhow::Result<()> {
+    let (upstream, example) = (Upstream::behind_a_plugin().await?, Example::start().await?);
+    let silent = Backend::Plugin.model(&upstream, ("silent", "echo"), "");
+    let rest =
+        format!("{silent}routes:\n  - {{ name: all, targets: [silent], fallback: [own] }}\n");
+    let node = Node::start(&example.config(&rest)).await?;
+    let question = json!({"model": "all", "input": "one two"});
+
+    let made = node.http().post("/v1/embeddings", &question).await?;
+
+    assert_eq!(made.header("x-llm-router-model"), "own", "{}", made.text());
+    assert_eq!(made.header("x-llm-router-attempts"), "2");
+    let again = node.http().post("/v1/embeddings", &question).await?;
+    assert_eq!(
+        again.header("x-llm-router-attempts"),
+        "1",
+        "{}",
+        again.text()
+    );
     Ok(())
 }
 

@@ -1,17 +1,17 @@
 //! Answers, explanations and counters as messages.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use llm_router_proto::llm_router::v1;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::openai::tap::Garbled;
 use crate::dialect::transcode;
 use crate::error::{Error, Kind};
-use crate::inference::{CacheStatus, ReplyMeta, StreamEnd};
+use crate::inference::{CacheStatus, Named, ReplyMeta, StreamEnd};
 use crate::types::report::{BreakerStatus, Explanation, ModelStatus, Percentiles, Stats};
-use crate::types::{Completion, Finish, ModelName, Usage};
+use crate::types::{Completion, Finish, Usage};
 
 fn cached(cache: CacheStatus) -> bool {
     match cache {
@@ -89,22 +89,34 @@ fn beyond(completion: &Completion) -> Result<Beyond, Error> {
     Ok(first.map(|choice| choice.message).unwrap_or_default())
 }
 
+/// The model's thinking, as far as it can be read.
+fn thinking(completion: &Completion) -> Result<Option<String>, Error> {
+    if !completion.tap.beyond_text {
+        return Ok(None);
+    }
+    let thinking = transcode::whole(completion).map_err(unreadable)?.thinking();
+    Ok(Some(thinking).filter(|text| !text.is_empty()))
+}
+
+fn unreadable(source: Garbled) -> Error {
+    Error::new(Kind::UpstreamFailed, "the upstream's answer cannot be read").with_source(source)
+}
+
 /// A whole answer.
 ///
 /// # Errors
-/// [`Kind::UpstreamFailed`] when the answer carries tool calls of a shape we cannot read: leaving
-/// them out would pass off half an answer as a whole one.
+/// [`Kind::UpstreamFailed`] when the answer carries tool calls or thinking of a shape we cannot
+/// read: leaving them out would pass off half an answer as a whole one.
 pub(in crate::api::grpc) fn generated(
     meta: ReplyMeta,
     completion: Completion,
 ) -> Result<v1::GenerateResponse, Error> {
-    let completion = transcode::openai(completion, meta.model.as_str()).map_err(|source| {
-        Error::new(Kind::UpstreamFailed, "the upstream's answer cannot be read").with_source(source)
-    })?;
+    let completion = transcode::openai(completion, meta.model.as_str()).map_err(unreadable)?;
     let Beyond {
         tool_calls,
         refusal,
     } = beyond(&completion)?;
+    let thinking = thinking(&completion)?;
     Ok(v1::GenerateResponse {
         content: completion.tap.text,
         model_used: meta.model.as_str().to_owned(),
@@ -124,6 +136,7 @@ pub(in crate::api::grpc) fn generated(
         latency_ms: millis(meta.elapsed),
         cost_usd: meta.cost_usd,
         refusal,
+        thinking,
     })
 }
 
@@ -149,6 +162,16 @@ pub(in crate::api::grpc) fn started(meta: &ReplyMeta) -> v1::StreamGenerateRespo
 /// Text to append.
 pub(in crate::api::grpc) fn delta(text: String) -> v1::StreamGenerateResponse {
     event(v1::stream_generate_response::Event::Delta(text))
+}
+
+/// More of the model's refusal.
+pub(in crate::api::grpc) fn refusal_delta(text: String) -> v1::StreamGenerateResponse {
+    event(v1::stream_generate_response::Event::RefusalDelta(text))
+}
+
+/// More of the model's thinking.
+pub(in crate::api::grpc) fn thinking_delta(text: String) -> v1::StreamGenerateResponse {
+    event(v1::stream_generate_response::Event::ThinkingDelta(text))
 }
 
 /// The tool calls of a chunk, or of a whole answer sent as one piece, if it has any.
@@ -196,22 +219,24 @@ pub(in crate::api::grpc) fn stream_finish(
             cost_usd: end.cost_usd,
             latency_ms: millis(elapsed),
             recovered_by: end.recovered.map(|model| model.to_string()),
+            estimated: end.estimated,
         },
     ))
 }
 
-/// Names a request may ask for, with what is known of those that are configured models.
+/// Names a request may ask for, with what is known of those that stand for one model.
 pub(in crate::api::grpc) fn listed(
-    names: Vec<String>,
-    models: Vec<(ModelName, ModelStatus)>,
+    names: impl IntoIterator<Item = (String, Named)>,
 ) -> v1::ListModelsResponse {
-    let configured: HashMap<ModelName, ModelStatus> = models.into_iter().collect();
-    let models = names.into_iter().map(|name| {
-        let status = configured.get(name.as_str());
+    let models = names.into_iter().map(|(name, stands_for)| {
+        let (provider, upstream_model) = match stands_for {
+            Named::Model { provider, upstream } => (Some(provider), Some(upstream)),
+            Named::Auto | Named::Route | Named::Alias => (None, None),
+        };
         v1::Model {
-            provider: status.map(|status| status.provider.clone()),
-            upstream_model: status.map(|status| status.model.clone()),
             name,
+            provider,
+            upstream_model,
         }
     });
     v1::ListModelsResponse {

@@ -472,11 +472,12 @@ fn the_end_of_a_stream_names_who_carried_it_on() {
     let end = StreamEnd {
         cost_usd: Some(0.25),
         recovered: Some("b".into()),
-        ..StreamEnd::default()
+        estimated: true,
     };
     let told = stream_finish((Some(Finish::Stop), None), end, Duration::ZERO);
     let Some(v1::stream_generate_response::Event::Finish(finish)) = told.event else {
         panic!("{told:?}")
     };
     assert_eq!((finish.recovered_by(), finish.cost_usd()), ("b", 0.25));
+    assert!(finish.estimated);
 }

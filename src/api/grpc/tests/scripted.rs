@@ -18,7 +18,7 @@ use super::super::use_case::UseCase;
 use crate::dialect::openai::build::Head;
 use crate::error::{Error, Kind};
 use crate::inference::{
-    CacheStatus, EmbedReply, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd,
+    CacheStatus, EmbedReply, Named, Reply, ReplyBody, ReplyMeta, ReplyStream, StreamEnd,
 };
 use crate::tenancy::Keys;
 use crate::types::report::{BreakerStatus, Explanation, ModelStatus, Stats};
@@ -75,6 +75,7 @@ impl Scripted {
                 });
                 let end = Arc::new(Mutex::new(StreamEnd {
                     cost_usd: Some(0.25),
+                    estimated: true,
                     ..StreamEnd::default()
                 }));
                 let body = ReplyBody::Stream(ReplyStream::new(chunks.boxed(), end));
@@ -166,7 +167,19 @@ impl UseCase for Scripted {
     }
 
     fn model_names(&self) -> Vec<String> {
-        vec!["auto".to_owned(), "gpu-fast".to_owned()]
+        ["auto", "gpu-fast", "local/tiny"].map(str::to_owned).into()
+    }
+
+    fn named(&self, name: &str) -> Named {
+        let model = |provider: &str, upstream: &str| Named::Model {
+            provider: provider.to_owned(),
+            upstream: upstream.to_owned(),
+        };
+        match name {
+            "gpu-fast" => model("ollama", "llama3:8b"),
+            "local/tiny" => model("local", "tiny"),
+            _ => Named::Auto,
+        }
     }
 
     fn stats(&self) -> Stats {

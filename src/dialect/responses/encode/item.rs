@@ -25,6 +25,8 @@ pub(super) enum Item {
         arguments: String,
         /// The provider's seal on the call.
         seal: Option<String>,
+        /// Its end has been told.
+        closed: bool,
     },
 }
 

@@ -185,6 +185,33 @@ fn calls_whose_arguments_come_interleaved_are_kept_apart() {
 }
 
 #[test]
+fn a_call_that_is_whole_ends_before_the_next_begins() {
+    let call = |index: u32, json: &str| {
+        let begun = Event::ToolCall {
+            index,
+            id: format!("c{index}"),
+            name: "f".into(),
+            signature: None,
+        };
+        let json = json.to_owned();
+        [begun, Event::Arguments { index, json }]
+    };
+    let said = [call(0, "{\"a\":1}"), call(1, "{}")].into_iter().flatten();
+    let events = events(said.chain([Event::Finish(Finish::ToolCalls)]));
+    let items = events.iter().filter_map(|event| {
+        let kind = event["type"]
+            .as_str()?
+            .strip_prefix("response.output_item.")?;
+        Some((kind, event["output_index"].as_u64()?))
+    });
+    let order: Vec<_> = items.collect();
+    assert_eq!(
+        order,
+        [("added", 0), ("done", 0), ("added", 1), ("done", 1)]
+    );
+}
+
+#[test]
 fn a_seal_on_thinking_or_a_call_comes_back_with_the_next_request() {
     let mut sealed = answer();
     sealed.thoughts = vec![

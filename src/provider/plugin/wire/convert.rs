@@ -137,6 +137,7 @@ impl From<v1::DescribeResponse> for Described {
             vision: can.vision,
             prefill: can.prefill,
             json_schema: can.json_schema,
+            embeddings: can.embeddings,
             unread: given.uncarried_parameters,
         }
     }

@@ -4,6 +4,8 @@
 //! The upstream's answers are recorded from the scripted one and sent as they are, so that all that
 //! differs between two rows is the node's own work. Sides take turns.
 
+mod alone;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -55,9 +57,10 @@ pub(crate) async fn run(turns: u32) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let recorded = Arc::new(record(&scripted).await?);
+    let given = Arc::clone(&recorded);
     let mut serving = JoinSet::new();
     serving.spawn(listen::serve(listener, move |request| {
-        replay(Arc::clone(&recorded), request)
+        replay(Arc::clone(&given), request)
     }));
     let mut config = String::from("models:\n");
     for backend in BACKENDS {
@@ -80,7 +83,8 @@ pub(crate) async fn run(turns: u32) -> anyhow::Result<()> {
             side.measure(&node, runs, turn > 0).await?;
         }
     }
-    report(&sides)
+    report(&sides)?;
+    alone::report(&recorded)
 }
 
 /// What the scripted upstream says in each dialect, short and long, whole and streamed.
