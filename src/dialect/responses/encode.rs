@@ -9,12 +9,11 @@
 mod item;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::item::{Item, Part, fresh, summary};
 use super::object::{Echo, Head, Status, cut_by, object};
-use crate::dialect::json::{Object, raw};
 use crate::dialect::whole::Whole;
 use crate::types::{Event, Finish, Usage};
 
@@ -42,6 +41,8 @@ pub struct Encoder {
     open: Option<usize>,
     finish: Option<Finish>,
     usage: Option<Usage>,
+    /// Only the whole object is wanted, no events.
+    is_silent: bool,
     out: Vec<Written>,
 }
 
@@ -62,17 +63,19 @@ impl Encoder {
             open: None,
             finish: None,
             usage: None,
+            is_silent: false,
             out: Vec::new(),
         }
     }
 
     /// The whole answer as one object.
     pub fn whole(mut self, whole: Whole) -> Bytes {
+        self.is_silent = true;
         for event in whole.into_events() {
             self.say(event);
         }
         let ended = Status::Ended(self.finish.unwrap_or(Finish::Other));
-        Bytes::from(self.object(ended).get().to_owned())
+        Bytes::from(self.object(ended))
     }
 
     /// What was said next, as events.
@@ -148,11 +151,17 @@ impl Encoder {
 
     /// An event about the whole response.
     fn told(&mut self, name: &str, status: Status<'_>) {
+        if self.is_silent {
+            return;
+        }
         let response = self.object(status);
-        self.write(name, vec![("response", response)]);
+        self.write(name, |out| {
+            out.extend_from_slice(b",\"response\":");
+            out.extend_from_slice(response.as_bytes());
+        });
     }
 
-    fn object(&self, status: Status<'_>) -> Box<RawValue> {
+    fn object(&self, status: Status<'_>) -> String {
         let ended = matches!(status, Status::Ended(_));
         let cut = self.finish.is_some_and(|finish| cut_by(finish).is_some());
         let word = if cut { "incomplete" } else { "completed" };
@@ -166,29 +175,42 @@ impl Encoder {
         object((&self.head, &self.echo), status, &output, self.usage)
     }
 
-    fn write(&mut self, name: &str, fields: Vec<(&str, Box<RawValue>)>) {
-        let mut data = Object::default();
-        data.set("type", raw(name));
-        data.set("sequence_number", raw(&self.sequence));
+    /// An event of this name; `rest` appends the fields after the first two.
+    fn write(&mut self, name: &str, rest: impl FnOnce(&mut Vec<u8>)) {
+        let mut data = Vec::with_capacity(256);
+        data.extend_from_slice(b"{\"type\":");
+        append(name, &mut data);
+        data.extend_from_slice(b",\"sequence_number\":");
+        append(&self.sequence, &mut data);
         self.sequence += 1;
-        for (field, value) in fields {
-            data.set(field, value);
-        }
+        rest(&mut data);
+        data.push(b'}');
         self.out.push(Written {
             name: name.to_owned(),
-            data: Bytes::from(data.to_bytes()),
+            data: Bytes::from(data),
         });
     }
 
     /// An event about one item, with `rest` (an object) beside its place.
     fn about(&mut self, name: &str, at: usize, rest: &Value) {
-        let mut fields = vec![("output_index", raw(&at))];
-        if let Some(item) = self.items.get(at).filter(|_| rest.get("item").is_none()) {
-            fields.push(("item_id", raw(item.id())));
+        if self.is_silent {
+            return;
         }
-        let rest = rest.as_object().into_iter().flatten();
-        fields.extend(rest.map(|(name, value)| (name.as_str(), raw(value))));
-        self.write(name, fields);
+        let id = self.items.get(at).map(|item| item.id().to_owned());
+        self.write(name, |out| {
+            out.extend_from_slice(b",\"output_index\":");
+            append(&at, out);
+            if let Some(id) = id.filter(|_| rest.get("item").is_none()) {
+                out.extend_from_slice(b",\"item_id\":");
+                append(&id, out);
+            }
+            for (field, value) in rest.as_object().into_iter().flatten() {
+                out.push(b',');
+                append(field, out);
+                out.push(b':');
+                append(value, out);
+            }
+        });
     }
 
     /// Opens an item, closing what goes on; `None` when there are too many.
@@ -421,6 +443,12 @@ impl Encoder {
         self.about(name, at, &done);
         self.about("response.content_part.done", at, &part);
     }
+}
+
+/// Appends a value as JSON.
+fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    // a string, a number or a JSON value into a Vec: nothing that can fail
+    let _ = serde_json::to_writer(out, value);
 }
 
 /// A call's arguments are an object with nothing missing.

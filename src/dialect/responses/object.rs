@@ -1,10 +1,13 @@
 //! The response object: what of the request it repeats, and what the answer came to.
 
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use super::request::{one, stated};
-use crate::dialect::json::{Object, raw};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::request::stated;
+use crate::dialect::json::Object;
 use crate::types::{Finish, Usage};
 
 /// Fields of the request that stand in the answer as they came, with what stands there otherwise.
@@ -29,22 +32,19 @@ const REPEATED: [(&str, &str); 18] = [
     ("user", "null"),
 ];
 
-/// What the answer repeats of its request.
+/// What the answer repeats of its request: the object's last fields, written once.
 #[derive(Clone, Debug, Default)]
-pub struct Echo(Object);
+pub struct Echo(Arc<str>);
 
 impl Echo {
     /// Of this request.
     pub fn of(request: &Object) -> Self {
-        let mut echo = Object::default();
+        let mut fields = String::with_capacity(512);
         for (name, otherwise) in REPEATED {
-            let value = stated(request, name).map(ToOwned::to_owned);
-            let otherwise = || RawValue::from_string(otherwise.to_owned()).ok();
-            if let Some(value) = value.or_else(otherwise) {
-                echo.set(name, value);
-            }
+            let value = stated(request, name).map_or(otherwise, RawValue::get);
+            fields.extend([",\"", name, "\":", value]);
         }
-        Echo(echo)
+        Echo(fields.into())
     }
 }
 
@@ -67,45 +67,66 @@ pub(super) struct Head {
     pub(super) model: String,
 }
 
-/// The whole object.
+/// The fields that an answer has of its own.
+#[derive(Serialize)]
+struct Own<'a> {
+    id: &'a str,
+    object: &'static str,
+    created_at: u64,
+    status: &'static str,
+    background: bool,
+    error: Option<Failure<'a>>,
+    incomplete_details: Option<Cut>,
+    model: &'a str,
+    output: &'a [Value],
+    store: bool,
+    usage: Option<Counted>,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Cut {
+    reason: &'static str,
+}
+
+/// The whole object, as JSON.
 pub(super) fn object(
     (head, echo): (&Head, &Echo),
     status: Status<'_>,
     output: &[Value],
     usage: Option<Usage>,
-) -> Box<RawValue> {
-    let (word, error, incomplete) = match status {
-        Status::InProgress => ("in_progress", Value::Null, Value::Null),
-        Status::Failed(code, message) => {
-            let error = json!({"code": code, "message": message});
-            ("failed", error, Value::Null)
-        }
+) -> String {
+    let (word, error, cut) = match status {
+        Status::InProgress => ("in_progress", None, None),
+        Status::Failed(code, message) => ("failed", Some(Failure { code, message }), None),
         Status::Ended(finish) => match cut_by(finish) {
-            Some(reason) => ("incomplete", Value::Null, json!({"reason": reason})),
-            None => ("completed", Value::Null, Value::Null),
+            Some(reason) => ("incomplete", None, Some(Cut { reason })),
+            None => ("completed", None, None),
         },
     };
-    let own = [
-        ("id", raw(&head.id)),
-        ("object", raw("response")),
-        ("created_at", raw(&head.created)),
-        ("status", raw(word)),
-        ("background", raw(&false)),
-        ("error", raw(&error)),
-        ("incomplete_details", raw(&incomplete)),
-        ("model", raw(&head.model)),
-        ("output", raw(output)),
-        ("store", raw(&false)),
-        ("usage", raw(&usage.map(written))),
-    ];
-    let mut object = Object::default();
-    for (name, value) in own {
-        object.set(name, value);
-    }
-    for (name, value) in echo.0.iter() {
-        object.set(name, value.to_owned());
-    }
-    one(&object)
+    let own = Own {
+        id: &head.id,
+        object: "response",
+        created_at: head.created,
+        status: word,
+        background: false,
+        error,
+        incomplete_details: cut,
+        model: &head.model,
+        output,
+        store: false,
+        usage: usage.map(Counted::from),
+    };
+    let mut text = serde_json::to_string(&own).unwrap_or_default();
+    text.pop(); // its brace: the request's fields go on where it ends
+    text.reserve_exact(echo.0.len() + 1);
+    text.extend([&echo.0, "}"]);
+    text
 }
 
 /// Why an answer is incomplete; `None` for one that is not.
@@ -117,13 +138,38 @@ pub(super) const fn cut_by(finish: Finish) -> Option<&'static str> {
     }
 }
 
-fn written(usage: Usage) -> Value {
-    let sum = usage.prompt_tokens.saturating_add(usage.completion_tokens);
-    json!({
-        "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.total_tokens.max(sum),
-    })
+#[derive(Serialize)]
+struct Counted {
+    input_tokens: u64,
+    input_tokens_details: OfInput,
+    output_tokens: u64,
+    output_tokens_details: OfOutput,
+    total_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct OfInput {
+    cached_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct OfOutput {
+    reasoning_tokens: u64,
+}
+
+impl From<Usage> for Counted {
+    fn from(usage: Usage) -> Self {
+        let sum = usage.prompt_tokens.saturating_add(usage.completion_tokens);
+        Counted {
+            input_tokens: usage.prompt_tokens,
+            input_tokens_details: OfInput {
+                cached_tokens: usage.cached_tokens,
+            },
+            output_tokens: usage.completion_tokens,
+            output_tokens_details: OfOutput {
+                reasoning_tokens: usage.reasoning_tokens,
+            },
+            total_tokens: usage.total_tokens.max(sum),
+        }
+    }
 }
