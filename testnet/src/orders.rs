@@ -9,13 +9,20 @@ use llm_router::provider::demo::upstream::Upstream;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
-pub use standing::{Standing, give, stand};
+pub use standing::{Standing, give};
 
-/// Serves until stdin ends.
+/// Serves: where `standing` says, or on a free port until stdin ends.
 ///
 /// # Errors
-/// When no port can be had, or stdin and stdout are gone.
-pub async fn serve() -> anyhow::Result<()> {
+/// When a port cannot be had, an option is unknown, or stdin and stdout are gone.
+pub async fn run(standing: &Standing) -> anyhow::Result<()> {
+    match (standing.listen, standing.orders) {
+        (Some(listen), Some(orders)) => standing::stand(listen, orders, &standing.options).await,
+        (Some(_) | None, _) => serve().await,
+    }
+}
+
+async fn serve() -> anyhow::Result<()> {
     let upstream = crate::Upstream::start().await?;
     let mut out = tokio::io::stdout();
     say(&mut out, &json!({"url": upstream.url()})).await?;

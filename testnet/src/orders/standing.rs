@@ -46,7 +46,7 @@ fn option(text: &str) -> Result<(String, Value), String> {
 ///
 /// # Errors
 /// An address cannot be bound, or an option is unknown.
-pub async fn stand(
+pub(super) async fn stand(
     listen: SocketAddr,
     orders: SocketAddr,
     options: &[(String, Value)],
