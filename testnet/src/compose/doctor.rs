@@ -151,7 +151,7 @@ async fn state(engine: &Engine, project: &str) -> Result<String, String> {
     match (left.is_empty(), Plan::read(project)) {
         (true, _) => Ok(format!("{project}: nothing is up")),
         (false, Ok(plan)) => Ok(format!("{project}: {} nodes are up", plan.nodes)),
-        (false, Err(_)) => Err(format!("{project}: left over: {}; llm-router-testnet down", left.join(", "))),
+        (false, Err(_)) => Err(format!("{project}: left over: {left:?}; llm-router-testnet down")),
     }
 }
 

@@ -96,11 +96,12 @@ impl Engine {
         said("docker", &arguments, QUESTION).await.is_ok()
     }
 
-    /// Names of everything that carries a project's label: containers, networks, volumes.
+    /// Kinds and names of everything that carries a project's label: containers, then networks and
+    /// volumes, which can go once those have.
     ///
     /// # Errors
     /// The engine does not answer.
-    pub async fn left_of(&self, project: &str) -> anyhow::Result<Vec<String>> {
+    pub async fn left_of(&self, project: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
         let label = format!("label=com.docker.compose.project={project}");
         let mut left = Vec::new();
         for (kind, words) in [
@@ -112,7 +113,7 @@ impl Engine {
             words.extend(["--filter", &label]);
             let text = said("docker", &words, QUESTION).await?;
             let names = text.lines().filter(|name| !name.is_empty());
-            left.extend(names.map(|name| format!("{kind} {name}")));
+            left.extend(names.map(|name| (kind, name.to_owned())));
         }
         Ok(left)
     }

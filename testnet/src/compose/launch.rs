@@ -65,9 +65,13 @@ pub(super) async fn down(engine: &Engine, plan: &Plan, images: bool) -> anyhow::
         let words = ["down", "--volumes", "--remove-orphans", "--timeout", "10"];
         engine.compose(plan, &words).await?;
     }
+    // what an `up` that was broken off has left without a file
+    for (kind, name) in engine.left_of(&plan.project).await? {
+        engine.docker(&[kind, "rm", "--force", &name]).await?;
+    }
     let left = engine.left_of(&plan.project).await?;
     if !left.is_empty() {
-        bail!("still there: {}", left.join(", "));
+        bail!("still there: {left:?}");
     }
     if images {
         for image in [&plan.image, &plan.tools] {

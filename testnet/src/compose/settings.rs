@@ -36,10 +36,10 @@ pub(super) fn node_file(plan: &Plan, id: usize) -> String {
     if id > 1 {
         let _ = writeln!(text, "  join: [\"{}:{CLUSTER}\"]", on_link(1, id));
     }
-    let _ = writeln!(text, "  advertise: \"n{id}:{CLUSTER}\"\n  dial:");
-    for other in plan.ids().filter(|&other| other != id) {
-        let _ = writeln!(text, "    n{other}: \"{}:{CLUSTER}\"", on_link(other, id));
-    }
+    let others = plan.ids().filter(|&other| other != id);
+    let dial = others.map(|other| format!("n{other}: \"{}:{CLUSTER}\"", on_link(other, id)));
+    let dial: Vec<String> = dial.collect();
+    let _ = writeln!(text, "  advertise: \"n{id}:{CLUSTER}\"\n  dial: {{ {} }}", dial.join(", "));
     let _ = writeln!(
         text,
         "  tls: {{ ca: {HOME}/ca.pem, cert: {HOME}/n{id}.pem, key: {HOME}/n{id}.key }}"
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_routing_and_every_nodes_file_hold() {
         loads(&routing());
-        for nodes in [3, 5] {
+        for nodes in [1, 3, 5] {
             let plan = Plan {
                 otlp: Some("http://collector:4317".to_owned()),
                 ..example(nodes)
