@@ -76,7 +76,10 @@ pub async fn run(nodes: &[At], options: &Options) -> anyhow::Result<Report> {
     anyhow::ensure!(!nodes.is_empty(), "no node is known to ask");
     anyhow::ensure!(!options.doors.is_empty(), "no door is known to ask through");
     let rate = options.rate;
-    anyhow::ensure!((0.01..=100_000.0).contains(&rate), "a rate from 0.01 to 100000");
+    anyhow::ensure!(
+        (0.01..=100_000.0).contains(&rate),
+        "a rate from 0.01 to 100000"
+    );
     warm(nodes, options).await;
     let mut random = SmallRng::seed_from_u64(options.seed);
     let texts = Texts::new(options.distinct);
@@ -106,7 +109,13 @@ pub async fn run(nodes: &[At], options: &Options) -> anyhow::Result<Report> {
         };
         let at = nodes[sent % nodes.len()].clone();
         sent += 1;
-        let order = Order { due, door, question, at, permit };
+        let order = Order {
+            due,
+            door,
+            question,
+            at,
+            permit,
+        };
         under_way.spawn(send(order));
         while let Some(done) = under_way.try_join_next() {
             report.add(done?);
@@ -122,10 +131,15 @@ pub async fn run(nodes: &[At], options: &Options) -> anyhow::Result<Report> {
 /// Opens connections, so that the first answers are not timed with them.
 async fn warm(nodes: &[At], options: &Options) {
     let ask = |at: &At, door: Door| {
-        let (at, question) = (at.clone(), Question::new(options.model.as_str(), "warming up"));
+        let (at, question) = (
+            at.clone(),
+            Question::new(options.model.as_str(), "warming up"),
+        );
         async move { door.ask_at(&at, &question).await }
     };
-    let pairs = nodes.iter().flat_map(|at| options.doors.iter().map(move |door| (at, *door)));
+    let pairs = nodes
+        .iter()
+        .flat_map(|at| options.doors.iter().map(move |door| (at, *door)));
     // what comes back is not counted, and what is wrong shows again in what is
     join_all(pairs.map(|(at, door)| ask(at, door))).await;
 }

@@ -28,13 +28,20 @@ pub struct Findings(Vec<Finding>);
 impl Findings {
     /// Everything that is needed is there.
     pub fn holds(&self) -> bool {
-        self.0.iter().all(|finding| finding.found.is_ok() || !finding.needed)
+        self.0
+            .iter()
+            .all(|finding| finding.found.is_ok() || !finding.needed)
     }
 }
 
 impl std::fmt::Display for Findings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for Finding { what, found, needed } in &self.0 {
+        for Finding {
+            what,
+            found,
+            needed,
+        } in &self.0
+        {
             let (mark, text) = match (found, needed) {
                 (Ok(text), _) => ("✓", text),
                 (Err(text), true) => ("✗", text),
@@ -54,21 +61,30 @@ pub async fn examine(project: &str, nodes: usize) -> Findings {
     let get = "testnet/scripts/engine.sh installs and starts it where it can. Debian, Ubuntu: sudo apt-get \
                install docker.io docker-compose; then, as root and without systemd: dockerd &";
     let mut findings = vec![
-        needed("Docker", daemon.map_err(|error| format!("{error:#}\n               {get}"))),
+        needed(
+            "Docker",
+            daemon.map_err(|error| format!("{error:#}\n               {get}")),
+        ),
         needed(
             "Compose",
-            compose.map(|(form, version)| format!("{} {version}", form.join(" "))).ok_or_else(|| get.to_owned()),
+            compose
+                .map(|(form, version)| format!("{} {version}", form.join(" ")))
+                .ok_or_else(|| get.to_owned()),
         ),
         needed(
             "node",
-            binary().map(|path| path.display().to_string()).map_err(|error| format!("{error:#}")),
+            binary()
+                .map(|path| path.display().to_string())
+                .map_err(|error| format!("{error:#}")),
         ),
         needed("memory", memory(nodes)),
         wanted(
             "weights",
-            weights().map(|path| path.display().to_string()).ok_or_else(|| {
-                "none: the nodes' semantic tier stays off. llm-router model pull".to_owned()
-            }),
+            weights()
+                .map(|path| path.display().to_string())
+                .ok_or_else(|| {
+                    "none: the nodes' semantic tier stays off. llm-router model pull".to_owned()
+                }),
         ),
     ];
     if let Some(engine) = engine {
@@ -81,11 +97,19 @@ pub async fn examine(project: &str, nodes: usize) -> Findings {
 }
 
 fn needed(what: &'static str, found: Result<String, String>) -> Finding {
-    Finding { what, found, needed: true }
+    Finding {
+        what,
+        found,
+        needed: true,
+    }
 }
 
 fn wanted(what: &'static str, found: Result<String, String>) -> Finding {
-    Finding { what, found, needed: false }
+    Finding {
+        what,
+        found,
+        needed: false,
+    }
 }
 
 fn memory(nodes: usize) -> Result<String, String> {
@@ -103,12 +127,16 @@ fn memory(nodes: usize) -> Result<String, String> {
 
 /// `MemAvailable` of `/proc/meminfo`, in KiB.
 fn available(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 async fn disk(engine: &Engine) -> Result<String, String> {
-    let root = engine.docker(&["info", "--format", "{{.DockerRootDir}}"]).await;
+    let root = engine
+        .docker(&["info", "--format", "{{.DockerRootDir}}"])
+        .await;
     let root = root.map_err(|error| format!("{error:#}"))?;
     let output = Command::new("df").args(["-Pk", root.trim()]).output().await;
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
@@ -118,7 +146,10 @@ async fn disk(engine: &Engine) -> Result<String, String> {
     let told = format!("{} MiB free below {}", free / 1024, root.trim());
     match free >= ROOM_KIB {
         true => Ok(told),
-        false => Err(format!("{told}, {} MiB are wanted: docker system prune", ROOM_KIB / 1024)),
+        false => Err(format!(
+            "{told}, {} MiB are wanted: docker system prune",
+            ROOM_KIB / 1024
+        )),
     }
 }
 
@@ -147,11 +178,16 @@ async fn prometheus(engine: &Engine) -> Result<String, String> {
 }
 
 async fn state(engine: &Engine, project: &str) -> Result<String, String> {
-    let left = engine.left_of(project).await.map_err(|error| format!("{error:#}"))?;
+    let left = engine
+        .left_of(project)
+        .await
+        .map_err(|error| format!("{error:#}"))?;
     match (left.is_empty(), Plan::read(project)) {
         (true, _) => Ok(format!("{project}: nothing is up")),
         (false, Ok(plan)) => Ok(format!("{project}: {} nodes are up", plan.nodes)),
-        (false, Err(_)) => Err(format!("{project}: left over: {left:?}; llm-router-testnet down")),
+        (false, Err(_)) => Err(format!(
+            "{project}: left over: {left:?}; llm-router-testnet down"
+        )),
     }
 }
 
@@ -159,7 +195,9 @@ async fn state(engine: &Engine, project: &str) -> Result<String, String> {
 pub(super) async fn sizes(engine: &Engine, plan: &Plan) -> Table {
     let mut table = Table::new(&["image", "MB"]);
     for image in [&plan.image, &plan.tools] {
-        let size = engine.docker(&["image", "inspect", "--format", "{{.Size}}", image]).await;
+        let size = engine
+            .docker(&["image", "inspect", "--format", "{{.Size}}", image])
+            .await;
         let bytes: Option<u64> = size.ok().and_then(|size| size.trim().parse().ok());
         let shown = bytes.map_or_else(|| "-".to_owned(), |bytes| (bytes / 1_000_000).to_string());
         table.row(vec![image.clone(), shown]);
@@ -179,14 +217,21 @@ mod tests {
         assert!(some.holds());
         let none = Findings(vec![needed("a", gone()), wanted("b", there())]);
         assert!(!none.holds());
-        assert!(none.to_string().contains("✗ a            apt-get install it"));
+        assert!(
+            none.to_string()
+                .contains("✗ a            apt-get install it")
+        );
     }
 
     #[test]
     fn what_the_system_prints_is_read() {
-        assert_eq!(available("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"), Some(2048));
+        assert_eq!(
+            available("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"),
+            Some(2048)
+        );
         assert_eq!(available("MemTotal: 9 kB\n"), None);
-        let df = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a 100 40 60 40% /\n";
+        let df =
+            "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a 100 40 60 40% /\n";
         assert_eq!(free(df), Some(60));
         assert_eq!(free(""), None);
     }

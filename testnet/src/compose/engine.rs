@@ -31,7 +31,9 @@ impl Engine {
             (Ok(_), None) => "Compose is missing".to_owned(),
             (Err(problem), _) => format!("{problem:#}"),
         };
-        bail!("{problem}\ntestnet/scripts/engine.sh installs and starts what it can, and says the rest")
+        bail!(
+            "{problem}\ntestnet/scripts/engine.sh installs and starts what it can, and says the rest"
+        )
     }
 
     /// Runs `docker` and gives what it prints.
@@ -77,7 +79,14 @@ impl Engine {
     /// One field of a container, as `docker inspect` names it; `None` where there is no container.
     pub async fn field(&self, container: &str, field: &str) -> Option<String> {
         let format = format!("{{{{{field}}}}}");
-        let arguments = ["inspect", "--type", "container", "--format", &format, container];
+        let arguments = [
+            "inspect",
+            "--type",
+            "container",
+            "--format",
+            &format,
+            container,
+        ];
         let text = said("docker", &arguments, QUESTION).await.ok()?;
         Some(text.trim().to_owned())
     }
@@ -105,9 +114,18 @@ impl Engine {
         let label = format!("label=com.docker.compose.project={project}");
         let mut left = Vec::new();
         for (kind, words) in [
-            ("container", ["ps", "--all", "--format", "{{.Names}}"].as_slice()),
-            ("network", ["network", "ls", "--format", "{{.Name}}"].as_slice()),
-            ("volume", ["volume", "ls", "--format", "{{.Name}}"].as_slice()),
+            (
+                "container",
+                ["ps", "--all", "--format", "{{.Names}}"].as_slice(),
+            ),
+            (
+                "network",
+                ["network", "ls", "--format", "{{.Name}}"].as_slice(),
+            ),
+            (
+                "volume",
+                ["volume", "ls", "--format", "{{.Name}}"].as_slice(),
+            ),
         ] {
             let mut words = words.to_vec();
             words.extend(["--filter", &label]);
@@ -132,7 +150,10 @@ impl Engine {
 /// There is no Docker, or nobody answers it.
 pub async fn version() -> anyhow::Result<String> {
     let arguments = ["version", "--format", "{{.Server.Version}}"];
-    Ok(said("docker", &arguments, QUESTION).await?.trim().to_owned())
+    Ok(said("docker", &arguments, QUESTION)
+        .await?
+        .trim()
+        .to_owned())
 }
 
 /// How Compose is called, and its version; the plugin where both are there.
@@ -203,7 +224,10 @@ mod tests {
             ..example(3)
         };
         let words = engine.words(&plan, &["ps"]).join(" ");
-        assert_eq!(words, "docker compose -p example -f /f/compose.yaml -f /o.yaml ps");
+        assert_eq!(
+            words,
+            "docker compose -p example -f /f/compose.yaml -f /o.yaml ps"
+        );
     }
 
     #[tokio::test]

@@ -33,7 +33,10 @@ impl Figures {
     pub(super) fn role(&self, id: usize) -> String {
         let name = format!("n{id}");
         let nodes = self.cluster["nodes"].as_array();
-        let own = nodes.into_iter().flatten().find(|node| node["id"] == name.as_str());
+        let own = nodes
+            .into_iter()
+            .flatten()
+            .find(|node| node["id"] == name.as_str());
         let role = own.and_then(|node| node["role"].as_str());
         role.unwrap_or("-").to_owned()
     }
@@ -87,7 +90,11 @@ pub(super) async fn in_step(plan: &Plan, revision: u64) -> bool {
         let Some(said) = said else { return false };
         let known = said["nodes"].as_array().map_or(0, Vec::len);
         let voting = |node: &Value| node["role"] != "learner";
-        let voters = said["nodes"].as_array().into_iter().flatten().filter(|node| voting(node));
+        let voters = said["nodes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|node| voting(node));
         said["in_service"].as_u64() >= Some(revision)
             && said["connected"] == true
             && known == plan.nodes

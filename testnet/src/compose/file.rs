@@ -57,7 +57,10 @@ fn node(text: &mut String, plan: &Plan, id: usize) {
     let ports = ports.map(|(outside, inside)| format!("\"127.0.0.1:{outside}:{inside}\""));
     let _ = writeln!(text, "    ports: [{}]", ports.join(", "));
     text.push_str("    volumes:\n");
-    let _ = writeln!(text, "      - {{ type: volume, source: data{id}, target: {DATA} }}");
+    let _ = writeln!(
+        text,
+        "      - {{ type: volume, source: data{id}, target: {DATA} }}"
+    );
     bind(text, &plan.node_folder(id), HOME);
     if let Some(weights) = &plan.weights {
         bind(text, weights, &format!("{MODELS}/all-MiniLM-L6-v2"));
@@ -82,7 +85,8 @@ fn begin(text: &mut String, plan: &Plan, name: &str, image: &str) {
 }
 
 fn bind(text: &mut String, source: &Path, target: &str) {
-    let source = quoted(&source.display().to_string());
+    // `$` is compose's own mark
+    let source = quoted(&source.display().to_string().replace('$', "$$"));
     let _ = writeln!(
         text,
         "      - {{ type: bind, source: {source}, target: {target}, read_only: true }}"
@@ -92,7 +96,11 @@ fn bind(text: &mut String, source: &Path, target: &str) {
 /// How an upstream behaves.
 fn manner(name: &str) -> &'static [&'static str] {
     match name {
-        "fast" => &["latency_ms=10", "first_token_ms=10", "tokens_per_second=400"],
+        "fast" => &[
+            "latency_ms=10",
+            "first_token_ms=10",
+            "tokens_per_second=400",
+        ],
         "slow" => &[
             "latency_ms=120",
             "latency_jitter_ms=60",
@@ -147,7 +155,9 @@ mod tests {
 
     fn ports(text: &str) -> Vec<&str> {
         let lines = text.lines().filter(|line| line.contains("ports:"));
-        lines.flat_map(|line| line.split('"').skip(1).step_by(2)).collect()
+        lines
+            .flat_map(|line| line.split('"').skip(1).step_by(2))
+            .collect()
     }
 
     #[test]
@@ -165,12 +175,18 @@ mod tests {
     #[test]
     fn what_a_user_mounts_is_read_only_and_quoted() {
         let text = text(&example(3));
-        let binds: Vec<&str> = text.lines().filter(|line| line.contains("type: bind")).collect();
+        let binds: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("type: bind"))
+            .collect();
         assert_eq!(binds.len(), 6);
         for bind in binds {
             assert!(bind.contains("read_only: true"), "{bind}");
         }
-        assert!(text.contains(r#"source: "/tmp/with \"quotes\" and $$dollars/n1""#), "{text}");
+        assert!(
+            text.contains(r#"source: "/tmp/with \"quotes\" and $$dollars/n1""#),
+            "{text}"
+        );
     }
 
     #[test]

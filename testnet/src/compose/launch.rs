@@ -67,7 +67,14 @@ pub(super) async fn down(engine: &Engine, plan: &Plan, images: bool) -> anyhow::
     }
     // what an `up` that was broken off has left without a file
     for (kind, name) in engine.left_of(&plan.project).await? {
-        engine.docker(&[kind, "rm", "--force", &name]).await?;
+        match kind {
+            "container" => {
+                engine
+                    .docker(&[kind, "rm", "--force", "--volumes", &name])
+                    .await?
+            }
+            _ => engine.docker(&[kind, "rm", &name]).await?,
+        };
     }
     let left = engine.left_of(&plan.project).await?;
     if !left.is_empty() {
@@ -144,7 +151,11 @@ async fn certificates(plan: &Plan) -> anyhow::Result<()> {
 /// renamed into place: a running node reads the old one or the new one.
 pub(super) fn lay(plan: &Plan, id: usize) -> anyhow::Result<()> {
     let (from, to) = (plan.folder.join("certs"), plan.node_folder(id));
-    for name in ["ca.pem".to_owned(), format!("n{id}.pem"), format!("n{id}.key")] {
+    for name in [
+        "ca.pem".to_owned(),
+        format!("n{id}.pem"),
+        format!("n{id}.key"),
+    ] {
         let beside = to.join(format!(".{name}.new"));
         std::fs::copy(from.join(&name), &beside).with_context(|| name.clone())?;
         let (uid, gid) = whose(&plan.folder)?;

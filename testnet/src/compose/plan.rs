@@ -57,7 +57,9 @@ impl Plan {
         let begins = names.next().is_some_and(|byte| byte.is_ascii_lowercase());
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !begins || !names.all(plain) || project.len() > 40 {
-            bail!("`{project}` is no project's name: a to z, 0 to 9 and -, a letter first, at most 40");
+            bail!(
+                "`{project}` is no project's name: a to z, 0 to 9 and -, a letter first, at most 40"
+            );
         }
         let mut taken = Vec::new();
         Ok(Plan {

@@ -9,11 +9,7 @@ use crate::openloop::{self, Options, Report};
 use crate::table::{self, Table};
 
 /// Loads the testnet's nodes, or those at `given`. Whether every request was answered.
-pub(super) async fn load(
-    project: &str,
-    given: Vec<At>,
-    options: &Options,
-) -> anyhow::Result<bool> {
+pub(super) async fn load(project: &str, given: Vec<At>, options: &Options) -> anyhow::Result<bool> {
     tell(&table::machine())?;
     let report = match given.is_empty() {
         false => openloop::run(&given, options).await?,
@@ -42,9 +38,15 @@ fn summary(report: &Report, options: &Options) -> String {
 }
 
 /// What each node did meanwhile, and the processor time it took.
-#[expect(clippy::cast_precision_loss, reason = "counts of one run")]
 fn used(before: &[Figures], after: &[Figures]) -> Table {
-    let mut table = Table::new(&["node", "requests", "failures", "hits", "CPU s", "requests/CPU s"]);
+    let mut table = Table::new(&[
+        "node",
+        "requests",
+        "failures",
+        "hits",
+        "CPU s",
+        "requests/CPU s",
+    ]);
     let mut all = (0, 0, 0, Some(0.0));
     for (at, (old, new)) in before.iter().zip(after).enumerate() {
         let since = |name: &str| new.count(name).saturating_sub(old.count(name));
@@ -53,7 +55,12 @@ fn used(before: &[Figures], after: &[Figures]) -> Table {
             // started again meanwhile, or on another machine
             _ => None,
         };
-        let row = (since("total_requests"), since("failures"), since("cache_hits"), cpu);
+        let row = (
+            since("total_requests"),
+            since("failures"),
+            since("cache_hits"),
+            cpu,
+        );
         table.row(cells(&format!("n{}", at + 1), row));
         all = (
             all.0 + row.0,
@@ -63,23 +70,26 @@ fn used(before: &[Figures], after: &[Figures]) -> Table {
         );
     }
     table.row(cells("all", all));
-    return table;
+    table
+}
 
-    fn cells(name: &str, row: (u64, u64, u64, Option<f64>)) -> Vec<String> {
-        let (requests, failures, hits, cpu) = row;
-        let each = cpu.filter(|cpu| *cpu > 0.0).map(|cpu| requests as f64 / cpu);
-        let shown = |figure: Option<f64>, digits: usize| {
-            figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}"))
-        };
-        vec![
-            name.to_owned(),
-            requests.to_string(),
-            failures.to_string(),
-            hits.to_string(),
-            shown(cpu, 2),
-            shown(each, 0),
-        ]
-    }
+#[expect(clippy::cast_precision_loss, reason = "requests of one run")]
+fn cells(name: &str, row: (u64, u64, u64, Option<f64>)) -> Vec<String> {
+    let (requests, failures, hits, cpu) = row;
+    let each = cpu
+        .filter(|cpu| *cpu > 0.0)
+        .map(|cpu| requests as f64 / cpu);
+    let shown = |figure: Option<f64>, digits: usize| {
+        figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.digits$}"))
+    };
+    vec![
+        name.to_owned(),
+        requests.to_string(),
+        failures.to_string(),
+        hits.to_string(),
+        shown(cpu, 2),
+        shown(each, 0),
+    ]
 }
 
 #[cfg(test)]

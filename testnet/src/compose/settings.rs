@@ -39,7 +39,11 @@ pub(super) fn node_file(plan: &Plan, id: usize) -> String {
     let others = plan.ids().filter(|&other| other != id);
     let dial = others.map(|other| format!("n{other}: \"{}:{CLUSTER}\"", on_link(other, id)));
     let dial: Vec<String> = dial.collect();
-    let _ = writeln!(text, "  advertise: \"n{id}:{CLUSTER}\"\n  dial: {{ {} }}", dial.join(", "));
+    let _ = writeln!(
+        text,
+        "  advertise: \"n{id}:{CLUSTER}\"\n  dial: {{ {} }}",
+        dial.join(", ")
+    );
     let _ = writeln!(
         text,
         "  tls: {{ ca: {HOME}/ca.pem, cert: {HOME}/n{id}.pem, key: {HOME}/n{id}.key }}"
@@ -80,9 +84,9 @@ cache: { enabled: true, similarity_threshold: 0.92, ttl: 1h, max_entries: 10000,
 retry: { max_attempts: 2, backoff: { base: 50ms, max: 500ms }, budget: 0.2 }
 ";
 
-/// A text as a YAML scalar: JSON's strings are YAML's, and `$` is compose's own mark.
+/// A text as a YAML scalar: JSON's strings are YAML's.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text.replace('$', "$$")).to_string()
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

@@ -40,19 +40,38 @@ fn addresses(plan: &Plan) -> String {
     let mut text = String::new();
     for id in plan.ids() {
         let (http, grpc) = (plan.http(id), plan.grpc(id));
-        let _ = writeln!(text, "n{id:<9} http://{http}/v1   gRPC {grpc}   metrics http://{http}/metrics");
+        let _ = writeln!(
+            text,
+            "n{id:<9} http://{http}/v1   gRPC {grpc}   metrics http://{http}/metrics"
+        );
     }
-    for (name, what) in UPSTREAMS.into_iter().zip(["fast and dear", "slow and cheap", "one in five fails"]) {
-        let orders = plan.orders(name).map(|at| at.to_string()).unwrap_or_default();
-        let _ = writeln!(text, "{name:<10} {what}; orders on {orders}, as: echo heal | nc {}", orders.replace(':', " "));
+    for (name, what) in
+        UPSTREAMS
+            .into_iter()
+            .zip(["fast and dear", "slow and cheap", "one in five fails"])
+    {
+        let orders = plan
+            .orders(name)
+            .map(|at| at.to_string())
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{name:<10} {what}; orders on {orders}, as: echo heal | nc {}",
+            orders.replace(':', " ")
+        );
     }
     match plan.prometheus {
         Some(port) => writeln!(text, "prometheus http://127.0.0.1:{port}"),
-        None => writeln!(text, "prometheus no image here; `docker pull prom/prometheus`, then up again"),
+        None => writeln!(
+            text,
+            "prometheus no image here; `docker pull prom/prometheus`, then up again"
+        ),
     }
     .unwrap_or_default();
     if plan.weights.is_none() {
-        text.push_str("weights    none on this machine: the semantic tier is off (llm-router model pull)\n");
+        text.push_str(
+            "weights    none on this machine: the semantic tier is off (llm-router model pull)\n",
+        );
     }
     text
 }

@@ -20,7 +20,16 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 pub(super) async fn status(engine: &Engine, plan: &Plan) -> anyhow::Result<bool> {
     let figures = figures::all(engine, plan).await;
     let mut table = Table::new(&[
-        "node", "container", "ready", "role", "leader", "revision", "requests", "failures", "hits", "API",
+        "node",
+        "container",
+        "ready",
+        "role",
+        "leader",
+        "revision",
+        "requests",
+        "failures",
+        "hits",
+        "API",
     ]);
     for (id, figures) in plan.ids().zip(&figures) {
         let told = |name: &str| shown(&figures.cluster[name]);
@@ -86,7 +95,10 @@ pub(super) async fn top(
         let now = (Instant::now(), figures::all(engine, plan).await);
         let table = compared(&before, &now);
         match clears {
-            true => tell(&format!("{CLEAR}{}, every {pause:?}\n\n{table}", plan.project))?,
+            true => tell(&format!(
+                "{CLEAR}{}, every {pause:?}\n\n{table}",
+                plan.project
+            ))?,
             false => tell(&table.to_string())?,
         }
         before = now;
@@ -100,7 +112,16 @@ type Seen = (Instant, Vec<Figures>);
 /// What happened between two looks.
 fn compared(before: &Seen, now: &Seen) -> Table {
     let mut table = Table::new(&[
-        "node", "role", "req/s", "failed/s", "hits/s", "in flight", "p50 ms", "p99 ms", "CPU %", "up s",
+        "node",
+        "role",
+        "req/s",
+        "failed/s",
+        "hits/s",
+        "in flight",
+        "p50 ms",
+        "p99 ms",
+        "CPU %",
+        "up s",
     ]);
     let seconds = (now.0 - before.0).as_secs_f64().max(0.001);
     for (at, (old, new)) in before.1.iter().zip(&now.1).enumerate() {
@@ -110,7 +131,11 @@ fn compared(before: &Seen, now: &Seen) -> Table {
             let since = new.count(name).saturating_sub(old.count(name));
             #[expect(clippy::cast_precision_loss, reason = "requests of one look")]
             let rate = since as f64 / seconds;
-            if answers && !old.stats.is_null() { format!("{rate:.0}") } else { "-".to_owned() }
+            if answers && !old.stats.is_null() {
+                format!("{rate:.0}")
+            } else {
+                "-".to_owned()
+            }
         };
         let millis = |name: &str| match new.stats["latency_ms"][name].as_f64() {
             Some(millis) => format!("{millis:.1}"),
@@ -120,7 +145,11 @@ fn compared(before: &Seen, now: &Seen) -> Table {
             (Some(old), Some(new)) if new >= old => format!("{:.0}", (new - old) / seconds * 100.0),
             _ => "-".to_owned(),
         };
-        let role = if answers { new.role(at + 1) } else { new.container.clone() };
+        let role = if answers {
+            new.role(at + 1)
+        } else {
+            new.container.clone()
+        };
         table.row(vec![
             format!("n{}", at + 1),
             role,
@@ -160,7 +189,8 @@ mod tests {
     fn a_look_shows_what_happened_since_the_last() {
         let start = Instant::now();
         let later = start + Duration::from_secs(2);
-        let table = compared(&seen(start, Some(100), 1.0), &seen(later, Some(300), 2.0)).to_string();
+        let table =
+            compared(&seen(start, Some(100), 1.0), &seen(later, Some(300), 2.0)).to_string();
         let row: Vec<&str> = table.lines().nth(2).unwrap().split_whitespace().collect();
         assert_eq!(row[2], "100", "{table}");
         assert_eq!(row[8], "50", "{table}");

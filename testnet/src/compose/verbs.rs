@@ -33,7 +33,7 @@ pub enum Verb {
     /// Remove containers, networks, volumes and files. The images stay, unless told otherwise.
     Down(Down),
     /// Say what is missing on this machine, and how to get it. Exits with 1 when nothing can be started.
-    Doctor(Sized),
+    Doctor(Meant),
 }
 
 /// Which testnet.
@@ -46,7 +46,7 @@ pub struct Which {
 
 /// Which testnet, and how large.
 #[derive(Debug, Args)]
-pub struct Sized {
+pub struct Meant {
     #[command(flatten)]
     which: Which,
     /// How many nodes: 1, 3 or 5.
@@ -67,7 +67,7 @@ fn nodes(text: &str) -> Result<usize, String> {
 #[derive(Debug, Args)]
 pub struct Up {
     #[command(flatten)]
-    sized: Sized,
+    meant: Meant,
     /// The node's image, instead of one made of the binary beside this one.
     #[arg(long, requires = "tools")]
     image: Option<String>,
@@ -134,7 +134,9 @@ fn door(name: &str) -> Result<Door, String> {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (http, grpc) = text.split_once('/').ok_or("HTTP/GRPC, as host:port/host:port")?;
+    let (http, grpc) = text
+        .split_once('/')
+        .ok_or("HTTP/GRPC, as host:port/host:port")?;
     Ok((http.to_owned(), grpc.to_owned()))
 }
 
@@ -179,7 +181,7 @@ impl Verb {
             Verb::Load(load) => load.run().await?,
             Verb::Logs(logs) => logs.run().await?,
             Verb::Down(down) => down.run().await?,
-            Verb::Doctor(Sized { which, nodes }) => {
+            Verb::Doctor(Meant { which, nodes }) => {
                 let findings = doctor::examine(&which.project, nodes).await;
                 tell(&findings.to_string())?;
                 findings.holds()
@@ -196,7 +198,7 @@ impl Up {
     async fn run(self) -> anyhow::Result<bool> {
         let began = Instant::now();
         let engine = Engine::find().await?;
-        let mut plan = Plan::new(&self.sized.which.project, self.sized.nodes)?;
+        let mut plan = Plan::new(&self.meant.which.project, self.meant.nodes)?;
         plan.otlp = self.otlp;
         for file in self.over {
             plan.over.push(std::path::absolute(file)?);
@@ -253,7 +255,11 @@ impl Logs {
         let tail = self.tail.map(|lines| lines.to_string());
         let mut words = vec!["logs"];
         words.extend(self.follow.then_some("--follow"));
-        words.extend(tail.as_deref().into_iter().flat_map(|lines| ["--tail", lines]));
+        words.extend(
+            tail.as_deref()
+                .into_iter()
+                .flat_map(|lines| ["--tail", lines]),
+        );
         words.extend(self.services.iter().map(String::as_str));
         Ok(engine.show(&plan, &words).await?.success())
     }
@@ -270,9 +276,15 @@ impl Down {
         };
         launch::down(&engine, &plan, self.images).await?;
         let seconds = began.elapsed().as_secs_f64();
-        tell(&format!("nothing of `{}` is left, after {seconds:.1} s", plan.project))?;
+        tell(&format!(
+            "nothing of `{}` is left, after {seconds:.1} s",
+            plan.project
+        ))?;
         if !self.images && engine.has_image(&plan.image).await {
-            tell(&format!("the image {} stays for the next time: down --images", plan.image))?;
+            tell(&format!(
+                "the image {} stays for the next time: down --images",
+                plan.image
+            ))?;
         }
         Ok(true)
     }

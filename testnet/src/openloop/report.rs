@@ -119,14 +119,22 @@ impl Report {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of at most two minutes")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of at most two minutes"
+)]
 fn millis(latencies: &Histogram<u64>, percent: f64) -> f64 {
     latencies.value_at_percentile(percent) as f64 / 1000.0
 }
 
 fn cells(name: &str, lane: (u64, u64, u64), latencies: Option<&Histogram<u64>>) -> Vec<String> {
     let (sent, failed, unsent) = lane;
-    let mut cells = vec![name.to_owned(), sent.to_string(), failed.to_string(), unsent.to_string()];
+    let mut cells = vec![
+        name.to_owned(),
+        sent.to_string(),
+        failed.to_string(),
+        unsent.to_string(),
+    ];
     let shown = SHOWN.into_iter().chain([100.0]);
     cells.extend(shown.map(|percent| match latencies {
         Some(latencies) if !latencies.is_empty() => format!("{:.1}", millis(latencies, percent)),
@@ -138,7 +146,15 @@ fn cells(name: &str, lane: (u64, u64, u64), latencies: Option<&Histogram<u64>>) 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
-            "door", "sent", "failed", "held back", "p50 ms", "p90", "p99", "p99.9", "max",
+            "door",
+            "sent",
+            "failed",
+            "held back",
+            "p50 ms",
+            "p90",
+            "p99",
+            "p99.9",
+            "max",
         ]);
         for lane in &self.lanes {
             let counts = (lane.sent, lane.failed, lane.unsent);
@@ -147,7 +163,9 @@ impl fmt::Display for Report {
         let counts = (self.sent(), self.failures(), self.held_back());
         table.row(cells("all", counts, self.together().as_ref()));
         write!(f, "{table}")?;
-        self.told.iter().try_for_each(|told| writeln!(f, "✗ {told}"))
+        self.told
+            .iter()
+            .try_for_each(|told| writeln!(f, "✗ {told}"))
     }
 }
 

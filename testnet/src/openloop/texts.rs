@@ -65,7 +65,9 @@ mod tests {
         let mut random = SmallRng::seed_from_u64(1);
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
         for nth in 0..10_000 {
-            *seen.entry(Texts::new(Some(100)).draw(&mut random, nth)).or_default() += 1;
+            *seen
+                .entry(Texts::new(Some(100)).draw(&mut random, nth))
+                .or_default() += 1;
         }
         assert!((90..=100).contains(&seen.len()), "{}", seen.len());
         assert!(seen[&text(1, 0)] > 5 * seen[&text(50, 0)]);

@@ -149,8 +149,14 @@ mod tests {
 
     #[test]
     fn an_options_value_is_a_number_where_it_reads_as_one() {
-        assert_eq!(option("fail_rate=0.2"), Ok(("fail_rate".into(), 0.2.into())));
-        assert_eq!(option("error_kind=cut"), Ok(("error_kind".into(), "cut".into())));
+        assert_eq!(
+            option("fail_rate=0.2"),
+            Ok(("fail_rate".into(), 0.2.into()))
+        );
+        assert_eq!(
+            option("error_kind=cut"),
+            Ok(("error_kind".into(), "cut".into()))
+        );
         assert!(option("fail_rate").is_err());
     }
 }
