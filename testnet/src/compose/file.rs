@@ -167,6 +167,7 @@ mod tests {
             let mut found = ports(&text);
             assert_eq!(found.len(), nodes * 2 + 3);
             assert!(found.iter().all(|port| port.starts_with("127.0.0.1:")));
+            found.sort_unstable();
             found.dedup();
             assert_eq!(found.len(), nodes * 2 + 3);
         }
