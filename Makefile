@@ -5,7 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 ARGS  ?=
 
-.PHONY: help run test verify bench mutants fix setup
+.PHONY: help run test verify bench mutants testnet fix setup
 
 help: ## Show the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ bench: setup ## Measure the node against a direct connection and nginx
 
 mutants: setup ## Bring known bugs back one at a time and demand that a test notices each; ARGS="NAME…" picks
 	@testnet/scripts/mutants.sh $(ARGS)
+
+testnet: setup ## Start three nodes and their upstreams in containers; ARGS="--nodes 5" goes to `llm-router-testnet up`
+	@testnet/scripts/engine.sh
+	@$(CARGO) build --workspace --bins
+	@testnet/scripts/weights.sh
+	@exec "$$(testnet/scripts/target.sh)/llm-router-testnet" up $(ARGS)
 
 fix: ## Format and apply the lints' own suggestions
 	@$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged

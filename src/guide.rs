@@ -12,6 +12,7 @@
 //! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
 //! - [`plugins`]: models of your own, in a process of their own.
 //! - [`prices`]: what an answer costs, what models can do, and how to say otherwise.
+//! - [`containers`]: a testnet of containers: what is made, and how to break it.
 //! - [`decisions`]: choices that could have gone another way.
 
 #[doc = include_str!("guide/figures.md")]
@@ -49,6 +50,9 @@ pub mod plugins {}
 
 #[doc = include_str!("guide/prices.md")]
 pub mod prices {}
+
+#[doc = include_str!("guide/containers.md")]
+pub mod containers {}
 
 /// Choices that could have gone another way, and what would change our mind.
 pub mod decisions {

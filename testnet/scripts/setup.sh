@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . testnet/scripts/say.sh
+. testnet/scripts/apt.sh
 
 wanted_rust=$(sed -n 's/^rust-version = "\([0-9.]*\)"$/\1/p' Cargo.toml | head -n 1)
 
@@ -38,28 +39,6 @@ have_libclang() {
 
 have_python() {
     has python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
-can_apt() {
-    has apt-get || return 1
-    [ "$(id -u)" = 0 ] || { has sudo && sudo -n true 2>/dev/null; }
-}
-
-apt_install() {
-    say "installing $* (apt-get)"
-    local log
-    log=$(mktemp)
-    as_root apt-get update -qq >"$log" 2>&1 || true
-    if ! as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "$@" >>"$log" 2>&1; then
-        cat "$log" >&2
-        die "apt-get could not install: $*"
-    fi
-    rm -f "$log"
 }
 
 tell_packages() {

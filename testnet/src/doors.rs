@@ -3,6 +3,7 @@
 //! An answer is read the way a strict client reads it: every break of the dialect's grammar is kept
 //! beside it, so that a matrix can say not only what was answered but whether it may be said so.
 
+mod at;
 mod chat;
 mod completions;
 mod exchange;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::node::Node;
+pub use at::At;
 pub use heard::{Called, Ended, Heard, Outcome};
 
 /// A way in.
@@ -50,6 +52,8 @@ pub struct Question {
     pub earlier: Option<(Heard, Vec<String>)>,
     /// How long to wait for all of it.
     pub limit: Duration,
+    /// The cache may answer.
+    pub cached: bool,
 }
 
 impl Question {
@@ -63,6 +67,7 @@ impl Question {
             thinking: false,
             earlier: None,
             limit: Duration::from_secs(20),
+            cached: false,
         }
     }
 
@@ -151,14 +156,25 @@ impl Door {
         }
     }
 
-    /// Asks, past the cache, and reads all of the answer.
+    /// Asks and reads all of the answer.
     pub async fn ask(self, node: &Node, question: &Question) -> Heard {
+        match At::new(node.http_address(), node.grpc_address()) {
+            Ok(at) => self.ask_at(&at, question).await,
+            Err(error) => Heard {
+                wrong: vec![format!("{error:#}")],
+                ..Heard::default()
+            },
+        }
+    }
+
+    /// The same of a node that is not ours to start.
+    pub async fn ask_at(self, at: &At, question: &Question) -> Heard {
         match self {
-            Door::Chat => chat::ask(node, question).await,
-            Door::Completions => completions::ask(node, question).await,
-            Door::Messages => messages::ask(node, question).await,
-            Door::Responses => responses::ask(node, question).await,
-            Door::Grpc => grpc::ask(node, question).await,
+            Door::Chat => chat::ask(at, question).await,
+            Door::Completions => completions::ask(at, question).await,
+            Door::Messages => messages::ask(at, question).await,
+            Door::Responses => responses::ask(at, question).await,
+            Door::Grpc => grpc::ask(at, question).await,
         }
     }
 }

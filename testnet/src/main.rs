@@ -10,8 +10,10 @@ use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
 use llm_router_testnet::backends::Backend;
 use llm_router_testnet::chaos::{self, Options};
+use llm_router_testnet::compose::verbs::Verb;
 use llm_router_testnet::doors::Door;
 use llm_router_testnet::fuzz::Target;
+use llm_router_testnet::orders::Standing;
 use llm_router_testnet::placement::simulate::{self, Material, Scale};
 use llm_router_testnet::placement::{shipped, texts};
 use llm_router_testnet::table::{self, Table};
@@ -34,6 +36,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Containers(Verb),
     /// Harm real nodes under load, and hold what was seen against every invariant. Exits with 1
     /// when one is broken.
     Chaos {
@@ -104,7 +108,7 @@ enum Command {
     },
     /// Serve the scripted upstream, print its address, and take orders on stdin: `trouble NAME TOKENS`,
     /// `option NAME VALUE`, `heal`, `stats`. Every order is answered by one line of JSON.
-    Upstream,
+    Upstream(Standing),
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
     MeasurePairs {
         /// Tab-separated, with a header naming `text_a` and `text_b`.
@@ -248,8 +252,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             seed,
             record: false,
         } => fuzz_all(target, minutes, seed).await,
-        Command::Upstream => {
-            orders::serve().await?;
+        Command::Containers(verb) => verb.run().await,
+        Command::Upstream(standing) => {
+            orders::run(&standing).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Wires(pairs) => {

@@ -1,32 +1,54 @@
-//! The scripted upstream in a process of its own, for clients that are not written in Rust.
+//! The scripted upstream in a process of its own: for clients that are not written in Rust, who give
+//! orders on stdin, and in a container, where orders come over a connection.
+
+mod standing;
 
 use anyhow::Context;
 use llm_router::provider::demo::trouble::{ALL, Orders, Trouble};
+use llm_router::provider::demo::upstream::Upstream;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
-use crate::upstream::Upstream;
+pub use standing::{Standing, give};
 
-/// Serves until stdin ends.
+/// Serves: where `standing` says, or on a free port until stdin ends.
 ///
 /// # Errors
-/// When no port can be had, or stdin and stdout are gone.
-pub async fn serve() -> anyhow::Result<()> {
-    let upstream = Upstream::start().await?;
+/// When a port cannot be had, an option is unknown, or stdin and stdout are gone.
+pub async fn run(standing: &Standing) -> anyhow::Result<()> {
+    match (standing.listen, standing.orders) {
+        (Some(listen), Some(orders)) => standing::stand(listen, orders, &standing.options).await,
+        (Some(_) | None, _) => serve().await,
+    }
+}
+
+async fn serve() -> anyhow::Result<()> {
+    let upstream = crate::Upstream::start().await?;
     let mut out = tokio::io::stdout();
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut answer = json!({"url": upstream.url()});
-    loop {
-        out.write_all(format!("{answer}\n").as_bytes()).await?;
-        out.flush().await?;
-        let Some(line) = lines.next_line().await? else {
-            return Ok(());
-        };
-        answer = match obey(&upstream, &line) {
+    say(&mut out, &json!({"url": upstream.url()})).await?;
+    take(&upstream, BufReader::new(tokio::io::stdin()), &mut out).await
+}
+
+/// Takes orders, one a line, and answers each by a line, until there are no more.
+async fn take(
+    upstream: &Upstream,
+    orders: impl AsyncBufRead + Unpin,
+    mut out: impl AsyncWrite + Unpin,
+) -> anyhow::Result<()> {
+    let mut lines = orders.lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = match obey(upstream, &line) {
             Ok(answer) => answer,
             Err(error) => json!({"error": format!("{error:#}")}),
         };
+        say(&mut out, &answer).await?;
     }
+    Ok(())
+}
+
+async fn say(out: &mut (impl AsyncWrite + Unpin), answer: &Value) -> anyhow::Result<()> {
+    out.write_all(format!("{answer}\n").as_bytes()).await?;
+    Ok(out.flush().await?)
 }
 
 fn obey(upstream: &Upstream, line: &str) -> anyhow::Result<Value> {
@@ -38,7 +60,7 @@ fn obey(upstream: &Upstream, line: &str) -> anyhow::Result<Value> {
             let value: Value = serde_json::from_str(value).context("a value in JSON")?;
             upstream.set_option(name, value)?;
         }
-        "heal" => upstream.heal(),
+        "heal" => upstream.set_fault(Trouble::None),
         "stats" => {
             return Ok(
                 json!({"requests": upstream.requests(), "aborted": upstream.aborted(),

@@ -3,13 +3,12 @@
 use serde_json::{Value, json};
 
 use super::exchange::{self, Came, count, events, openai_error, post};
-use super::{Ended, Heard, Question, schema};
-use crate::node::Node;
+use super::{At, Ended, Heard, Question, schema};
 
 pub(super) const PATH: &str = "/v1/chat/completions";
 
-pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
-    let came = post(node, PATH, &body(question), question).await;
+pub(super) async fn ask(at: &At, question: &Question) -> Heard {
+    let came = post(at, PATH, &body(question), question).await;
     if came.streamed {
         stream(came)
     } else {

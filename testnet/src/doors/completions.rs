@@ -4,13 +4,12 @@ use serde_json::{Value, json};
 
 use super::chat::ended;
 use super::exchange::{self, Came, count, events, openai_error, post};
-use super::{Heard, Question};
-use crate::node::Node;
+use super::{At, Heard, Question};
 
 pub(super) const PATH: &str = "/v1/completions";
 
-pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
-    let came = post(node, PATH, &body(question), question).await;
+pub(super) async fn ask(at: &At, question: &Question) -> Heard {
+    let came = post(at, PATH, &body(question), question).await;
     if came.streamed {
         stream(came)
     } else {

@@ -4,8 +4,7 @@ use http::Method;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{Heard, Question};
-use crate::node::Node;
+use super::{At, Heard, Question};
 
 /// A body as it came, with what is known of it.
 pub(super) struct Came {
@@ -27,14 +26,14 @@ impl Event {
     }
 }
 
-/// Posts `body` to `path`, past the cache.
-pub(super) async fn post(node: &Node, path: &str, body: &Value, question: &Question) -> Came {
+/// Posts `body` to `path`.
+pub(super) async fn post(at: &At, path: &str, body: &Value, question: &Question) -> Came {
     let mut came = Came {
         heard: Heard::default(),
         body: String::new(),
         streamed: false,
     };
-    let read = read(node, path, body, &mut came);
+    let read = read(at, path, (body, question.cached), &mut came);
     if timeout(question.limit, read).await.is_err() {
         came.heard.hung = true;
     }
@@ -47,11 +46,11 @@ pub(super) async fn post(node: &Node, path: &str, body: &Value, question: &Quest
     came
 }
 
-async fn read(node: &Node, path: &str, body: &Value, came: &mut Came) {
-    let request = node
-        .http()
+async fn read(at: &At, path: &str, (body, cached): (&Value, bool), came: &mut Came) {
+    let request = at
+        .http
         .request(Method::POST, path)
-        .header("x-llm-router-cache", "off")
+        .header("x-llm-router-cache", if cached { "on" } else { "off" })
         .header("anthropic-version", "2023-06-01")
         .json(body);
     let mut response = match request.send().await {

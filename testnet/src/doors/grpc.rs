@@ -9,23 +9,15 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use super::{Called, Ended, Heard, Question};
-use crate::node::Node;
+use super::{At, Called, Ended, Heard, Question};
 
-pub(super) async fn ask(node: &Node, question: &Question) -> Heard {
+pub(super) async fn ask(at: &At, question: &Question) -> Heard {
     let mut heard = Heard {
         status: 200,
         ..Heard::default()
     };
     let asked = async {
-        let address = format!("http://{}", node.grpc_address());
-        let mut client = match RouterServiceClient::connect(address).await {
-            Ok(client) => client,
-            Err(error) => {
-                heard.wrong.push(format!("no connection: {error}"));
-                return;
-            }
-        };
+        let mut client = RouterServiceClient::new(at.grpc.clone());
         let told = if question.stream {
             stream(&mut client, question, &mut heard).await
         } else {
@@ -47,9 +39,13 @@ fn request(question: &Question) -> pb::GenerateRequest {
         description: Some("asks".to_owned()),
         parameters: Some(parameters()),
     };
+    let mode = match question.cached {
+        true => pb::CacheMode::On,
+        false => pb::CacheMode::Off,
+    };
     let mut request = pb::GenerateRequest {
         model: question.model.clone(),
-        cache: pb::CacheMode::Off.into(),
+        cache: mode.into(),
         max_tokens: Some(4000),
         tools: question.tool_names().map(tool).collect(),
         ..pb::GenerateRequest::default()

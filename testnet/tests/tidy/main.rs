@@ -18,9 +18,10 @@ const EMPTY_NAMES: [&str; 9] = [
 ];
 
 /// Everything visible at the root; dotfiles and ignored names aside.
-const VISIBLE_ROOT: [&str; 9] = [
+const VISIBLE_ROOT: [&str; 10] = [
     "Cargo.lock",
     "Cargo.toml",
+    "Dockerfile",
     "LICENSE",
     "Makefile",
     "README.md",
