@@ -15,7 +15,7 @@ use crate::breaker;
 use crate::dialect::openai::reshape;
 use crate::provider::{Answer, Call, ChunkStream, Class, Failure};
 use crate::queue::{self, Permit, Ticket};
-use crate::telemetry::{propagation, spans};
+use crate::telemetry::{content, propagation, spans};
 use crate::types::{ChatRequest, Chunk, Completion, Moment};
 
 /// Pieces looked at before the first real delta; an upstream that sends more is garbled.
@@ -180,6 +180,7 @@ impl ModelHandle {
             stream: request.stream,
             operation: "chat",
         });
+        content::asked(&span, request);
         let call = Call {
             body: Arc::clone(&request.body),
             model: self.spec.config.model.as_str().into(),

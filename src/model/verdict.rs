@@ -10,6 +10,7 @@ use super::handle::ModelHandle;
 use super::wallet::Drawn;
 use crate::breaker::{Outcome, Ticket};
 use crate::provider::{Class, Failure};
+use crate::telemetry::content::Heard;
 use crate::telemetry::spans::{AttemptEnd, attempt_ended};
 use crate::telemetry::{AttemptOutcome, AttemptRecord};
 use crate::types::{Finish, Moment, Tap, Usage};
@@ -27,6 +28,8 @@ pub(super) struct Verdict {
     pub(super) asker: Asker,
     /// The conventions' word for what is asked.
     operation: &'static str,
+    /// What it says, where that is wanted.
+    heard: Heard,
     pub(super) span: Span,
 }
 
@@ -45,6 +48,7 @@ impl Verdict {
             finish: None,
             asker,
             operation: "chat",
+            heard: Heard::begin(&span),
             span,
         }
     }
@@ -77,6 +81,7 @@ impl Verdict {
     pub(super) fn saw(&mut self, tap: &Tap) {
         self.usage = tap.usage.or(self.usage);
         self.finish = tap.finish.or(self.finish);
+        self.heard.piece(&tap.text);
     }
 
     pub(super) fn answered(mut self) {
@@ -164,6 +169,7 @@ impl Verdict {
             usage: self.usage,
             status,
         };
+        self.heard.end(&self.span, self.finish);
         attempt_ended(&self.span, told, &known);
     }
 }
