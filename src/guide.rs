@@ -10,6 +10,7 @@
 //! - [`sharing`]: how the nodes' caches are one cache: look-ups, copies, moves, purges.
 //! - [`placement`]: which nodes keep an entry, and which are asked for one.
 //! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
+//! - [`tracing`]: one tree of spans per request over all nodes, sampling, and a collector to look at it.
 //! - [`plugins`]: models of your own, in a process of their own.
 //! - [`prices`]: what an answer costs, what models can do, and how to say otherwise.
 //! - [`decisions`]: choices that could have gone another way.
@@ -43,6 +44,9 @@ pub mod placement {}
 
 #[doc = include_str!("guide/learning.md")]
 pub mod learning {}
+
+#[doc = include_str!("guide/tracing.md")]
+pub mod tracing {}
 
 #[doc = include_str!("guide/plugins.md")]
 pub mod plugins {}

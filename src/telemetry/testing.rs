@@ -160,8 +160,7 @@ impl Collector {
             .build()
             .expect("a runtime");
         let received = Received::default();
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind(address))?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
         let address = listener.local_addr().expect("bound");
         let server = tonic::transport::Server::builder()
             .add_service(TraceServiceServer::new(received.clone()))

@@ -121,6 +121,23 @@ impl Collector {
         self.store.trace(id).map(|stored| Tree::of(stored.spans))
     }
 
+    /// Waits until nothing has come for so long.
+    ///
+    /// # Errors
+    /// When spans keep coming.
+    pub async fn quiet(&self, lasting: Duration, within: Duration) -> anyhow::Result<()> {
+        let now = || (self.store.received(), tokio::time::Instant::now());
+        let (mut known, mut since) = now();
+        eventually("no more spans come", within, async || {
+            let (received, at) = now();
+            if received != known {
+                (known, since) = (received, at);
+            }
+            (at >= since + lasting).then_some(())
+        })
+        .await
+    }
+
     /// Waits for so many spans of a trace.
     ///
     /// # Errors

@@ -65,8 +65,14 @@ fn what_the_leader_does_hangs_from_the_call_that_asks_for_it() {
     assert_eq!(server.parent_span_id, client.span_context.span_id());
     assert_eq!(client.parent_span_id, door.span_context.span_id());
     let trace = door.span_context.trace_id();
-    assert_eq!([server, client].map(|span| span.span_context.trace_id()), [trace; 2]);
-    assert_eq!([server, client].map(|span| attribute(span, "llm_router.peer")), ["n1", "n2"]);
+    assert_eq!(
+        [server, client].map(|span| span.span_context.trace_id()),
+        [trace; 2]
+    );
+    assert_eq!(
+        [server, client].map(|span| attribute(span, "llm_router.peer")),
+        ["n1", "n2"]
+    );
     assert_eq!(attribute(client, "rpc.response.status_code"), "OK");
 }
 
@@ -96,7 +102,10 @@ fn a_call_that_is_dropped_was_given_up_unless_it_has_answered() {
             calling(METHOD, || "n4".to_owned()).end(Err("timeout"));
         });
     });
-    let why: Vec<String> = spans.iter().map(|span| attribute(span, "error.type")).collect();
+    let why: Vec<String> = spans
+        .iter()
+        .map(|span| attribute(span, "error.type"))
+        .collect();
     assert_eq!(why, ["cancelled", "", "timeout", ""]);
     assert_eq!(attribute(&spans[1], "llm_router.answer"), "held");
 }
@@ -119,7 +128,9 @@ fn an_unsampled_trace_stays_so_on_the_other_node() {
     let spans = told(|| {
         let mut request = Request::new(());
         let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-        request.metadata_mut().insert(TRACEPARENT, unsampled.parse().unwrap());
+        request
+            .metadata_mut()
+            .insert(TRACEPARENT, unsampled.parse().unwrap());
         let answer = answering(METHOD, request.metadata(), "n1");
         let context = answer.span().context();
         assert!(!context.span().span_context().is_sampled());

@@ -57,10 +57,7 @@ pub fn node(config: &NodeConfig) -> Vec<Finding> {
     }
     if !(0.0..=1.0).contains(&config.telemetry.sampling.ratio) {
         let message = "must be between 0 (no trace) and 1 (every trace)";
-        found.push(Finding::new(
-            top.keys("telemetry.sampling.ratio"),
-            message,
-        ));
+        found.push(Finding::new(top.keys("telemetry.sampling.ratio"), message));
     }
     found
 }

@@ -392,7 +392,9 @@ fn a_collector_that_comes_back_is_told_what_happens_from_then_on() {
     };
     with_subscriber(&telemetry, &Captured::default(), || {
         tell("before");
-        within("the first span comes", &|| !first.received.spans().is_empty());
+        within("the first span comes", &|| {
+            !first.received.spans().is_empty()
+        });
         drop(first);
         tell("meanwhile");
         let export = telemetry.export_failures();

@@ -54,7 +54,10 @@ fn answer<B>(store: &Store, request: &Request<B>) -> Answer {
             }
             None => unknown(),
         },
-        _ => problem(StatusCode::NOT_FOUND, "there are /traces, /traces/ID, /traces/ID/tree"),
+        _ => problem(
+            StatusCode::NOT_FOUND,
+            "there are /traces, /traces/ID, /traces/ID/tree",
+        ),
     }
 }
 
@@ -79,6 +82,8 @@ fn respond(status: StatusCode, kind: &'static str, body: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     let kind = http::HeaderValue::from_static(kind);
-    answer.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, kind);
     answer
 }

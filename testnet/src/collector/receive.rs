@@ -51,7 +51,11 @@ impl TraceService for Receiver {
         let (mut spans, mut sent) = (Vec::new(), 0_usize);
         for resource in request.into_inner().resource_spans {
             let node = node(resource.resource.unwrap_or_default().attributes);
-            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            for span in resource
+                .scope_spans
+                .into_iter()
+                .flat_map(|scope| scope.spans)
+            {
                 sent += 1;
                 spans.extend(Span::from_wire(&node, span));
             }
@@ -64,7 +68,9 @@ impl TraceService for Receiver {
             rejected_spans: i64::try_from(refused).unwrap_or(i64::MAX),
             error_message: "spans without ids".to_owned(),
         });
-        Ok(Response::new(ExportTraceServiceResponse { partial_success }))
+        Ok(Response::new(ExportTraceServiceResponse {
+            partial_success,
+        }))
     }
 }
 

@@ -49,7 +49,9 @@ pub async fn trace(collector: &str, id: Option<&str>, wait: Duration) -> anyhow:
                 known = Some((stored, same.map_or(now, |(_, since)| since)));
             }
         }
-        let quiet = known.as_ref().is_some_and(|(_, since)| now >= *since + QUIET);
+        let quiet = known
+            .as_ref()
+            .is_some_and(|(_, since)| now >= *since + QUIET);
         if quiet || now >= deadline {
             break;
         }
@@ -71,7 +73,10 @@ fn drawn(stored: Stored) -> String {
 }
 
 fn list(traces: &Value) -> String {
-    let mut lines = vec![format!("{:<32}  {:>5}  {:>5}  {:>9}  begins with", "trace", "spans", "nodes", "ms")];
+    let mut lines = vec![format!(
+        "{:<32}  {:>5}  {:>5}  {:>9}  begins with",
+        "trace", "spans", "nodes", "ms"
+    )];
     for trace in traces.as_array().map_or(&[][..], Vec::as_slice) {
         let number = |key: &str| trace[key].as_u64().unwrap_or(0);
         let name = trace["name"].as_str().unwrap_or("");
@@ -109,7 +114,11 @@ mod tests {
     #[test]
     fn an_id_or_a_whole_traceparent_will_do() {
         let id = "0af7651916cd43dd8448eb211c80319c";
-        for text in [id.to_owned(), format!("00-{id}-b7ad6b7169203331-01"), id.to_uppercase()] {
+        for text in [
+            id.to_owned(),
+            format!("00-{id}-b7ad6b7169203331-01"),
+            id.to_uppercase(),
+        ] {
             assert_eq!(trace_id(&text).unwrap(), id);
         }
         for text in ["", "0af7", &format!("{id}-1"), &"x".repeat(32)] {

@@ -106,7 +106,9 @@ impl Span {
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         let attributes = self.attributes.iter();
-        let attributes: usize = attributes.map(|(key, value)| key.len() + value.len() + 64).sum();
+        let attributes: usize = attributes
+            .map(|(key, value)| key.len() + value.len() + 64)
+            .sum();
         256 + self.name.len() + self.node.len() + attributes + 96 * self.links.len()
     }
 }

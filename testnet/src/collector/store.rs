@@ -124,10 +124,18 @@ impl Store {
             .collect()
     }
 
+    /// Spans that came so far.
+    pub(super) fn received(&self) -> u64 {
+        self.shelf.lock().received
+    }
+
     /// Figures about itself.
     pub(super) fn figures(&self) -> BTreeMap<&'static str, u64> {
         let shelf = self.shelf.lock();
-        let lost = self.journal.as_ref().map_or(0, |journal| journal.lock().lost());
+        let lost = self
+            .journal
+            .as_ref()
+            .map_or(0, |journal| journal.lock().lost());
         BTreeMap::from([
             ("traces", shelf.traces.len() as u64),
             ("spans", shelf.spans as u64),
@@ -152,7 +160,9 @@ impl Shelf {
         self.spans += trace.stored.spans.len() - spans;
         self.bytes = (self.bytes + trace.bytes).saturating_sub(before);
         while self.spans > limits.spans || self.bytes > limits.bytes {
-            let Some(oldest) = self.order.pop_front() else { return };
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
             if let Some(gone) = self.traces.remove(&oldest) {
                 self.spans -= gone.stored.spans.len();
                 self.bytes = self.bytes.saturating_sub(gone.bytes);

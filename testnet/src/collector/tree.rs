@@ -3,11 +3,12 @@
 //! ```text
 //! trace 0af7651916cd43dd8448eb211c80319c: 4 spans, 2 nodes, 12.4 ms
 //! below b7ad6b7169203331, which is not here
-//! span                                            node  kind       start  duration  status
-//! └─ POST /v1/chat/completions                    n1    server       0.0      12.4  ok 200
-//!    └─ chat gpt                                  n1    internal     0.1      12.2  ok cache=exact
-//!       └─ cache_lookup                           n1    internal     0.2       2.1  ok cache=exact
-//!          └─ llm_router.cluster.v1.CacheServi…   n1    client       0.3       1.9  ok answer=held
+//! span                         node  kind      start ms        ms  status
+//! POST /v1/chat/completions    n1    server         0.0      12.4  ok 200
+//! └─ chat gpt                  n1    internal       0.1      12.2  ok cache=exact
+//!    └─ cache_lookup           n1    internal       0.2       2.1  ok cache=exact
+//!       └─ …CacheService/Fly   n1    client         0.3       1.9  ok answer=held to=n2
+//!          └─ …                n2    server         0.9       0.7  ok answer=held
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -76,7 +77,7 @@ impl Tree {
 
     /// Spans below this one, the earliest first.
     pub fn below<'a>(&'a self, above: &'a Span) -> impl Iterator<Item = &'a Span> {
-        let is_child = |span: &&Span| span.parent.as_deref() == Some(above.id.as_str());
+        let is_child = move |span: &&Span| span.parent.as_deref() == Some(above.id.as_str());
         self.spans.iter().filter(is_child)
     }
 
@@ -175,8 +176,19 @@ impl fmt::Display for Tree {
         }
         let names: Vec<String> = self.rows.iter().map(|row| self.name(row)).collect();
         let wide = |text: &str| text.chars().count();
-        let name = names.iter().map(|name| wide(name)).max().unwrap_or(0).max(4);
-        let node = self.nodes().iter().map(|node| wide(node)).max().unwrap_or(0).max(4);
+        let name = names
+            .iter()
+            .map(|name| wide(name))
+            .max()
+            .unwrap_or(0)
+            .max(4);
+        let node = self
+            .nodes()
+            .iter()
+            .map(|node| wide(node))
+            .max()
+            .unwrap_or(0)
+            .max(4);
         writeln!(
             f,
             "{:<name$}  {:<node$}  {:<8}  {:>8}  {:>8}  status",
@@ -247,7 +259,6 @@ fn status(span: &Span) -> String {
 fn millis(time: u64, since: u64) -> f64 {
     // clocks of two nodes differ: what is below may seem to begin before what is above
     let nanos = i128::from(time) - i128::from(since);
-    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
     let nanos = nanos as f64;
     nanos / 1e6
 }

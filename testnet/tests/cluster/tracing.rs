@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use http::Method;
 use llm_router_proto::llm_router::v1 as pb;
 use llm_router_testnet::cluster::{Cluster, Setup};
-use llm_router_testnet::collector::{Collector, Span, Tree};
+use llm_router_testnet::collector::{Collector, Kind, Span, Tree};
 use llm_router_testnet::{Upstream, eventually, node, say};
 use pb::router_service_client::RouterServiceClient;
 use tokio::task::JoinSet;
@@ -16,7 +17,9 @@ const FLY: &str = "llm_router.cluster.v1.CacheService/Fly";
 const LOOK: &str = "llm_router.cluster.v1.CacheService/Look";
 const PROPOSE: &str = "llm_router.cluster.v1.RaftService/Propose";
 /// Spans leave a node each second, those of a flight once it has landed.
-const COME: Duration = Duration::from_secs(20);
+const COME: Duration = Duration::from_secs(60);
+/// All have come when none has for so long.
+const QUIET: Duration = Duration::from_secs(4);
 /// Enough that some keys are the asking node's and some another's.
 const QUESTIONS: u64 = 12;
 
@@ -62,22 +65,28 @@ async fn generate(address: String, trace: String, prompt: String) -> anyhow::Res
 }
 
 async fn through(cluster: &Cluster, id: usize, trace: &str, prompt: &str) -> anyhow::Result<bool> {
-    generate(cluster.grpc_address(id).to_owned(), trace.to_owned(), prompt.to_owned()).await
+    generate(
+        cluster.grpc_address(id).to_owned(),
+        trace.to_owned(),
+        prompt.to_owned(),
+    )
+    .await
 }
 
-/// Waits until the trace is whole: its door has come, and every call's other end.
-async fn whole(collector: &Collector, trace: &str) -> anyhow::Result<Tree> {
-    let what = format!("the whole of {trace}");
-    eventually(&what, COME, async || {
-        let tree = collector.trace(trace)?;
-        let door = tree.roots().count() == 1
-            && tree.roots().all(|root| root.parent.as_deref() == Some(CALLER));
-        let calls = tree.spans().iter().filter(|span| is_call(span));
-        let mut calls = calls.filter(|span| span.kind.as_str() == "client");
-        let answered = calls.all(|call| tree.below(call).any(|span| span.name == call.name));
-        (door && answered).then_some(tree)
-    })
-    .await
+/// A trace once all has come that will: its door, and both ends of every call.
+fn whole(collector: &Collector, trace: &str) -> anyhow::Result<Tree> {
+    let tree = collector.trace(trace).unwrap_or_default();
+    let roots: Vec<Option<&str>> = tree.roots().map(|root| root.parent.as_deref()).collect();
+    ensure!(
+        roots == [Some(CALLER)],
+        "one tree below the client's span:\n{tree}"
+    );
+    let calls = tree.spans().iter().filter(|span| is_call(span));
+    for call in calls.filter(|span| span.kind == Kind::Client) {
+        let answered = tree.below(call).any(|span| span.name == call.name);
+        ensure!(answered, "{} has one end:\n{tree}", call.name);
+    }
+    Ok(tree)
 }
 
 fn is_call(span: &Span) -> bool {
@@ -87,7 +96,11 @@ fn is_call(span: &Span) -> bool {
 fn other(tree: &Tree, id: usize) -> String {
     let me = format!("n{id}");
     let nodes = tree.nodes();
-    nodes.into_iter().find(|node| *node != me).unwrap_or("").to_owned()
+    nodes
+        .into_iter()
+        .find(|node| *node != me)
+        .unwrap_or("")
+        .to_owned()
 }
 
 #[tokio::test]
@@ -99,14 +112,22 @@ async fn a_grpc_request_is_one_tree_through_two_nodes_to_the_upstream_and_back()
     let prompt = |number: u64| format!("what is written on page {number}?");
 
     // asked first: another node owns the key, lets this one make the answer and hears it
-    let mut led = 0;
+    let mut parents = Vec::new();
     for number in 0..QUESTIONS {
-        let trace = trace(1, number);
-        assert!(!through(&cluster, 1, &trace, &prompt(number)).await?);
+        assert!(!through(&cluster, 1, &trace(1, number), &prompt(number)).await?);
         let headers = upstream.last_headers().expect("the upstream was asked");
-        let tree = whole(&collector, &trace).await?;
+        parents.push(headers["traceparent"].to_str()?.to_owned());
+    }
+    collector.quiet(QUIET, COME).await?;
+    let mut led = 0;
+    for (number, parent) in (0..).zip(&parents) {
+        let trace = trace(1, number);
+        let tree = whole(&collector, &trace)?;
         let attempt = tree.named("chat scripted").next().expect("the attempt");
-        assert_eq!(headers["traceparent"], format!("00-{trace}-{}-01", attempt.id));
+        assert_eq!(
+            headers["traceparent"],
+            format!("00-{trace}-{}-01", attempt.id)
+        );
         if tree.nodes().len() == 1 {
             continue;
         }
@@ -133,7 +154,10 @@ async fn a_grpc_request_is_one_tree_through_two_nodes_to_the_upstream_and_back()
     let mut held = 0;
     for number in 0..QUESTIONS {
         let trace = trace(2, number);
-        assert!(through(&cluster, 2, &trace, &prompt(number)).await?, "{number}");
+        assert!(
+            through(&cluster, 2, &trace, &prompt(number)).await?,
+            "{number}"
+        );
         let tree = whole(&collector, &trace).await?;
         if tree.nodes().len() == 1 {
             continue;
@@ -164,9 +188,9 @@ async fn a_request_that_waits_for_another_s_answer_points_at_the_trace_that_make
 -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let upstream = Upstream::start().await?;
-    upstream.wait_before_the_first_token(Duration::from_millis(700))?;
+    upstream.wait_before_the_first_token(Duration::from_millis(1500))?;
     let cluster = three(&collector, routing(&upstream), false).await?;
-    for number in 0..4 {
+    for number in 0..3 {
         let prompt = format!("one answer for all, number {number}");
         let mut asking = JoinSet::new();
         let leads = trace(3, number);
@@ -184,10 +208,14 @@ async fn a_request_that_waits_for_another_s_answer_points_at_the_trace_that_make
             told??;
         }
         assert_eq!(upstream.requests(), number + 1);
-        let tree = whole(&collector, &leads).await?;
+    }
+    collector.quiet(QUIET, COME).await?;
+    for number in 0..3 {
+        let leads = trace(3, number);
+        let tree = whole(&collector, &leads)?;
         assert_eq!(tree.named("chat scripted").count(), 1, "{tree}");
         for id in [2, 3] {
-            let tree = whole(&collector, &trace(3 + id, number)).await?;
+            let tree = whole(&collector, &trace(3 + id, number))?;
             assert_eq!(tree.named("chat scripted").count(), 0, "{tree}");
             let points = |span: &Span| span.links.iter().any(|(trace, _)| *trace == leads);
             assert!(tree.spans().iter().any(points), "{tree}");
@@ -218,7 +246,10 @@ async fn a_hit_by_meaning_shows_which_nodes_were_asked_and_what_they_had() -> an
     for id in cluster.ids() {
         let trace = trace(7, id as u64);
         let reworded = "How can I reset my account password?";
-        assert!(through(&cluster, id, &trace, reworded).await?, "through n{id}");
+        assert!(
+            through(&cluster, id, &trace, reworded).await?,
+            "through n{id}"
+        );
         let tree = whole(&collector, &trace).await?;
         let lookup = tree.named("cache_lookup").next().expect("the look-up");
         assert_eq!(lookup.attribute("llm_router.cache"), "semantic", "{tree}");
@@ -243,7 +274,9 @@ async fn a_change_that_a_follower_takes_is_traced_to_the_leader() -> anyhow::Res
     let follower = cluster.followers().await?[0];
     let trace = trace(8, 0);
     let config = upstream.config("gpt", "retry: { max_attempts: 2 }\n");
-    let request = cluster.http(follower).request(Method::PUT, "/admin/v1/config");
+    let request = cluster
+        .http(follower)
+        .request(Method::PUT, "/admin/v1/config");
     let reply = request
         .header("traceparent", traceparent(&trace))
         .header("content-type", "application/yaml")
@@ -251,7 +284,8 @@ async fn a_change_that_a_follower_takes_is_traced_to_the_leader() -> anyhow::Res
         .send()
         .await?;
     assert_eq!(reply.status(), 200);
-    let tree = whole(&collector, &trace).await?;
+    collector.quiet(QUIET, COME).await?;
+    let tree = whole(&collector, &trace)?;
     let door = tree.roots().next().expect("the door");
     assert_eq!(door.name, "PUT /admin/v1/config");
     let agree = tree.named("agree").next().expect("the agreement");

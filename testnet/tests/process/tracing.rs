@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use llm_router_testnet::collector::{Collector, Kind, Options, Span, Tree};
+use llm_router_testnet::collector::{Collector, Kind, Options, Span, Tree, show};
 use llm_router_testnet::{Node, Upstream, chat, eventually};
 
 const CALLER: &str = "b7ad6b7169203331";
@@ -40,7 +40,10 @@ async fn ask(node: &Node, trace: &str, model: &str, prompt: &str) -> anyhow::Res
 fn outline(tree: &Tree) -> Vec<String> {
     let node = tree.nodes().first().map_or("", |node| *node).to_owned();
     let lines = tree.outline();
-    lines.lines().map(|line| line.replace(&format!("{node} "), "")).collect()
+    lines
+        .lines()
+        .map(|line| line.replace(&format!("{node} "), ""))
+        .collect()
 }
 
 fn attempts(tree: &Tree) -> Vec<&Span> {
@@ -83,7 +86,10 @@ async fn a_collector_receives_the_whole_tree_inside_the_callers_trace() -> anyho
     }
     assert_ne!(attempt.attribute("gen_ai.usage.output_tokens"), "");
     let headers = upstream.last_headers().expect("it was asked");
-    assert_eq!(headers["traceparent"], format!("00-{}-{}-01", trace(1), attempt.id));
+    assert_eq!(
+        headers["traceparent"],
+        format!("00-{}-{}-01", trace(1), attempt.id)
+    );
     Ok(())
 }
 
@@ -121,17 +127,28 @@ async fn a_retry_and_a_fallback_stand_beside_each_other_in_one_tree() -> anyhow:
         "{tree}"
     );
     let attempts = attempts(&tree);
-    let told = |key: &str| attempts.iter().map(|span| span.attribute(key)).collect::<Vec<_>>();
+    let told = |key: &str| {
+        attempts
+            .iter()
+            .map(|span| span.attribute(key))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(told("llm_router.attempt"), ["1", "2", "3"]);
     assert_eq!(told("llm_router.model"), ["primary", "primary", "backup"]);
     assert_eq!(told("http.response.status_code")[..2], ["500", "500"]);
-    assert_eq!(attempts.iter().map(|span| span.failed).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(
+        attempts.iter().map(|span| span.failed).collect::<Vec<_>>(),
+        [true, true, false]
+    );
     let request = tree.named("chat pair").next().expect("the request");
     assert_eq!(request.attribute("llm_router.attempts"), "3");
     assert!(!request.failed, "the client was answered");
     for (upstream, attempt) in [(&primary, attempts[1]), (&backup, attempts[2])] {
         let headers = upstream.last_headers().expect("it was asked");
-        assert_eq!(headers["traceparent"], format!("00-{}-{}-01", trace(2), attempt.id));
+        assert_eq!(
+            headers["traceparent"],
+            format!("00-{}-{}-01", trace(2), attempt.id)
+        );
     }
     Ok(())
 }
@@ -145,7 +162,13 @@ async fn a_client_s_flag_forces_no_more_traces_than_it_may() -> anyhow::Result<(
     let began = tokio::time::Instant::now();
     let mut refused = 0;
     for number in 0..60 {
-        let ours = ask(&node, &trace(100 + number), "gpt", &format!("page {number}?")).await?;
+        let ours = ask(
+            &node,
+            &trace(100 + number),
+            "gpt",
+            &format!("page {number}?"),
+        )
+        .await?;
         let flags = ours.rsplit('-').next().unwrap_or("").to_owned();
         refused += usize::from(flags == "00");
         let headers = upstream.last_headers().expect("it was asked");
@@ -154,7 +177,10 @@ async fn a_client_s_flag_forces_no_more_traces_than_it_may() -> anyhow::Result<(
         assert!(theirs.contains(&trace(100 + number)), "joined all the same");
     }
     let allowed = 3 + 2 * usize::try_from(began.elapsed().as_secs())?;
-    assert!(60 - refused <= allowed, "{refused} of 60 refused, {allowed} allowed");
+    assert!(
+        60 - refused <= allowed,
+        "{refused} of 60 refused, {allowed} allowed"
+    );
     assert!(refused < 60, "a wish is granted while there is room");
     eventually("what was granted is told", COME, async || {
         let came = (0..60).filter(|number| collector.trace(&trace(100 + number)).is_some());
@@ -222,10 +248,12 @@ async fn a_trace_is_drawn_for_people_over_http() -> anyhow::Result<()> {
     ask(&node, &trace(8), "gpt", "draw this").await?;
     collector.spans(&trace(8), 5, COME).await?;
 
-    use llm_router_testnet::collector::show;
     let wait = Duration::from_secs(3);
     let drawn = show::trace(&collector.url(), Some(&trace(8)), wait).await?;
-    assert!(drawn.starts_with(&format!("trace {}: 5 spans, 1 node", trace(8))), "{drawn}");
+    assert!(
+        drawn.starts_with(&format!("trace {}: 5 spans, 1 node", trace(8))),
+        "{drawn}"
+    );
     for line in ["└─ chat gpt", "   ├─ cache_lookup", "   └─ chat scripted"] {
         assert!(drawn.contains(line), "{line}: {drawn}");
     }

@@ -78,13 +78,13 @@ impl Service {
         asked: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Status> {
         let answer = within(asked.instrument(call.span().clone())).await;
-        let answer = answer.and_then(|answer| self.told(answer));
+        let answer = answer.and_then(|answer| self.settled(answer));
         let failed = answer.as_ref().map(drop);
         call.end(failed.map_err(|status| trace::code_name(status.code())));
         answer
     }
 
-    fn told<T>(&self, answer: Result<T, Error>) -> Result<T, Status> {
+    fn settled<T>(&self, answer: Result<T, Error>) -> Result<T, Status> {
         answer.map_err(|error| {
             let sent = matches!(
                 error,
