@@ -368,7 +368,7 @@ fn a_collector_that_hangs_makes_nobody_wait_and_what_does_not_fit_is_dropped() {
             }
             let told = Moment::now().since(began);
             assert!(told < Duration::from_secs(2), "spans took {told:?}");
-            std::thread::sleep(Duration::from_millis(300));
+            rest(300);
         }
     });
     assert!(!telemetry.shutdown());
@@ -387,7 +387,7 @@ fn a_collector_that_comes_back_is_told_what_happens_from_then_on() {
         let limit = Moment::now() + Duration::from_secs(20);
         while !came() {
             assert!(Moment::now() < limit, "{what}");
-            std::thread::sleep(Duration::from_millis(100));
+            rest(100);
         }
     };
     with_subscriber(&telemetry, &Captured::default(), || {
@@ -467,6 +467,11 @@ fn dropping_telemetry_inside_a_runtime_does_not_panic() {
         assert!(telemetry.exports());
         drop(telemetry);
     });
+}
+
+#[expect(clippy::disallowed_methods, reason = "no runtime is here to wait in")]
+fn rest(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
 }
 
 fn assert_attributes(span: &Span, expected: &[(&str, &str)]) {

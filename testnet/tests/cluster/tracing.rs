@@ -151,14 +151,13 @@ async fn a_grpc_request_is_one_tree_through_two_nodes_to_the_upstream_and_back()
 
     // asked again through another node: the owner has it, and nobody asks upstream
     let asked = upstream.requests();
+    for number in 0..QUESTIONS {
+        assert!(through(&cluster, 2, &trace(2, number), &prompt(number)).await?);
+    }
+    collector.quiet(QUIET, COME).await?;
     let mut held = 0;
     for number in 0..QUESTIONS {
-        let trace = trace(2, number);
-        assert!(
-            through(&cluster, 2, &trace, &prompt(number)).await?,
-            "{number}"
-        );
-        let tree = whole(&collector, &trace).await?;
+        let tree = whole(&collector, &trace(2, number))?;
         if tree.nodes().len() == 1 {
             continue;
         }
@@ -242,15 +241,15 @@ async fn a_hit_by_meaning_shows_which_nodes_were_asked_and_what_they_had() -> an
         (cluster.cache_sum("sent").await? >= 1).then_some(())
     })
     .await?;
+    for id in cluster.ids() {
+        let reworded = "How can I reset my account password?";
+        let cached = through(&cluster, id, &trace(7, id as u64), reworded).await?;
+        assert!(cached, "through n{id}");
+    }
+    collector.quiet(QUIET, COME).await?;
     let mut looked = 0;
     for id in cluster.ids() {
-        let trace = trace(7, id as u64);
-        let reworded = "How can I reset my account password?";
-        assert!(
-            through(&cluster, id, &trace, reworded).await?,
-            "through n{id}"
-        );
-        let tree = whole(&collector, &trace).await?;
+        let tree = whole(&collector, &trace(7, id as u64))?;
         let lookup = tree.named("cache_lookup").next().expect("the look-up");
         assert_eq!(lookup.attribute("llm_router.cache"), "semantic", "{tree}");
         for call in tree.below(lookup).filter(|span| span.name == LOOK) {
