@@ -293,6 +293,7 @@ impl ModelHandle {
         Ok(match begun {
             Begun::Whole(completion) => {
                 let mut verdict = verdict;
+                verdict.began(&completion.raw);
                 verdict.saw(&completion.tap);
                 verdict.answered();
                 drop(permit);
@@ -300,6 +301,9 @@ impl ModelHandle {
             }
             Begun::Stream(first, rest) => {
                 let mut verdict = verdict;
+                if let Some(piece) = first.first() {
+                    verdict.began(&piece.raw);
+                }
                 verdict.first_token();
                 let ends = Ends {
                     attempt: started + timeouts.total,

@@ -10,7 +10,7 @@ use super::handle::ModelHandle;
 use super::wallet::Drawn;
 use crate::breaker::{Outcome, Ticket};
 use crate::provider::{Class, Failure};
-use crate::telemetry::content::Heard;
+use crate::telemetry::content::{self, Heard};
 use crate::telemetry::spans::{AttemptEnd, attempt_ended};
 use crate::telemetry::{AttemptOutcome, AttemptRecord};
 use crate::types::{Finish, Moment, Tap, Usage};
@@ -30,6 +30,8 @@ pub(super) struct Verdict {
     operation: &'static str,
     /// What it says, where that is wanted.
     heard: Heard,
+    /// The model that the upstream says answers.
+    named: Option<String>,
     pub(super) span: Span,
 }
 
@@ -49,6 +51,7 @@ impl Verdict {
             asker,
             operation: "chat",
             heard: Heard::begin(&span),
+            named: None,
             span,
         }
     }
@@ -82,6 +85,13 @@ impl Verdict {
         self.usage = tap.usage.or(self.usage);
         self.finish = tap.finish.or(self.finish);
         self.heard.piece(&tap.text);
+    }
+
+    /// The answer, or how it begins. Read for the span alone.
+    pub(super) fn began(&mut self, raw: &[u8]) {
+        if !self.span.is_disabled() {
+            self.named = content::model_named(raw);
+        }
     }
 
     pub(super) fn answered(mut self) {
@@ -164,7 +174,7 @@ impl Verdict {
             usage: self.usage,
         });
         let known = AttemptEnd {
-            response_model: None,
+            response_model: self.named.as_deref(),
             finish: self.finish,
             usage: self.usage,
             status,

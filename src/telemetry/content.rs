@@ -1,4 +1,5 @@
-//! Prompts and answers on spans, where an operator has asked for them.
+//! What is read off requests and answers for spans: prompts and answers, where an operator has asked
+//! for them.
 //!
 //! They stand in the conventions' `gen_ai.input.messages` and `gen_ai.output.messages`, on the
 //! attempts: an answer from the cache was never sent anywhere. Each is cut at [`MAX_BYTES`], so that
@@ -35,6 +36,24 @@ pub fn asked(span: &Span, request: &ChatRequest) {
     if let Some(messages) = request.body.object().get("messages") {
         span.set_attribute("gen_ai.input.messages", input(messages.get()));
     }
+}
+
+/// The model that an answer, or the piece it begins with, says it is of, in any dialect.
+pub fn model_named(raw: &[u8]) -> Option<String> {
+    #[derive(Default, Deserialize)]
+    struct Said {
+        #[serde(alias = "modelVersion")]
+        model: Option<String>,
+        message: Option<Inner>,
+        response: Option<Inner>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Inner {
+        model: Option<String>,
+    }
+    let said: Said = serde_json::from_slice(raw).ok()?;
+    let inner = said.message.or(said.response).unwrap_or_default();
+    said.model.or(inner.model).filter(|name| !name.is_empty())
 }
 
 /// An answer's text as it comes, up to the limit.
@@ -169,6 +188,30 @@ mod tests {
             {"role": "assistant", "parts": []},
         ]);
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_model_s_name_is_found_in_every_dialect() {
+        for (raw, name) in [
+            (
+                r#"{"id":"1","model":"gpt-4o-0806","choices":[]}"#,
+                Some("gpt-4o-0806"),
+            ),
+            (r#"{"modelVersion":"gemini-2.5"}"#, Some("gemini-2.5")),
+            (
+                r#"{"type":"message_start","message":{"model":"claude"}}"#,
+                Some("claude"),
+            ),
+            (
+                r#"{"type":"response.created","response":{"model":"o3"}}"#,
+                Some("o3"),
+            ),
+            (r#"{"model":""}"#, None),
+            (r#"{"model":7}"#, None),
+            ("no JSON", None),
+        ] {
+            assert_eq!(model_named(raw.as_bytes()).as_deref(), name, "{raw}");
+        }
     }
 
     #[test]

@@ -79,6 +79,7 @@ async fn a_collector_receives_the_whole_tree_inside_the_callers_trace() -> anyho
         ("gen_ai.operation.name", "chat"),
         ("gen_ai.provider.name", "openai"),
         ("gen_ai.request.model", "scripted"),
+        ("gen_ai.response.model", "scripted"),
         ("gen_ai.response.finish_reasons", "stop"),
         ("llm_router.attempt", "1"),
     ] {
