@@ -144,10 +144,11 @@ impl Collector {
     /// When they do not come in time; what came is in the words.
     pub async fn spans(&self, id: &str, count: usize, within: Duration) -> anyhow::Result<Tree> {
         let here = || self.trace(id).unwrap_or_default();
-        let came = eventually(&format!("{count} spans of {id}"), within, async || {
+        let what = format!("{count} spans of {id}");
+        let came = eventually(&what, within, async || {
             Some(here()).filter(|tree| tree.len() >= count)
         });
-        came.await
-            .with_context(|| format!("what came:\n{}", here()))
+        let came = came.await;
+        came.with_context(|| format!("what came:\n{}", here()))
     }
 }

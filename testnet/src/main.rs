@@ -111,16 +111,7 @@ enum Command {
     /// Take spans over OTLP/gRPC, keep the latest, and show a trace as a tree.
     Collect(Collect),
     /// Draw a trace that a collector has: node, span, kind, start, duration, status.
-    Trace {
-        /// The trace's id, or a whole `traceparent`; the latest traces are listed without one.
-        id: Option<String>,
-        /// Where the collector shows traces.
-        #[arg(long, default_value = COLLECTOR)]
-        collector: String,
-        /// Wait so many seconds for the trace to come, and for its spans to be complete.
-        #[arg(long, default_value_t = 0)]
-        wait: u64,
-    },
+    Trace(Trace),
     /// Measure labelled pairs as the cache's verifier sees them; one line each.
     MeasurePairs {
         /// Tab-separated, with a header naming `text_a` and `text_b`.
@@ -158,6 +149,18 @@ struct Collect {
     /// Bytes of that file before it is begun anew; the one before is kept beside it.
     #[arg(long, default_value_t = Limits::default().file_bytes)]
     file_bytes: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct Trace {
+    /// The trace's id, or a whole `traceparent`; the latest traces are listed without one.
+    id: Option<String>,
+    /// Where the collector shows traces.
+    #[arg(long, default_value = COLLECTOR)]
+    collector: String,
+    /// Wait so many seconds for the trace to come, and for its spans to be complete.
+    #[arg(long, default_value_t = 0)]
+    wait: u64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -287,12 +290,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             orders::serve().await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Wires(pairs) => {
-            let (doors, backends) = pairs.all();
-            let report = wires::run(&wires::Options { doors, backends }).await?;
-            println!("{report}");
-            Ok(verdict(report.holds()))
-        }
+        Command::Wires(pairs) => pair_all(pairs).await,
         Command::Faults {
             pairs,
             troubles,
@@ -310,15 +308,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(verdict(report.holds()))
         }
         Command::Collect(arguments) => collect(arguments).await,
-        Command::Trace {
-            id,
-            collector,
-            wait,
-        } => {
-            let wait = Duration::from_secs(wait);
-            println!("{}", show::trace(&collector, id.as_deref(), wait).await?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Trace(arguments) => trace(arguments).await,
         Command::MeasurePairs { pairs, models } => measure_pairs(&models, &pairs).await,
         Command::WritePairs { count, seed } => {
             write_pairs(count, seed);
@@ -343,6 +333,24 @@ async fn collect(arguments: Collect) -> anyhow::Result<ExitCode> {
     println!("traces {}/traces", collector.url());
     signal::asked_to_end().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn trace(arguments: Trace) -> anyhow::Result<ExitCode> {
+    let Trace {
+        id,
+        collector,
+        wait,
+    } = arguments;
+    let wait = Duration::from_secs(wait);
+    println!("{}", show::trace(&collector, id.as_deref(), wait).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn pair_all(pairs: Pairs) -> anyhow::Result<ExitCode> {
+    let (doors, backends) = pairs.all();
+    let report = wires::run(&wires::Options { doors, backends }).await?;
+    println!("{report}");
+    Ok(verdict(report.holds()))
 }
 
 async fn train_verifier(
