@@ -10,6 +10,7 @@
 //! - [`sharing`]: how the nodes' caches are one cache: look-ups, copies, moves, purges.
 //! - [`placement`]: which nodes keep an entry, and which are asked for one.
 //! - [`learning`]: how the cache finds its own mistakes, and how an operator takes an answer back.
+//! - [`tracing`]: one tree of spans per request over all nodes, sampling, and a collector to look at it.
 //! - [`plugins`]: models of your own, in a process of their own.
 //! - [`prices`]: what an answer costs, what models can do, and how to say otherwise.
 //! - [`containers`]: a testnet of containers: what is made, and how to break it.
@@ -44,6 +45,9 @@ pub mod placement {}
 
 #[doc = include_str!("guide/learning.md")]
 pub mod learning {}
+
+#[doc = include_str!("guide/tracing.md")]
+pub mod tracing {}
 
 #[doc = include_str!("guide/plugins.md")]
 pub mod plugins {}

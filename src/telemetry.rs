@@ -5,13 +5,16 @@
 //! metrics       every instrument, behind typed methods; rendered for `GET /metrics`
 //! spans         one constructor per kind of span, and what becomes known late
 //! propagation   W3C trace context in and out
+//! sampling      which traces are told
+//! content       prompts and answers on spans, where they were asked for
 //! record        what one finished request tells: metrics, stats, the access log
 //! ```
 //!
 //! Labels come from configured names or from closed lists, never from traffic. Deliberately not
-//! here: baggage (it would carry a client's data to others), prompts and answers, keys, and logs
+//! here: baggage (it would carry a client's data to others), keys, and logs
 //! over OTLP (standard error is collected by whoever runs the node).
 
+pub mod content;
 pub mod log;
 pub mod metrics;
 pub mod propagation;
@@ -23,6 +26,7 @@ pub mod stats;
 
 mod export;
 mod lines;
+mod sampling;
 #[cfg(test)]
 mod testing;
 

@@ -24,6 +24,7 @@ pub mod state;
 pub mod status;
 mod store;
 mod tls;
+pub mod trace;
 mod transport;
 mod watchdog;
 mod wire;

@@ -49,7 +49,7 @@ pub use line::Line;
 pub(crate) use line::Signature;
 pub(crate) use lines::{Lines, Origin, Purpose};
 pub(crate) use network::Network;
-pub(crate) use peers::Peers;
+pub(crate) use peers::{ORDER, PROPOSE, Peers, READ_INDEX};
 
 /// openraft over our store.
 pub(crate) type Raft = openraft::Raft<TypeConfig, Machine>;

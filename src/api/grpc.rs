@@ -21,6 +21,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod use_case;
 
 pub use health::Health;

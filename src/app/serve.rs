@@ -103,6 +103,8 @@ async fn start(options: &ServeOptions) -> anyhow::Result<Up> {
     let id = identity::establish(loaded.node.node.id.as_deref(), &data_dir)?;
     let telemetry = Telemetry::init(telemetry::Settings {
         otlp_endpoint: loaded.node.telemetry.otlp_endpoint.clone(),
+        sampling: loaded.node.telemetry.sampling,
+        content: loaded.node.telemetry.capture_content,
         log: loaded.node.telemetry.log,
         level: "info".to_owned(),
         node: id.as_str().to_owned(),

@@ -169,10 +169,32 @@ pub struct TelemetryConfig {
     /// OTLP/gRPC collector, as `http://host:4317`; no export when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
+    /// Which traces are told to the collector.
+    pub sampling: SamplingConfig,
     /// Log format.
     pub log: LogFormat,
     /// Record prompts and answers on spans.
     pub capture_content: CaptureContent,
+}
+
+/// Which traces are told to the collector.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplingConfig {
+    /// Of the traces that begin at this node, this part is told: 0 none, 1 all.
+    pub ratio: f64,
+    /// Traces a second that are told because a client asks for it in its `traceparent`; beyond
+    /// them, the ratio decides.
+    pub client_per_second: u32,
+}
+
+impl Default for SamplingConfig {
+    fn default() -> Self {
+        SamplingConfig {
+            ratio: 1.0,
+            client_per_second: 50,
+        }
+    }
 }
 
 /// Log format.
@@ -195,4 +217,6 @@ pub enum CaptureContent {
     /// Never.
     #[default]
     Off,
+    /// On the attempts, each up to 16 KiB.
+    On,
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::engine::Inner;
 use super::errand::Errand;
 use super::outcome::{Exhausted, Windows, another_may_take_it, is_too_long};
@@ -13,6 +15,7 @@ use crate::error::{Error, Kind, Tried};
 use crate::model::{AttemptError, Attempted, ModelHandle, Refusal, Timing};
 use crate::provider::{Class, Failure};
 use crate::routing::Plan;
+use crate::telemetry::spans;
 use crate::types::{ChatRequest, ModelName, Moment};
 
 /// How long a 429 without Retry-After asks for; the breaker's gate assumes the same.
@@ -228,7 +231,10 @@ impl Inner {
             };
             let ours = gated.unwrap_or_default();
             match self.after(&failure, (failed, way.last), (retry, ours), deadline) {
-                Next::Again(wait) => tokio::time::sleep(wait).await,
+                Next::Again(wait) => {
+                    let waiting = spans::retry_wait(model.name(), failed);
+                    tokio::time::sleep(wait).instrument(waiting).await;
+                }
                 Next::Other if is_too_long(&failure) => return Err(Stop::TooLong),
                 Next::Other => return Err(Stop::Other(class_label(&failure))),
                 Next::GiveUp => return Err(Stop::GiveUp),

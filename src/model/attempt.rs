@@ -15,7 +15,7 @@ use crate::breaker;
 use crate::dialect::openai::reshape;
 use crate::provider::{Answer, Call, ChunkStream, Class, Failure};
 use crate::queue::{self, Permit, Ticket};
-use crate::telemetry::{propagation, spans};
+use crate::telemetry::{content, propagation, spans};
 use crate::types::{ChatRequest, Chunk, Completion, Moment};
 
 /// Pieces looked at before the first real delta; an upstream that sends more is garbled.
@@ -180,6 +180,7 @@ impl ModelHandle {
             stream: request.stream,
             operation: "chat",
         });
+        content::asked(&span, request);
         let call = Call {
             body: Arc::clone(&request.body),
             model: self.spec.config.model.as_str().into(),
@@ -292,6 +293,7 @@ impl ModelHandle {
         Ok(match begun {
             Begun::Whole(completion) => {
                 let mut verdict = verdict;
+                verdict.began(&completion.raw);
                 verdict.saw(&completion.tap);
                 verdict.answered();
                 drop(permit);
@@ -299,6 +301,9 @@ impl ModelHandle {
             }
             Begun::Stream(first, rest) => {
                 let mut verdict = verdict;
+                if let Some(piece) = first.first() {
+                    verdict.began(&piece.raw);
+                }
                 verdict.first_token();
                 let ends = Ends {
                     attempt: started + timeouts.total,

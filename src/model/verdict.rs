@@ -10,6 +10,7 @@ use super::handle::ModelHandle;
 use super::wallet::Drawn;
 use crate::breaker::{Outcome, Ticket};
 use crate::provider::{Class, Failure};
+use crate::telemetry::content::{self, Heard};
 use crate::telemetry::spans::{AttemptEnd, attempt_ended};
 use crate::telemetry::{AttemptOutcome, AttemptRecord};
 use crate::types::{Finish, Moment, Tap, Usage};
@@ -27,6 +28,10 @@ pub(super) struct Verdict {
     pub(super) asker: Asker,
     /// The conventions' word for what is asked.
     operation: &'static str,
+    /// What it says, where that is wanted.
+    heard: Heard,
+    /// The model that the upstream says answers.
+    named: Option<String>,
     pub(super) span: Span,
 }
 
@@ -45,6 +50,8 @@ impl Verdict {
             finish: None,
             asker,
             operation: "chat",
+            heard: Heard::begin(&span),
+            named: None,
             span,
         }
     }
@@ -77,6 +84,14 @@ impl Verdict {
     pub(super) fn saw(&mut self, tap: &Tap) {
         self.usage = tap.usage.or(self.usage);
         self.finish = tap.finish.or(self.finish);
+        self.heard.piece(&tap.text);
+    }
+
+    /// The answer, or how it begins. Read for the span alone.
+    pub(super) fn began(&mut self, raw: &[u8]) {
+        if !self.span.is_disabled() {
+            self.named = content::model_named(raw);
+        }
     }
 
     pub(super) fn answered(mut self) {
@@ -159,11 +174,12 @@ impl Verdict {
             usage: self.usage,
         });
         let known = AttemptEnd {
-            response_model: None,
+            response_model: self.named.as_deref(),
             finish: self.finish,
             usage: self.usage,
             status,
         };
+        self.heard.end(&self.span, self.finish);
         attempt_ended(&self.span, told, &known);
     }
 }

@@ -15,11 +15,13 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, Temporality};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter,
 };
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::{Channel, Endpoint};
 
+use super::sampling::Choice;
+use crate::config::node::SamplingConfig;
 use crate::error::{Error, Kind};
 use crate::types::Moment;
 
@@ -47,7 +49,11 @@ pub(super) struct Exporters {
 }
 
 /// Connects lazily: a collector that is not there yet is no error.
-pub(super) fn connect(endpoint: &str, resource: Resource) -> Result<Exporters, Error> {
+pub(super) fn connect(
+    endpoint: &str,
+    resource: Resource,
+    sampling: &SamplingConfig,
+) -> Result<Exporters, Error> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("otlp")
@@ -88,7 +94,7 @@ pub(super) fn connect(endpoint: &str, resource: Resource) -> Result<Exporters, E
         .build();
     let traces = SdkTracerProvider::builder()
         .with_resource(resource)
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+        .with_sampler(Choice::new(sampling))
         .with_span_processor(processor)
         .build();
     let metrics = PeriodicReader::builder(Quiet {

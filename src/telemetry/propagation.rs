@@ -19,6 +19,10 @@ const MAX_TRACEPARENT: usize = 256;
 const MAX_TRACESTATE: usize = 512;
 const VERSION_00: usize = 55;
 
+/// Marks a context that a client sent: whether its trace is told is not for the client alone to say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FromClient;
+
 /// The caller's trace, or an empty context when it sent none that is valid.
 ///
 /// gRPC metadata: pass `request.metadata().as_ref()`.
@@ -37,8 +41,22 @@ pub fn set_parent(span: &Span, headers: &HeaderMap) {
     }
     if let Some(parent) = remote(headers) {
         // Refused without a collector or after the start; the span then stands on its own.
-        let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+        let theirs = Context::new().with_value(FromClient);
+        let _ = span.set_parent(theirs.with_remote_span_context(parent));
     }
+}
+
+/// Where a span stands, for another one to point at.
+pub type Place = SpanContext;
+
+/// The current span's place; none when no collector is told about it.
+pub fn here() -> Option<Place> {
+    current(&Span::current())
+}
+
+/// Points the current span at another one, which may be of another trace.
+pub fn point_at(place: &Place) {
+    Span::current().add_link(place.clone());
 }
 
 /// `traceparent` naming `span`, for an upstream or the client; none when no collector is told

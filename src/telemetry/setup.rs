@@ -24,11 +24,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::content;
 use super::export::{self, Complaints};
 use super::lines::Lines;
 use super::metrics::Metrics;
 use super::spans;
-use crate::config::node::LogFormat;
+use crate::config::node::{CaptureContent, LogFormat, SamplingConfig};
 use crate::error::{Error, Kind};
 use crate::types::Moment;
 
@@ -43,6 +44,10 @@ pub type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 pub struct Settings {
     /// OTLP/gRPC collector, as `http://host:4317`; nothing is exported without one.
     pub otlp_endpoint: Option<String>,
+    /// Which traces are told.
+    pub sampling: SamplingConfig,
+    /// Whether prompts and answers stand on spans.
+    pub content: CaptureContent,
     /// Log format.
     pub log: LogFormat,
     /// What is logged, in the syntax of `RUST_LOG`: `info`, `llm_router=debug,warn`, …
@@ -57,6 +62,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             otlp_endpoint: None,
+            sampling: SamplingConfig::default(),
+            content: CaptureContent::default(),
             log: LogFormat::default(),
             level: "info".to_owned(),
             node: String::new(),
@@ -110,7 +117,7 @@ impl Telemetry {
         let mut meters = SdkMeterProvider::builder();
         let mut export = None;
         if let Some(endpoint) = &settings.otlp_endpoint {
-            let exporters = export::connect(endpoint, resource.clone())?;
+            let exporters = export::connect(endpoint, resource.clone(), &settings.sampling)?;
             meters = meters.with_reader(exporters.metrics);
             export = Some(Export {
                 traces: exporters.traces,
@@ -172,6 +179,11 @@ impl Telemetry {
         };
         let mut layers = vec![lines];
         if let Some(export) = &self.export {
+            let told = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
+            let told = match self.settings.content {
+                CaptureContent::Off => told,
+                CaptureContent::On => told.with_target(content::TARGET, LevelFilter::INFO),
+            };
             let spans = tracing_opentelemetry::layer()
                 .with_tracer(export.traces.tracer("llm-router"))
                 .with_context_activation(false)
@@ -179,7 +191,7 @@ impl Telemetry {
                 .with_threads(false)
                 .with_target(false)
                 .with_tracked_inactivity(false)
-                .with_filter(Targets::new().with_target(spans::TARGET, LevelFilter::INFO));
+                .with_filter(told);
             layers.push(spans.boxed());
         }
         Ok(layers)
@@ -204,6 +216,13 @@ impl Telemetry {
     /// Spans are exported.
     pub fn exports(&self) -> bool {
         self.export.is_some()
+    }
+
+    /// Exports that came to nothing so far.
+    #[cfg(test)]
+    pub(super) fn export_failures(&self) -> u64 {
+        let export = self.export.as_ref();
+        export.map_or(0, |export| export.complaints.failures())
     }
 
     /// Sends what is still waiting and stops exporting. Blocks for at most [`SHUTDOWN_TIMEOUT`],
@@ -286,7 +305,7 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
             .with_param("telemetry.level")
             .with_source(source)
     })?;
-    for target in [spans::TARGET, "opentelemetry"] {
+    for target in [spans::TARGET, content::TARGET, "opentelemetry"] {
         if level.contains(target) {
             continue;
         }

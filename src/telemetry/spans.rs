@@ -3,9 +3,12 @@
 //! ```text
 //! POST /v1/chat/completions        server     the door
 //! └─ chat auto                     internal   the use case, retries and failovers included
-//!    ├─ cache_lookup               internal
+//!    ├─ cache_lookup               internal   with the calls to other nodes below it
 //!    ├─ queue_wait gpu-fast        internal
 //!    ├─ chat llama3:8b             client     one attempt
+//!    ├─ retry_wait gpu-fast        internal   before the same model is asked once more
+//!    ├─ queue_wait gpu-fast        internal
+//!    ├─ chat llama3:8b             client
 //!    ├─ queue_wait cloud           internal
 //!    └─ chat gpt-4o                client     the attempt after a failover
 //! ```
@@ -27,8 +30,7 @@ use super::record::RequestRecord;
 use crate::inference::CacheStatus;
 use crate::types::{ChatRequest, EmbedRequest, Finish, ModelName, Priority, Usage};
 
-/// The target of every span, by which layers choose them.
-pub const TARGET: &str = "llm_router::trace";
+pub use llm_router_cluster::trace::TARGET;
 
 /// An HTTP request at the door. `route` is the route's template, empty when none matched.
 pub fn http_server(method: &Method, route: &str) -> Span {
@@ -197,6 +199,18 @@ pub fn queue_ended(span: &Span, refused: Option<&'static str>) {
         failed(span, reason);
     }
     end(span);
+}
+
+/// Waiting before `model` is asked once more.
+pub fn retry_wait(model: &ModelName, failures: u32) -> Span {
+    info_span!(
+        target: TARGET,
+        "retry_wait",
+        otel.name = format!("retry_wait {model}"),
+        otel.kind = "internal",
+        llm_router.model = model.as_str(),
+        llm_router.failures = i64::from(failures),
+    )
 }
 
 /// Asking the cache.

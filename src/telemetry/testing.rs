@@ -149,26 +149,29 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn start() -> Self {
+        Self::at("127.0.0.1:0").expect("a loopback port")
+    }
+
+    /// At this address, once it is free.
+    pub(super) fn at(address: &str) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let received = Received::default();
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .expect("a loopback port");
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
         let address = listener.local_addr().expect("bound");
         let server = tonic::transport::Server::builder()
             .add_service(TraceServiceServer::new(received.clone()))
             .add_service(MetricsServiceServer::new(received.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         runtime.spawn(server);
-        Collector {
+        Ok(Collector {
             received,
             address,
             _runtime: runtime,
-        }
+        })
     }
 
     pub(super) fn endpoint(&self) -> String {

@@ -76,7 +76,7 @@ class Node:
                 raise RuntimeError(f"the node ended with {self.process.returncode}:\n{self.stderr()}")
             try:
                 given = json.loads(addresses.read_text())
-                self.http, self.grpc = given["http"], given["grpc"]
+                self.http, self.grpc, self.cluster = (given[door] for door in ("http", "grpc", "cluster"))
                 self.get("/ready")
                 return
             except (OSError, ValueError, KeyError):

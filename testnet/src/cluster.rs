@@ -221,6 +221,14 @@ impl Cluster {
         &self.members[id - 1].http
     }
 
+    /// `host:port` of a node's gRPC door.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn grpc_address(&self, id: usize) -> &str {
+        &self.members[id - 1].grpc
+    }
+
     /// Where a node listens for others, past the proxies.
     ///
     /// # Errors

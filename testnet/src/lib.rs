@@ -17,6 +17,7 @@ pub mod chaos;
 pub mod check;
 pub mod client;
 pub mod cluster;
+pub mod collector;
 pub mod compose;
 pub mod doors;
 pub mod eventually;
@@ -43,6 +44,7 @@ pub mod witness;
 
 pub use client::{Client, Reply, chat};
 pub use cluster::Cluster;
+pub use collector::Collector;
 pub use eventually::eventually;
 pub use node::{Node, Setup};
 pub use upstream::Upstream;

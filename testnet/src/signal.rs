@@ -1,4 +1,4 @@
-//! Signals to processes this crate has started.
+//! Signals: to processes this crate has started, and to this one.
 
 use anyhow::bail;
 use tokio::process::Command;
@@ -39,4 +39,17 @@ pub async fn send(signal: Signal, pid: u32) -> anyhow::Result<()> {
         bail!("SIG{name} could not be sent to {pid}");
     }
     Ok(())
+}
+
+/// Waits until this process is asked to end, by SIGTERM or from the keyboard.
+///
+/// # Errors
+/// When signals cannot be heard.
+pub async fn asked_to_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminated.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use super::Inside;
 use super::tries::Tries;
@@ -13,6 +14,7 @@ use crate::command::{Change, Command, Done, Outcome, Rejected, encode};
 use crate::error::{Error, Refused};
 use crate::handle::Author;
 use crate::identity::MemberId;
+use crate::trace;
 use crate::transport::Proposed;
 
 /// How long a leader that says nothing may stay silent before a change sent to it counts as lost.
@@ -47,8 +49,12 @@ impl Inside {
             change,
         };
         let deadline = Instant::now() + patience;
-        let proposed = self.carry(&command, deadline).await?;
-        self.applied(proposed.index, deadline).await;
+        let agreeing = async {
+            let proposed = self.carry(&command, deadline).await?;
+            self.applied(proposed.index, deadline).await;
+            Ok::<_, Error>(proposed)
+        };
+        let proposed = agreeing.instrument(trace::doing("agree")).await?;
         match proposed.outcome {
             Outcome::Done(done) => Ok(done),
             Outcome::Rejected(why) => Err(why.into()),

@@ -43,6 +43,17 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// In one word, for a trace.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Failure::Refused(_) => "refused",
+            Failure::NotLeader(_) => "not_leader",
+            Failure::Unreached(_) => "unreached",
+            Failure::Broken(_) => "broken",
+            Failure::TimedOut => "timeout",
+        }
+    }
+
     /// In words, for openraft's log.
     pub(crate) fn words(&self) -> String {
         match self {

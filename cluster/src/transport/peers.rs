@@ -11,6 +11,7 @@ use llm_router_proto::llm_router::cluster::v1;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 use v1::pulse_service_client::PulseServiceClient;
 use v1::raft_service_client::RaftServiceClient;
 
@@ -22,6 +23,7 @@ use crate::error::Error;
 use crate::handle::Order;
 use crate::pulse::{Directive, Report};
 use crate::raft::Peer;
+use crate::trace;
 use crate::wire::raft::member::{join_out, joined_in, order_out};
 
 /// When it makes sense to ask again after a leader was lost: about as long as an election takes.
@@ -29,6 +31,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// For the opening of a pulse: a leader that lives answers at once.
 const OPENING: Duration = Duration::from_secs(1);
+
+/// The calls by name, as both ends tell them in traces.
+pub(crate) const PROPOSE: &str = "llm_router.cluster.v1.RaftService/Propose";
+pub(crate) const READ_INDEX: &str = "llm_router.cluster.v1.RaftService/ReadIndex";
+pub(crate) const ORDER: &str = "llm_router.cluster.v1.RaftService/Order";
 
 type Client = RaftServiceClient<Channel>;
 
@@ -59,7 +66,7 @@ impl Peers {
         };
         let answer = self
             .ask(
-                leader,
+                (PROPOSE, leader),
                 patience,
                 message,
                 |mut client, request| async move { client.propose(request).await },
@@ -83,7 +90,7 @@ impl Peers {
         let message = v1::ReadIndexRequest {};
         let answer = self
             .ask(
-                leader,
+                (READ_INDEX, leader),
                 patience,
                 message,
                 |mut client, request| async move { client.read_index(request).await },
@@ -104,7 +111,7 @@ impl Peers {
     ) -> Result<(), Error> {
         let message = order_out(order);
         self.ask(
-            leader,
+            (ORDER, leader),
             patience,
             message,
             |mut client, request| async move { client.order(request).await },
@@ -184,7 +191,7 @@ impl Peers {
     /// One question for the leader; a member that no longer leads sends us on, once.
     async fn ask<Q, A, F>(
         &self,
-        leader: &Peer,
+        (method, leader): (&'static str, &Peer),
         patience: Duration,
         message: Q,
         call: impl Fn(Client, Request<Q>) -> F,
@@ -196,10 +203,14 @@ impl Peers {
         let until = Instant::now() + patience;
         let at = async |peer: &Peer, message: Q| {
             let left = until.saturating_duration_since(Instant::now());
-            let mut request = signed(&self.lines, message);
+            let told = trace::calling(method, || peer.name.to_string());
+            let mut request = told.sign(signed(&self.lines, message));
             request.set_timeout(left);
             let client = client(self.lines.to(peer, Purpose::Ask));
-            within(left, peer.name.as_str(), call(client, request)).await
+            let asked = call(client, request).instrument(told.span().clone());
+            let answer = within(left, peer.name.as_str(), asked).await;
+            told.end(answer.as_ref().map(drop).map_err(Failure::name));
+            answer
         };
         let answer = match at(leader, message.clone()).await {
             Err(Failure::NotLeader(Some((_, other)))) if other != *leader => {

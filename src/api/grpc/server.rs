@@ -21,6 +21,7 @@ use super::health::Health;
 use super::identify::IdentifyLayer;
 use super::router::RouterDoor;
 use super::stats::StatsDoor;
+use super::trace::Traced;
 use super::use_case::UseCase;
 use crate::app::{Agreed, Node};
 use crate::tenancy::{Keys, Scope};
@@ -100,8 +101,9 @@ impl GrpcDoor {
         let (keys, health) = (&node.keys, &self.health);
         let admin = AdminServiceServer::new(AdminDoor::new(Arc::clone(&node)))
             .max_decoding_message_size(MAX_MESSAGE);
-        let routes = routes(&node.engine, keys, health, &shutdown)?
-            .add_service(Authorize::scope(keys, Scope::Admin).guard(admin));
+        let routes = routes(&node.engine, keys, health, &shutdown)?.add_service(Traced::new(
+            Authorize::scope(keys, Scope::Admin).guard(admin),
+        ));
         let door = Door {
             routes,
             node: node.id.as_str().to_owned(),

@@ -19,6 +19,7 @@ use super::super::key::{EntryId, PartitionId};
 use super::Flights;
 use super::pieces::{Break, End, Event, Pieces, Wakes, Wants, size_of};
 use crate::error::Kind;
+use crate::telemetry::propagation::{self, Place};
 use crate::types::{Chunk, ModelName, Moment};
 
 /// What leader and followers share.
@@ -26,6 +27,8 @@ pub(super) struct Flown {
     pieces: Mutex<Pieces>,
     /// Bytes all flights keep.
     together: Arc<AtomicUsize>,
+    /// The span that began it: of the request that makes the answer.
+    made_by: Option<Place>,
 }
 
 impl Flown {
@@ -33,7 +36,15 @@ impl Flown {
         Arc::new(Flown {
             pieces: Mutex::default(),
             together: Arc::clone(together),
+            made_by: propagation::here(),
         })
+    }
+
+    /// Points the current span at the request that makes the answer: its trace has the upstream.
+    pub(super) fn show(&self) {
+        if let Some(place) = &self.made_by {
+            propagation::point_at(place);
+        }
     }
 
     /// A reader from the beginning; `None` where that is not possible any more.

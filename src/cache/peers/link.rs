@@ -30,6 +30,16 @@ pub(crate) enum Unanswered {
     Unreached(String),
 }
 
+impl Unanswered {
+    /// In one word, for traces.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Unanswered::Late => "late",
+            Unanswered::Unreached(_) => "unreached",
+        }
+    }
+}
+
 /// The members as this node knows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members {

@@ -46,6 +46,17 @@ pub(crate) struct Seen {
     pub(crate) behind: bool,
 }
 
+impl Seen {
+    /// What came of it, in a word for traces.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.behind, self.own.is_empty() && self.everyone.is_empty()) {
+            (true, _) => "behind",
+            (false, true) => "nothing",
+            (false, false) => "candidates",
+        }
+    }
+}
+
 /// A question for the owner of an exact key.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FlyAsk {
@@ -91,6 +102,19 @@ pub(crate) enum FlyWord {
     Told(Told),
     /// To the one who makes it: how many wait on the owner.
     Readers(u32),
+}
+
+impl FlyWord {
+    /// What the owner decided, in a word for traces; the words after that are none.
+    pub(crate) const fn decision(&self) -> Option<&'static str> {
+        match self {
+            FlyWord::Held(_) => Some("held"),
+            FlyWord::Lead => Some("lead"),
+            FlyWord::Follow => Some("follow"),
+            FlyWord::Alone => Some("alone"),
+            FlyWord::Told(_) | FlyWord::Readers(_) => None,
+        }
+    }
 }
 
 /// An entry by what tells its versions apart.

@@ -10,16 +10,17 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 use llm_router_cluster::command::{Change, Done};
 use llm_router_cluster::placement::Cells;
-use llm_router_cluster::{Author, Error, Handle, Line, MemberId};
+use llm_router_cluster::{Author, Error, Handle, Line, MemberId, trace};
 use llm_router_proto::llm_router::cluster::v1;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Response, Status};
+use tracing::Instrument as _;
 use v1::cache_service_client::CacheServiceClient;
 
 use super::convert;
-use super::server::MAX_MESSAGE;
+use super::server::{FLY, LOOK, MAX_MESSAGE};
 use crate::cache::answer::Purge;
 use crate::cache::epochs::Table;
 use crate::cache::key::EntryId;
@@ -58,6 +59,12 @@ impl ClusterLink {
             handle,
             cells: Mutex::default(),
         }
+    }
+
+    fn name_of(&self, member: MemberId) -> String {
+        let state = self.handle.state();
+        let known = state.members().get(&member);
+        known.map_or_else(|| member.to_string(), |known| known.name.to_string())
     }
 
     fn to(&self, member: MemberId) -> Result<Client, Unanswered> {
@@ -191,8 +198,16 @@ impl Link for ClusterLink {
 
     async fn look(&self, to: MemberId, ask: &Ask, patience: Duration) -> Result<Seen, Unanswered> {
         let mut client = self.to(to)?;
-        let reply = within(patience, client.look(convert::ask_out(ask))).await?;
-        reply.try_into().map_err(nonsense)
+        let mut call = trace::calling(LOOK, || self.name_of(to));
+        let request = call.sign(tonic::Request::new(convert::ask_out(ask)));
+        let asked = client.look(request).instrument(call.span().clone());
+        let seen = within(patience, asked).await;
+        let seen = seen.and_then(|reply| Seen::try_from(reply).map_err(nonsense));
+        if let Ok(seen) = &seen {
+            call.answered(seen.word());
+        }
+        call.end(seen.as_ref().map(drop).map_err(Unanswered::name));
+        seen
     }
 
     async fn fly(
@@ -205,12 +220,27 @@ impl Link for ClusterLink {
         let mut client = self.to(to)?;
         let first = stream::once(std::future::ready(convert::fly_ask_out(ask)));
         let words = first.chain(ReceiverStream::new(told).map(v1::FlyRequest::from));
-        let replies = within(patience, client.fly(words)).await?;
+        let mut call = trace::calling(FLY, || self.name_of(to));
+        let request = call.sign(tonic::Request::new(words));
+        let asked = client.fly(request).instrument(call.span().clone());
+        let replies = match within(patience, asked).await {
+            Ok(replies) => replies,
+            Err(unanswered) => {
+                call.end(Err(unanswered.name()));
+                return Err(unanswered);
+            }
+        };
         // a stream that breaks has ended: whoever reads takes it for given up
         let words = replies
             .map(|reply| reply.ok().and_then(|reply| FlyWord::try_from(reply).ok()))
             .take_while(|word| std::future::ready(word.is_some()))
-            .filter_map(std::future::ready);
+            .filter_map(std::future::ready)
+            // the call lasts as long as its words
+            .inspect(move |word| {
+                if let Some(word) = word.decision() {
+                    call.answered(word);
+                }
+            });
         Ok(words.boxed())
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use llm_router_cluster::{Guest, Visitor};
+use llm_router_cluster::{Guest, Visitor, trace};
 use llm_router_proto::llm_router::cluster::v1;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 use v1::cache_service_server::{CacheService, CacheServiceServer};
 
 use super::convert;
@@ -21,6 +22,9 @@ use crate::cache::peers::{flight, serve};
 
 /// Largest message, both ways: the largest answer a cache may keep, with room.
 pub(super) const MAX_MESSAGE: usize = 24 << 20;
+/// The calls made for a request, by name, as both ends tell them in traces.
+pub(super) const LOOK: &str = "llm_router.cluster.v1.CacheService/Look";
+pub(super) const FLY: &str = "llm_router.cluster.v1.CacheService/Fly";
 /// Most calls worked on at once; one more is refused, which is a miss to who asks.
 const MAX_CALLS: usize = 512;
 /// For the question on a flight's stream; callers send it with the call.
@@ -73,11 +77,18 @@ impl CacheService for Server {
         &self,
         request: Request<v1::LookRequest>,
     ) -> Result<Response<v1::LookReply>, Status> {
-        visitor(&request)?;
+        let peer = visitor(&request)?.node;
+        let mut call = trace::answering(LOOK, request.metadata(), peer.as_str());
         let ask = request.into_inner().try_into()?;
         let inner = Arc::clone(&self.inner);
-        let seen = self.there(async move { serve::look(&inner, &ask).await });
-        Ok(Response::new(seen.await?.into()))
+        let looking = async move { serve::look(&inner, &ask).await };
+        let seen = self.there(looking.instrument(call.span().clone())).await;
+        if let Ok(seen) = &seen {
+            call.answered(seen.word());
+        }
+        let failed = seen.as_ref().map(drop);
+        call.end(failed.map_err(|status| trace::code_name(status.code())));
+        Ok(Response::new(seen?.into()))
     }
 
     type FlyStream = BoxStream<'static, Result<v1::FlyReply, Status>>;
@@ -86,7 +97,8 @@ impl CacheService for Server {
         &self,
         request: Request<Streaming<v1::FlyRequest>>,
     ) -> Result<Response<Self::FlyStream>, Status> {
-        visitor(&request)?;
+        let peer = visitor(&request)?.node;
+        let mut call = trace::answering(FLY, request.metadata(), peer.as_str());
         let mut words = request.into_inner();
         let first = tokio::time::timeout(FIRST_WITHIN, words.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("nothing is asked"))??;
@@ -102,9 +114,16 @@ impl CacheService for Server {
             // a glance at a few tables: two changes of thread would cost more. Tasks begun by it
             // run where the node works.
             let _there = self.runtime.enter();
-            flight::fly(&self.inner, ask, told)
+            let span = call.span().clone();
+            span.in_scope(|| flight::fly(&self.inner, ask, told))
         };
-        let answer = answer.map(|word| Ok(v1::FlyReply::from(word)));
+        // the call lasts as long as its words
+        let answer = answer.map(move |word| {
+            if let Some(word) = word.decision() {
+                call.answered(word);
+            }
+            Ok(v1::FlyReply::from(word))
+        });
         Ok(Response::new(answer.boxed()))
     }
 

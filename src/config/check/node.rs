@@ -55,6 +55,10 @@ pub fn node(config: &NodeConfig) -> Vec<Finding> {
     if let Some(problem) = config.telemetry.otlp_endpoint.as_deref().and_then(bad_url) {
         found.push(Finding::new(top.keys("telemetry.otlp_endpoint"), problem));
     }
+    if !(0.0..=1.0).contains(&config.telemetry.sampling.ratio) {
+        let message = "must be between 0 (no trace) and 1 (every trace)";
+        found.push(Finding::new(top.keys("telemetry.sampling.ratio"), message));
+    }
     found
 }
 

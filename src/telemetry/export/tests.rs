@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::*;
+use crate::config::node::CaptureContent;
 use crate::dialect::openai::ChatBody;
 use crate::inference::CacheStatus;
 use crate::provider::Class;
@@ -13,7 +14,7 @@ use crate::telemetry::metrics::AttemptOutcome;
 use crate::telemetry::setup::{Settings, Telemetry};
 use crate::telemetry::spans::{self, AttemptEnd, AttemptSpan};
 use crate::telemetry::testing::{Captured, Collector, attribute};
-use crate::telemetry::{Recorder, RequestRecord, propagation};
+use crate::telemetry::{Recorder, RequestRecord, content, propagation};
 use crate::types::{
     CacheMode, ChatRequest, Features, Finish, ModelName, Priority, TenantId, Usage,
 };
@@ -234,6 +235,43 @@ fn the_collector_learns_who_sends_and_gets_the_metrics_too() {
 }
 
 #[test]
+fn what_is_said_is_told_where_an_operator_has_asked_for_it() {
+    for (content, told) in [(CaptureContent::Off, false), (CaptureContent::On, true)] {
+        let collector = Collector::start();
+        let settings = Settings {
+            otlp_endpoint: Some(collector.endpoint()),
+            content,
+            ..Settings::default()
+        };
+        let telemetry = Telemetry::prepare(settings).expect("settings are fine");
+        let captured = Captured::default();
+        with_subscriber(&telemetry, &captured, || {
+            let model = ModelName::from("m");
+            let span = spans::attempt(&AttemptSpan {
+                model: &model,
+                upstream: "m-1",
+                provider: "openai",
+                number: 1,
+                server: None,
+                stream: true,
+                operation: "chat",
+            });
+            content::asked(&span, &chat_request());
+            let mut heard = content::Heard::begin(&span);
+            ["the ", "answer"].map(|piece| heard.piece(piece));
+            heard.end(&span, Some(Finish::Stop));
+            spans::attempt_ended(&span, AttemptOutcome::Answered, &AttemptEnd::default());
+        });
+        assert!(telemetry.shutdown());
+        let span = collector.received.span("chat m-1");
+        let text = |key: &str| attribute(&span, key).unwrap_or_default();
+        assert_eq!(text("gen_ai.input.messages").contains(CANARY), told);
+        assert_eq!(text("gen_ai.output.messages").contains("the answer"), told);
+        assert!(!captured.text().contains(CANARY), "no log line has it");
+    }
+}
+
+#[test]
 fn attempts_speak_the_genai_conventions() {
     let collector = Collector::start();
     let telemetry = telemetry(&collector.endpoint());
@@ -317,6 +355,66 @@ fn a_collector_that_is_away_slows_nothing_and_shutdown_is_bounded() {
 }
 
 #[test]
+fn a_collector_that_hangs_makes_nobody_wait_and_what_does_not_fit_is_dropped() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("bound");
+    let telemetry = telemetry(&format!("http://{address}"));
+    with_subscriber(&telemetry, &Captured::default(), || {
+        // three rounds, each with more than the queue holds, while the first export hangs
+        for _ in 0..3 {
+            let began = Moment::now();
+            for _ in 0..2 * MAX_QUEUED_SPANS {
+                spans::cache_ended(&spans::cache_lookup(), CacheStatus::Miss, None);
+            }
+            let told = Moment::now().since(began);
+            assert!(told < Duration::from_secs(2), "spans took {told:?}");
+            rest(300);
+        }
+    });
+    assert!(!telemetry.shutdown());
+}
+
+#[test]
+fn a_collector_that_comes_back_is_told_what_happens_from_then_on() {
+    let first = Collector::start();
+    let (endpoint, address) = (first.endpoint(), first.address.to_string());
+    let telemetry = telemetry(&endpoint);
+    let tell = |name: &str| {
+        let wait = spans::queue_wait(&ModelName::from(name), Priority::Normal);
+        spans::queue_ended(&wait, None);
+    };
+    let within = |what: &str, came: &dyn Fn() -> bool| {
+        let limit = Moment::now() + Duration::from_secs(20);
+        while !came() {
+            assert!(Moment::now() < limit, "{what}");
+            rest(100);
+        }
+    };
+    with_subscriber(&telemetry, &Captured::default(), || {
+        tell("before");
+        within("the first span comes", &|| {
+            !first.received.spans().is_empty()
+        });
+        drop(first);
+        tell("meanwhile");
+        let export = telemetry.export_failures();
+        within("an export fails", &|| telemetry.export_failures() > export);
+        let second = std::cell::RefCell::new(None);
+        within("the port is free again", &|| {
+            *second.borrow_mut() = Collector::at(&address).ok();
+            second.borrow().is_some()
+        });
+        let second = second.into_inner().expect("it listens");
+        within("a later span comes", &|| {
+            tell("after");
+            let spans = second.received.spans();
+            spans.iter().any(|span| span.name == "queue_wait after")
+        });
+    });
+    assert!(telemetry.shutdown());
+}
+
+#[test]
 fn a_collector_that_never_answers_holds_shutdown_for_five_seconds_at_most() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("bound");
@@ -369,6 +467,11 @@ fn dropping_telemetry_inside_a_runtime_does_not_panic() {
         assert!(telemetry.exports());
         drop(telemetry);
     });
+}
+
+#[expect(clippy::disallowed_methods, reason = "no runtime is here to wait in")]
+fn rest(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
 }
 
 fn assert_attributes(span: &Span, expected: &[(&str, &str)]) {

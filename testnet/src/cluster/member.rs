@@ -29,7 +29,7 @@ pub(super) struct Member {
     /// It finds the user's weights.
     weights: bool,
     pub(super) http: String,
-    grpc: String,
+    pub(super) grpc: String,
     cluster: SocketAddr,
     pub(super) client: Client,
     child: Option<Child>,

@@ -16,3 +16,4 @@ mod members;
 mod partition;
 mod refusal;
 mod secure;
+mod tracing;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use llm_router_proto::llm_router::cluster::v1;
 use openraft::raft::VoteRequest;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 use v1::raft_service_server::RaftService;
 
 use super::caller::{Caller, Door, caller, in_own_name};
@@ -14,8 +15,9 @@ use super::receiving::Receiving;
 use crate::command::decode;
 use crate::error::{Error, Refused};
 use crate::raft::TypeConfig;
+use crate::trace::{self, Call};
 use crate::transport::call::{nonsense, status};
-use crate::transport::{Core, Seat, Stopped};
+use crate::transport::{Core, ORDER, PROPOSE, READ_INDEX, Seat, Stopped};
 use crate::wire::raft::fault::Fault;
 use crate::wire::raft::{BadWire, append, member, vote, vote_out};
 
@@ -62,12 +64,27 @@ impl Service {
         Ok((raft, asked))
     }
 
+    /// A member's question, in the trace of the request it is asked for.
+    fn traced<T>(&self, method: &'static str, request: &Request<T>) -> Result<Call, Status> {
+        let caller = caller(self.seat.as_ref(), request, Door::Member)?;
+        let peer = caller.node.as_str();
+        Ok(trace::answering(method, request.metadata(), peer))
+    }
+
     /// The answer of something that only a leader does. One that does not lead says who does.
     async fn led<T>(
         &self,
+        call: Call,
         asked: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Status> {
-        let answer = within(asked).await?;
+        let answer = within(asked.instrument(call.span().clone())).await;
+        let answer = answer.and_then(|answer| self.settled(answer));
+        let failed = answer.as_ref().map(drop);
+        call.end(failed.map_err(|status| trace::code_name(status.code())));
+        answer
+    }
+
+    fn settled<T>(&self, answer: Result<T, Error>) -> Result<T, Status> {
         answer.map_err(|error| {
             let sent = matches!(
                 error,
@@ -153,9 +170,9 @@ impl RaftService for Service {
         &self,
         request: Request<v1::ProposeRequest>,
     ) -> Result<Response<v1::ProposeResponse>, Status> {
-        caller(self.seat.as_ref(), &request, Door::Member)?;
+        let call = self.traced(PROPOSE, &request)?;
         let command = decode(&request.into_inner().command).map_err(|bad| told(bad.into()))?;
-        let proposed = self.led(self.seat.propose(command)).await?;
+        let proposed = self.led(call, self.seat.propose(command)).await?;
         let index = proposed.index;
         let outcome = serde_json::to_vec(&proposed.outcome)
             .map_err(|error| Status::internal(format!("the outcome has no JSON form: {error}")))?;
@@ -166,8 +183,8 @@ impl RaftService for Service {
         &self,
         request: Request<v1::ReadIndexRequest>,
     ) -> Result<Response<v1::ReadIndexResponse>, Status> {
-        caller(self.seat.as_ref(), &request, Door::Member)?;
-        let index = self.led(self.seat.read_index()).await?;
+        let call = self.traced(READ_INDEX, &request)?;
+        let index = self.led(call, self.seat.read_index()).await?;
         Ok(Response::new(v1::ReadIndexResponse { index }))
     }
 
@@ -183,7 +200,7 @@ impl RaftService for Service {
                 claimed: join.node.to_string(),
             })));
         }
-        let joined = self.led(self.seat.join(join)).await?;
+        let joined = self.led(Call::untold(), self.seat.join(join)).await?;
         Ok(Response::new(member::joined_out(&joined)))
     }
 
@@ -191,9 +208,9 @@ impl RaftService for Service {
         &self,
         request: Request<v1::OrderRequest>,
     ) -> Result<Response<v1::OrderResponse>, Status> {
-        caller(self.seat.as_ref(), &request, Door::Member)?;
+        let call = self.traced(ORDER, &request)?;
         let order = member::order_in(request.into_inner()).map_err(told)?;
-        self.led(self.seat.order(order)).await?;
+        self.led(call, self.seat.order(order)).await?;
         Ok(Response::new(v1::OrderResponse {}))
     }
 }
