@@ -119,6 +119,8 @@ def pods_are_locked(objects):
         check(pod.get("automountServiceAccountToken") is False, f"{path}: has a token it needs not")
         check(pod.get("enableServiceLinks") is False, f"{path}: Kubernetes sets LLM_ROUTER_… of its own")
         for each in containers(pod):
+            ours = each["image"].startswith("llm-router:")
+            check(not ours or each["command"][0] == rehearsal.PROGRAM, f"{path}: {each['name']} runs something else")
             own, name = each.get("securityContext", {}), f"{path}: {each['name']}"
             check(own.get("readOnlyRootFilesystem") is True, f"{name}: writes to its image")
             check(own.get("allowPrivilegeEscalation") is False, f"{name}: may gain rights")

@@ -15,6 +15,7 @@ import urllib.request
 import yaml
 
 PATIENCE_SECONDS = 60
+PROGRAM = "/usr/local/bin/llm-router"
 DOORS = {"http": 8080, "grpc": 50051, "cluster": 7400}
 MODELS = """
 models: { gpt: { provider: demo, model: echo } }
@@ -49,9 +50,9 @@ def free_ports(count):
         return [each.getsockname()[1] for each in sockets]
 
 
-def node_command(pod):
-    [command] = [each["command"] for each in pod["containers"] if "serve" in each.get("command", [])]
-    return command
+def node_of(pod):
+    [node] = [each for each in pod["containers"] if "serve" in each.get("command", [])]
+    return node
 
 
 class Stage:
@@ -88,7 +89,7 @@ class Stage:
             for each in pod.get("initContainers", []) + pod["containers"]:
                 probes = [each.get(name, {}).get("exec", {}) for name in ("startupProbe", "readinessProbe", "livenessProbe")]
                 for command in [each.get("command"), *(probe.get("command") for probe in probes)]:
-                    if command and command[0] == "llm-router":
+                    if command and command[0] == PROGRAM:
                         self.call(*command[1:], "--help")
 
     def place(self, text, n):
@@ -108,10 +109,12 @@ class Stage:
         text = yaml.safe_dump({**node, **routing})
         (self.folder / f"{n}.yaml").write_text(self.place(text, n))
 
-    def start(self, command, n):
+    def start(self, node, n):
         log = open(self.folder / f"node-{n}.log", "a")
-        command = [self.binary, *(self.place(part, n) for part in command[1:])]
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment, cwd=self.folder)
+        command = [self.binary, *(self.place(part, n) for part in node["command"][1:])]
+        said = {each["name"]: self.place(each["value"], n) for each in node["env"] if "value" in each}
+        environment = {**self.environment, **said}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self.folder)
         self.running.append(process)
         return process
 
@@ -147,15 +150,14 @@ class Stage:
         self.call("certs", "create", *(part for name in names for part in ("--node", name)))
         for n in range(len(names)):
             self.write_config(n)
-        begin = self.start(node_command(self.objects["Pod", "llm-router-begin"]["spec"]), 0)
+        begin = self.start(node_of(self.objects["Pod", "llm-router-begin"]["spec"]), 0)
         self.until("the first node answers", lambda: self.get(0, "/ready"))
         address = f"http://127.0.0.1:{self.ports[0]['http']}"
         key = self.call("keys", "create", "--name", "ops", "--addr", address).strip()
         self.stop(begin)
-        pod = self.set["template"]["spec"]
-        [node] = [each for each in pod["containers"] if each["name"] == "llm-router"]
+        node = node_of(self.set["template"]["spec"])
         for n in range(len(names)):
-            self.start(node_command(pod), n)
+            self.start(node, n)
         probes = {node[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
         for n, path in ((n, path) for n in range(len(names)) for path in sorted(probes)):
             self.until(f"{path} of node {n}", lambda n=n, path=path: self.get(n, path))
@@ -170,6 +172,9 @@ class Stage:
             raise Wrong("a node answers callers without a key")
         for process in list(self.running):
             self.stop(process)
+        for n in range(len(names)):
+            if not (self.folder / f"data-{n}" / "data" / "cluster").is_dir():
+                raise Wrong("a node kept its data elsewhere than on its volume")
 
     def last_words(self):
         return [line for log in sorted(self.folder.glob("node-*.log")) for line in log.read_text().splitlines()[-3:]]
