@@ -22,6 +22,7 @@ test: setup ## Run every test
 	@$(CARGO) build --workspace --bins
 	@testnet/scripts/weights.sh
 	@$(CARGO) test --workspace
+	@testnet/scripts/kubernetes.sh
 	@testnet/scripts/sdk.sh
 
 verify: ## Check format, lints, documentation and shape; writes nothing

@@ -2,6 +2,7 @@
 //!
 //! - [`figures`]: what was measured, with the commands that measure it again.
 //! - [`consensus`]: what the nodes agree on, what they do when they cannot, how to mend them.
+//! - [`operating`]: a cluster from its first node to its last backup; what to watch.
 //! - [`failures`]: what goes wrong, and what the caller and the operator see.
 //! - [`dialects`]: which client speaks to which provider, and what is lost between them.
 //! - [`upstream_failures`]: what each way of failing leads to, and how streams survive their upstream.
@@ -21,6 +22,9 @@ pub mod figures {}
 
 #[doc = include_str!("guide/consensus.md")]
 pub mod consensus {}
+
+#[doc = include_str!("guide/operating.md")]
+pub mod operating {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}

@@ -9,11 +9,9 @@ mod issue;
 
 use std::path::{Path, PathBuf};
 
-use x509_parser::prelude::{FromDer as _, X509Certificate};
-
 use crate::error::{Error, Refused};
 use crate::identity::{ClusterId, NodeId};
-use crate::tls::{Certified, certified, read_certificates};
+use crate::tls::{Certified, certified, ends_ms, read_certificates};
 
 /// Longest life of a certificate asked for, in days: ten years, as long as the authority's.
 pub const MAX_DAYS: u32 = 3650;
@@ -80,11 +78,8 @@ pub fn node_of(certificate: &Path) -> Result<NodeId, Error> {
 /// # Errors
 /// [`Error::Refused`] when the file cannot be read.
 pub fn expires(certificate: &Path) -> Result<u64, Error> {
-    let leaf = leaf(certificate)?;
-    let (_, parsed) = X509Certificate::from_der(&leaf)
-        .map_err(|error| refused(format!("{}: {error}", certificate.display())))?;
-    let seconds = parsed.validity().not_after.timestamp();
-    Ok(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
+    let path = certificate.display();
+    ends_ms(&leaf(certificate)?).map_err(|reason| refused(format!("{path}: {reason}")))
 }
 
 fn named(path: &Path) -> Result<Certified, Error> {

@@ -247,6 +247,12 @@ impl Handle {
         self.inside().contact().map(|at| at.elapsed())
     }
 
+    /// When the certificate by which other nodes know this one ends, in milliseconds since 1970;
+    /// `None` for a node without certificates.
+    pub fn certificate_ends_ms(&self) -> Option<u64> {
+        self.inside().lines.certificate_ends_ms()
+    }
+
     /// The key by which literal secrets in the agreed config are sealed: made by the first node,
     /// given to each node that joins, kept in a file only its owner can read.
     pub fn seal_key(&self) -> [u8; 32] {

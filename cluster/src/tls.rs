@@ -15,7 +15,7 @@ mod words;
 
 use std::net::SocketAddr;
 
-pub(crate) use identity::{Certified, NODE_DNS, certified, uri_of};
+pub(crate) use identity::{Certified, NODE_DNS, certified, ends_ms, uri_of};
 pub(crate) use keyring::Keyring;
 pub(crate) use pair::read_certificates;
 pub(crate) use words::{by_certificate, words};

@@ -100,6 +100,7 @@ pub(super) fn levels(agreed: &Agreed) -> ClusterLevels {
         applied: status.applied,
         committed: status.committed,
         leader_contact_ms: status.leader_contact_ms,
+        certificate_ends_s: agreed.handle().certificate_ends_ms().map(|ms| ms / 1000),
         alive: status.nodes.iter().map(|node| u64::from(node.alive)).sum(),
         agreed: status.revision.0,
         in_service: agreed.revision().0,

@@ -21,6 +21,13 @@ pub struct Serve {
     /// Where state is kept [env: LLM_ROUTER_DATA].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// This node's name, where one file serves several nodes [env: LLM_ROUTER_NODE].
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Directory with ca.pem and this node's NAME.pem and NAME.key, as `certs create` fills it
+    /// [env: LLM_ROUTER_CERTS].
+    #[arg(long, value_name = "DIR")]
+    pub certs: Option<PathBuf>,
     /// HTTP address, host:port; port 0 picks a free one [env: LLM_ROUTER_HTTP].
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
@@ -56,6 +63,8 @@ impl Serve {
         Flags {
             config: self.config.clone(),
             data: self.data.clone(),
+            node: self.node.clone(),
+            certs: self.certs.clone(),
             http: self.http.clone(),
             grpc: self.grpc.clone(),
             cluster: self.cluster.clone(),

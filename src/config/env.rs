@@ -11,6 +11,10 @@ pub struct Environment {
     pub config: Option<PathBuf>,
     /// `LLM_ROUTER_DATA`: where state is kept.
     pub data: Option<PathBuf>,
+    /// `LLM_ROUTER_NODE`: the node's name.
+    pub node: Option<String>,
+    /// `LLM_ROUTER_CERTS`: a directory with the authority and this node's certificate and key.
+    pub certs: Option<PathBuf>,
     /// `LLM_ROUTER_HTTP`: `host:port`.
     pub http: Option<String>,
     /// `LLM_ROUTER_GRPC`: `host:port`.
@@ -61,6 +65,8 @@ impl Environment {
         Environment {
             config: path("LLM_ROUTER_CONFIG"),
             data: path("LLM_ROUTER_DATA"),
+            node: lookup("LLM_ROUTER_NODE"),
+            certs: path("LLM_ROUTER_CERTS"),
             http: lookup("LLM_ROUTER_HTTP"),
             grpc: lookup("LLM_ROUTER_GRPC"),
             cluster: lookup("LLM_ROUTER_CLUSTER"),

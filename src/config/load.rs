@@ -8,7 +8,7 @@ use super::check;
 use super::detect::Found;
 use super::env::{Environment, lookup};
 use super::file::{self, MAX_FILE_BYTES, Parsed};
-use super::node::{LogFormat, NodeConfig};
+use super::node::{LogFormat, NodeConfig, TlsConfig};
 use super::problem::{Problems, Warning};
 use super::routing::RoutingConfig;
 
@@ -19,6 +19,10 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// `--data DIR`.
     pub data: Option<PathBuf>,
+    /// `--node NAME`.
+    pub node: Option<String>,
+    /// `--certs DIR`.
+    pub certs: Option<PathBuf>,
     /// `--http ADDR`.
     pub http: Option<String>,
     /// `--grpc ADDR`.
@@ -116,6 +120,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, Problems> {
 }
 
 fn overlay(node: &mut NodeConfig, flags: &Flags, env: &Environment) -> Result<(), Problems> {
+    identify(node, flags, env)?;
     if let Some(http) = flags.http.as_ref().or(env.http.as_ref()) {
         node.listen.http.clone_from(http);
     }
@@ -162,6 +167,27 @@ fn overlay(node: &mut NodeConfig, flags: &Flags, env: &Environment) -> Result<()
     node.data_dir = Some(data);
     let said = node.embedder.dir.take().filter(|_| env.models.is_none());
     node.embedder.dir = Some(said.unwrap_or_else(|| env.weights_dir(&node.embedder.model)));
+    Ok(())
+}
+
+/// Who the node is, and by which certificate: what differs between nodes that share a file.
+fn identify(node: &mut NodeConfig, flags: &Flags, env: &Environment) -> Result<(), Problems> {
+    if let Some(name) = flags.node.as_ref().or(env.node.as_ref()) {
+        node.node.id = Some(name.clone());
+    }
+    let Some(dir) = flags.certs.as_ref().or(env.certs.as_ref()) else {
+        return Ok(());
+    };
+    let Some(name) = &node.node.id else {
+        let message = "a directory of certificates says nothing without the node's name: --node \
+                       NAME, or `node: { id }`";
+        return Err(Problems::single("--certs", message));
+    };
+    node.cluster.tls = Some(TlsConfig {
+        ca: dir.join("ca.pem"),
+        cert: dir.join(format!("{name}.pem")),
+        key: dir.join(format!("{name}.key")),
+    });
     Ok(())
 }
 
@@ -269,6 +295,44 @@ mod tests {
         assert!(refused.to_string().contains("--advertise"), "{refused}");
         flags.advertise = Some("10.0.0.1:7400".to_owned());
         assert!(load(&flags, &Environment::default()).is_ok());
+    }
+
+    #[test]
+    fn nodes_that_share_a_file_differ_by_name_and_certificate() {
+        let (_dir, path) =
+            file("node: { id: shared }\nlisten: { cluster: '0.0.0.0:7400' }\ndata_dir: d\n");
+        let flags = |node: Option<&str>| Flags {
+            config: Some(path.clone()),
+            node: node.map(str::to_owned),
+            certs: Some("/certs".into()),
+            advertise: Some("n2.peers:7400".to_owned()),
+            ..Flags::default()
+        };
+        let env = Environment {
+            node: Some("n1".to_owned()),
+            certs: Some("/elsewhere".into()),
+            ..Environment::default()
+        };
+        let node = load(&flags(None), &env).unwrap().node;
+        assert_eq!(node.node.id.as_deref(), Some("n1"));
+        let node = load(&flags(Some("n2")), &env).unwrap().node;
+        assert_eq!(node.node.id.as_deref(), Some("n2"));
+        let tls = node.cluster.tls.unwrap();
+        assert_eq!(tls.ca, Path::new("/certs/ca.pem"));
+        assert_eq!(tls.cert, Path::new("/certs/n2.pem"));
+        assert_eq!(tls.key, Path::new("/certs/n2.key"));
+        let outside = load(&flags(Some("../n2")), &env).unwrap_err().to_string();
+        assert!(outside.contains("node.id"), "{outside}");
+    }
+
+    #[test]
+    fn certificates_without_a_name_are_refused_by_the_flag_that_misses_it() {
+        let flags = Flags {
+            certs: Some("/certs".into()),
+            ..Flags::default()
+        };
+        let refused = load(&flags, &Environment::default()).unwrap_err();
+        assert!(refused.to_string().contains("--node"), "{refused}");
     }
 
     #[test]

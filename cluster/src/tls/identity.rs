@@ -67,6 +67,17 @@ pub(crate) fn certified(certificate: &CertificateDer<'_>) -> Result<Certified, S
     parse(rest).ok_or_else(|| "its name of a node is not well formed".to_owned())
 }
 
+/// When a certificate ends, in milliseconds since 1970.
+///
+/// # Errors
+/// In words: it is no certificate.
+pub(crate) fn ends_ms(certificate: &CertificateDer<'_>) -> Result<u64, String> {
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| format!("not a certificate: {error}"))?;
+    let seconds = parsed.validity().not_after.timestamp();
+    Ok(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
+}
+
 fn parse(rest: &str) -> Option<Certified> {
     let (cluster, node) = match rest.split_once('/') {
         None => (rest, None),

@@ -80,6 +80,11 @@ impl Keyring {
         self.pair().cluster.clone()
     }
 
+    /// When the certificate in use ends, in milliseconds since 1970.
+    pub(crate) fn ends_ms(&self) -> u64 {
+        self.pair().ends_ms
+    }
+
     /// Whom a peer's certificate names, if it is a node of this cluster.
     ///
     /// # Errors

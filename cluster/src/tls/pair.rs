@@ -13,7 +13,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
 
-use super::identity::{Certified, certified};
+use super::identity::{Certified, certified, ends_ms};
 use super::words::of_rustls;
 use crate::identity::{ClusterId, NodeId};
 use crate::start::TlsFiles;
@@ -31,6 +31,8 @@ pub(crate) struct Pair {
     pub(crate) cluster: ClusterId,
     /// The node it names.
     pub(crate) node: NodeId,
+    /// When the certificate ends, in milliseconds since 1970.
+    pub(crate) ends_ms: u64,
     /// Digest of all three files: another one means another pair.
     pub(crate) digest: [u8; 32],
 }
@@ -81,6 +83,7 @@ impl Files {
         let leaf = chain.first().ok_or("the certificate file is empty")?;
         let Certified { cluster, node } = certified(leaf)?;
         let node = node.ok_or("the certificate is an authority's, not a node's")?;
+        let ends_ms = ends_ms(leaf)?;
 
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier =
@@ -97,6 +100,7 @@ impl Files {
             server: server(&provider, verifier, chain, key)?,
             cluster,
             node,
+            ends_ms,
             digest: self.digest,
         })
     }

@@ -122,7 +122,8 @@ fn a_certificate_that_names_no_node_names_nobody() {
 fn a_renewed_certificate_is_taken_over_and_a_broken_one_is_not() {
     let dir = set("a");
     let keyring = open(dir.path(), "n1").unwrap();
-    let first = keyring.pair().digest;
+    let (first, ends) = (keyring.pair().digest, keyring.ends_ms());
+    assert!(ends > unix_ms() + 29 * DAY * 1000);
     assert!(!keyring.look());
 
     fs::write(dir.path().join("n1.pem"), "nothing of use").unwrap();
@@ -130,9 +131,10 @@ fn a_renewed_certificate_is_taken_over_and_a_broken_one_is_not() {
     assert!(!keyring.look());
     assert_eq!(keyring.pair().digest, first);
 
-    renew(dir.path(), &[node("n1")], 30).unwrap();
+    renew(dir.path(), &[node("n1")], 60).unwrap();
     assert!(keyring.look());
     assert_ne!(keyring.pair().digest, first);
+    assert!(keyring.ends_ms() > ends + 29 * DAY * 1000);
     assert!(!keyring.look());
 }
 

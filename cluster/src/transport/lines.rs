@@ -108,6 +108,11 @@ impl Lines {
         &self.inner.origin.node
     }
 
+    /// When the certificate in use ends, if there is one.
+    pub(crate) fn certificate_ends_ms(&self) -> Option<u64> {
+        self.inner.origin.keyring.as_ref().map(Keyring::ends_ms)
+    }
+
     pub(crate) fn place(&self) -> Option<Place> {
         self.inner.place.read().clone()
     }

@@ -22,6 +22,8 @@ pub struct ClusterLevels {
     pub committed: u64,
     /// Milliseconds since the leader was last heard of, if it ever was.
     pub leader_contact_ms: Option<u64>,
+    /// When the node's certificate ends, in seconds since 1970, if it has one.
+    pub certificate_ends_s: Option<u64>,
     /// Members heard of lately.
     pub alive: u64,
     /// Revision of the config as agreed.
@@ -34,7 +36,7 @@ type Read = Arc<dyn Fn() -> ClusterLevels + Send + Sync>;
 type Pick = fn(&ClusterLevels) -> Option<u64>;
 
 /// Name, unit, description and value of each gauge.
-const GAUGES: [([&str; 3], Pick); 9] = [
+const GAUGES: [([&str; 3], Pick); 10] = [
     (
         [
             "llm_router.cluster.connected",
@@ -82,6 +84,14 @@ const GAUGES: [([&str; 3], Pick); 9] = [
             "Time since the leader was last heard of; absent before the first time.",
         ],
         |levels| levels.leader_contact_ms,
+    ),
+    (
+        [
+            "llm_router.cluster.certificate_ends",
+            "s",
+            "When the certificate by which other nodes know this one ends, in seconds since 1970; absent without one.",
+        ],
+        |levels| levels.certificate_ends_s,
     ),
     (
         [
@@ -183,6 +193,7 @@ mod tests {
             connected: shared.load(Ordering::SeqCst),
             role: 2,
             agreed: 7,
+            certificate_ends_s: Some(1_800_000_000),
             ..ClusterLevels::default()
         };
         metrics.watch_cluster(levels, &[("writes", "refuse")]);
@@ -191,6 +202,7 @@ mod tests {
         for line in [
             "llm_router_cluster_connected 1",
             "llm_router_cluster_role 2",
+            "llm_router_cluster_certificate_ends_seconds 1800000000",
             "llm_router_config_revision 7",
             "llm_router_partition_mode{mode=\"refuse\",resource=\"writes\"} 0",
             "llm_router_cluster_proposals_total{kind=\"config\",outcome=\"no_quorum\"} 1",
