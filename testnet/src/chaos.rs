@@ -11,9 +11,11 @@
 pub mod clients;
 mod last;
 pub mod report;
+pub mod verb;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,9 +24,9 @@ use tokio::time::{Instant, sleep};
 use crate::check::history::Recorder;
 use crate::check::{Verdict, breaker};
 use crate::cluster::{Cluster, LIMIT};
-use crate::nemesis::{Board, Carried, Fault, Frail, Schedule, carry_out};
+use crate::nemesis::{Board, Carried, Fault, Frail, Schedule, carry_out, frail};
 use crate::witness::Witness;
-use clients::Clients;
+use clients::{Clients, Stage};
 
 pub use report::Report;
 
@@ -85,9 +87,18 @@ async fn story(options: Options) -> anyhow::Result<Report> {
     let started = Instant::now();
     let record = (Recorder::default(), started);
     let first = (None, 1);
-    clients::write(cluster.http(1), &base, first, (&record.0, started)).await;
+    let text = clients::with_serial(&base, first.1);
+    clients::write(cluster.http(1), &text, first, (&record.0, started)).await;
     cluster.in_step().await?;
-    let clients = Clients::start(&cluster, &board, &base, record);
+    let written = base.clone();
+    let stage = Stage {
+        nodes: cluster.ids().map(|id| cluster.http(id).clone()).collect(),
+        board: board.clone(),
+        text: Arc::new(move |serial| clients::with_serial(&written, serial)),
+        watched: frail::MODEL,
+        asks: true,
+    };
+    let clients = Clients::start(stage, record);
     let mut tallies = BTreeMap::new();
     let stage = (&board, &frail);
     let harmed = harm(&mut cluster, stage, options, started, &mut tallies).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::sse::{self, Frame, Frames};
@@ -117,10 +117,25 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(address: &str) -> anyhow::Result<Self> {
+        Self::keyed(address, None)
+    }
+
+    /// The same, presenting a key with every request.
+    ///
+    /// # Errors
+    /// When the key fits into no header, or the HTTP client cannot be made.
+    pub fn keyed(address: &str, key: Option<&str>) -> anyhow::Result<Self> {
         // The first one in a process wins, the others find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            let mut bearer = HeaderValue::from_str(&format!("Bearer {key}"))?;
+            bearer.set_sensitive(true);
+            headers.insert(http::header::AUTHORIZATION, bearer);
+        }
         let inner = reqwest::Client::builder()
             .no_proxy()
+            .default_headers(headers)
             .timeout(LIMIT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;

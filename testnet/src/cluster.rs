@@ -42,7 +42,8 @@ use crate::cluster::member::Member;
 
 pub use links::Break;
 pub use member::Faults;
-pub use settle::LIMIT;
+pub use settle::{LIMIT, leads, revision_of, status};
+pub use shown::shown;
 
 /// Lines of each node's log that are shown when a story fails.
 const TAIL: usize = 40;

@@ -14,6 +14,8 @@
 //! is made (the compose file, the nodes' files, certificates) lies in one folder in the user's cache
 //! directory, and goes with [`down`](verbs::Verb::Down).
 
+pub mod chaos;
+mod disk;
 pub mod doctor;
 pub mod engine;
 mod figures;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
 use llm_router_testnet::backends::Backend;
-use llm_router_testnet::chaos::{self, Options};
+use llm_router_testnet::chaos;
 use llm_router_testnet::collector::{self, Collector, Limits, show};
 use llm_router_testnet::compose::verbs::Verb;
 use llm_router_testnet::doors::Door;
@@ -43,17 +43,7 @@ enum Command {
     Containers(Verb),
     /// Harm real nodes under load, and hold what was seen against every invariant. Exits with 1
     /// when one is broken.
-    Chaos {
-        /// How long faults go on.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// What they follow from.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// How many nodes: 3 or 5.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
-        nodes: u8,
-    },
+    Chaos(chaos::verb::Verb),
     /// Train the cache's pair verifier and write its weights. The data's licences must allow it.
     TrainVerifier {
         /// The embedder's files.
@@ -253,18 +243,7 @@ struct Place {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Chaos {
-            seconds,
-            seed,
-            nodes,
-        } => {
-            let options = Options {
-                nodes: usize::from(nodes),
-                lasting: Duration::from_secs(seconds),
-                seed,
-            };
-            chaos(options).await
-        }
+        Command::Chaos(verb) => verb.run().await,
         Command::TrainVerifier {
             models,
             swapped,
@@ -463,14 +442,6 @@ async fn material(arguments: &Place) -> anyhow::Result<Material> {
     let read = texts::read(arguments.texts.iter().map(PathBuf::as_path))?;
     let vectors = texts::embed(&embedder, &read).await?;
     Material::from_texts(&vectors, embedder.space(), counts, arguments.seed)
-}
-
-async fn chaos(options: Options) -> anyhow::Result<ExitCode> {
-    println!("{}", table::machine());
-    println!("command: {}", options.command());
-    let report = chaos::run(options).await?;
-    println!("\n{report}");
-    Ok(verdict(report.holds()))
 }
 
 fn verdict(holds: bool) -> ExitCode {

@@ -14,7 +14,6 @@ use crate::chaos::watch;
 use crate::check::breaker::Look;
 use crate::check::history::{Answer, Call, History, Recorder};
 use crate::client::{Client, chat};
-use crate::cluster::Cluster;
 use crate::cluster::admin::{Fresh, Put, put, read};
 use crate::nemesis::{Board, frail};
 
@@ -50,6 +49,24 @@ pub struct Seen {
     pub looks: Vec<Look>,
 }
 
+/// The configuration that carries a serial number: [`serial`] reads it out again.
+pub type Text = Arc<dyn Fn(u64) -> String + Send + Sync>;
+
+/// Whom clients meet, and what they write.
+#[derive(Clone)]
+pub struct Stage {
+    /// The nodes' doors, in order.
+    pub nodes: Vec<Client>,
+    /// Who is excused.
+    pub board: Board,
+    /// What writers write.
+    pub text: Text,
+    /// The model whose breaker is watched.
+    pub watched: &'static str,
+    /// Ask for answers too; else the caller has askers of its own.
+    pub asks: bool,
+}
+
 /// The clients.
 #[derive(Debug)]
 pub struct Clients {
@@ -63,31 +80,23 @@ pub struct Clients {
 struct Seat {
     /// From 1; serial numbers of different writers differ by it.
     number: u64,
-    nodes: Vec<Client>,
-    board: Board,
+    stage: Stage,
     recorder: Recorder,
     stop: Arc<AtomicBool>,
     started: Instant,
-    base: String,
 }
 
 impl Clients {
     /// Starts them all. `recorder` has what was done before, and `started` is when its time began.
-    pub fn start(
-        cluster: &Cluster,
-        board: &Board,
-        base: &str,
-        (recorder, started): (Recorder, Instant),
-    ) -> Self {
+    pub fn start(stage: Stage, (recorder, started): (Recorder, Instant)) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let (nodes, asks) = (stage.nodes.len(), stage.asks);
         let mut seat = Seat {
             number: 0,
-            nodes: cluster.ids().map(|id| cluster.http(id).clone()).collect(),
-            board: board.clone(),
+            stage,
             recorder: recorder.clone(),
             stop: Arc::clone(&stop),
             started,
-            base: base.to_owned(),
         };
         let mut tasks = JoinSet::new();
         for number in 1..=WRITERS + READERS {
@@ -98,8 +107,8 @@ impl Clients {
                 false => tasks.spawn(seat.read()),
             };
         }
-        for node in cluster.ids() {
-            for _ in 0..ASKERS {
+        for node in 1..=nodes {
+            for _ in 0..if asks { ASKERS } else { 0 } {
                 tasks.spawn(seat.clone().ask(node));
             }
             tasks.spawn(seat.clone().watch(node));
@@ -160,7 +169,7 @@ pub fn serial_in(paths: &str) -> u64 {
 /// Writes a serial number and records it.
 pub async fn write(
     client: &Client,
-    base: &str,
+    text: &str,
     (expected, serial): (Option<u64>, u64),
     (recorder, started): (&Recorder, Instant),
 ) -> Answer {
@@ -170,7 +179,7 @@ pub async fn write(
     };
     let writer = serial / PER_WRITER;
     let ticket = recorder.call(writer, call, started.elapsed());
-    let answer = match put(client, &with_serial(base, serial), expected).await {
+    let answer = match put(client, text, expected).await {
         Put::Done(revision) => Answer::Set { revision },
         Put::Stale(current) => Answer::Stale { current },
         Put::Refused(_) => Answer::Refused,
@@ -193,7 +202,7 @@ impl Seat {
         let mut random = self.random();
         let (mut known, mut count) = (None, 0);
         while self.goes_on() {
-            let node = random.random_range(1..=self.nodes.len());
+            let node = random.random_range(1..=self.stage.nodes.len());
             let Some(expected) = known else {
                 known = self.look(node, Fresh::Linearizable).await;
                 sleep(BREATH).await;
@@ -201,9 +210,9 @@ impl Seat {
             };
             count += 1;
             let serial = self.number * PER_WRITER + count;
-            let client = &self.nodes[node - 1];
-            let what = (Some(expected), serial);
-            let told = write(client, &self.base, what, (&self.recorder, self.started)).await;
+            let client = &self.stage.nodes[node - 1];
+            let (what, text) = ((Some(expected), serial), (self.stage.text)(serial));
+            let told = write(client, &text, what, (&self.recorder, self.started)).await;
             known = match told {
                 Answer::Set { revision } => Some(revision),
                 Answer::Stale { current } => Some(current),
@@ -218,7 +227,7 @@ impl Seat {
     async fn read(self) -> Seen {
         let mut random = self.random();
         while self.goes_on() {
-            let node = random.random_range(1..=self.nodes.len());
+            let node = random.random_range(1..=self.stage.nodes.len());
             let fresh = match random.random_range(0..2) {
                 0 => Fresh::Local,
                 _ => Fresh::Linearizable,
@@ -233,14 +242,14 @@ impl Seat {
     async fn look(&self, node: usize, fresh: Fresh) -> Option<u64> {
         let call = match fresh {
             Fresh::Local => Call::ReadLocal {
-                run: format!("n{node}/{}", self.board.boot(node)),
+                run: format!("n{node}/{}", self.stage.board.boot(node)),
             },
             Fresh::Lease | Fresh::Linearizable => Call::Read,
         };
         let ticket = self
             .recorder
             .call(self.number, call, self.started.elapsed());
-        let seen = read(&self.nodes[node - 1], fresh).await.ok();
+        let seen = read(&self.stage.nodes[node - 1], fresh).await.ok();
         let answer = match &seen {
             Some((revision, config)) => Answer::Read {
                 revision: *revision,
@@ -254,9 +263,9 @@ impl Seat {
 
     async fn watch(self, node: usize) -> Seen {
         let mut seen = Seen::default();
-        let client = &self.nodes[node - 1];
+        let client = &self.stage.nodes[node - 1];
         while self.goes_on() {
-            let look = watch::look(client, &self.board, node, frail::MODEL).await;
+            let look = watch::look(client, &self.stage.board, node, self.stage.watched).await;
             seen.looks.extend(look);
             sleep(WATCH).await;
         }
@@ -265,13 +274,13 @@ impl Seat {
 
     async fn ask(self, node: usize) -> Seen {
         let mut seen = Seen::default();
-        let client = &self.nodes[node - 1];
+        let client = &self.stage.nodes[node - 1];
         let questions = ["gpt", FRAIL_FIRST].map(|model| chat(model, "are you there?"));
         for question in questions.iter().cycle() {
             if !self.goes_on() {
                 break;
             }
-            let mark = self.board.mark(node);
+            let mark = self.stage.board.mark(node);
             let asked = client.chat_with(&[("cache", "off")], question).await;
             let problem = match asked {
                 Ok(reply) if reply.status == 200 => None,
@@ -280,7 +289,7 @@ impl Seat {
             };
             match problem {
                 None => seen.good += 1,
-                Some(problem) if self.board.was_whole(mark) => {
+                Some(problem) if self.stage.board.was_whole(mark) => {
                     seen.failures += 1;
                     if seen.failed.len() < MOST_TOLD {
                         seen.failed.push(problem);

@@ -196,20 +196,7 @@ impl Cluster {
     /// # Errors
     /// When a node does not answer.
     pub async fn kept(&self, id: usize) -> anyhow::Result<Vec<(u64, String)>> {
-        let client = self.http(id);
-        let answer = client.get("/admin/v1/config/history").await?.json();
-        let newest = answer["revision"].as_u64().context("no revision")?;
-        let mut kept = Vec::new();
-        for entry in answer["history"].as_array().into_iter().flatten() {
-            let revision = entry["revision"].as_u64().context("no revision")?;
-            let path = format!("/admin/v1/config/diff?from={revision}&to={newest}");
-            let changes = client.get(&path).await?.json()["changes"].take();
-            let old = changes.as_array().into_iter().flatten();
-            let old = old.filter(|change| change["old"].is_string());
-            let paths = old.filter_map(|change| change["path"].as_str());
-            kept.push((revision, paths.collect::<Vec<_>>().join(" ")));
-        }
-        Ok(kept)
+        kept(self.http(id)).await
     }
 
     async fn order(&self, through: usize, verb: &str, order: &Value) -> anyhow::Result<Reply> {
@@ -217,4 +204,24 @@ impl Cluster {
         let request = self.http(through).request(Method::POST, &path);
         whole(request.timeout(PATIENCE).json(order)).await
     }
+}
+
+/// Revisions that are kept, and the texts of routes that make each differ from the one in force.
+///
+/// # Errors
+/// When the node does not answer.
+pub async fn kept(client: &Client) -> anyhow::Result<Vec<(u64, String)>> {
+    let answer = client.get("/admin/v1/config/history").await?.json();
+    let newest = answer["revision"].as_u64().context("no revision")?;
+    let mut kept = Vec::new();
+    for entry in answer["history"].as_array().into_iter().flatten() {
+        let revision = entry["revision"].as_u64().context("no revision")?;
+        let path = format!("/admin/v1/config/diff?from={revision}&to={newest}");
+        let changes = client.get(&path).await?.json()["changes"].take();
+        let old = changes.as_array().into_iter().flatten();
+        let old = old.filter(|change| change["old"].is_string());
+        let paths = old.filter_map(|change| change["path"].as_str());
+        kept.push((revision, paths.collect::<Vec<_>>().join(" ")));
+    }
+    Ok(kept)
 }

@@ -35,14 +35,18 @@ fn gauge(text: &str, name: &str, model: &str) -> Option<u64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
+/// State and epoch of a model's breaker as a node sees it.
+pub async fn breaker(client: &Client, model: &str) -> Option<(String, u64)> {
+    let status = timeout(PATIENCE, client.model_status(model)).await;
+    let breaker = status.ok()?.ok()?["circuit_breaker"].take();
+    let state = breaker["state"].as_str()?.to_owned();
+    Some((state, breaker["epoch"].as_u64().unwrap_or(0)))
+}
+
 impl Cluster {
     /// State and epoch of a model's breaker as a node sees it.
     pub async fn breaker(&self, id: usize, model: &str) -> Option<(String, u64)> {
-        let asked = self.http(id).model_status(model);
-        let status = timeout(PATIENCE, asked).await;
-        let breaker = status.ok()?.ok()?["circuit_breaker"].take();
-        let state = breaker["state"].as_str()?.to_owned();
-        Some((state, breaker["epoch"].as_u64().unwrap_or(0)))
+        breaker(self.http(id), model).await
     }
 
     /// Epoch and state of a model's breaker as agreed and applied on a node; see [`agreed`].

@@ -7,35 +7,60 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::Cluster;
+use crate::client::Client;
 use crate::eventually;
 
 /// How long nodes may take to agree after everything works again; far more than they should.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
+/// How a node stands in its cluster, by its own word; `None` while it does not answer.
+pub async fn status(client: &Client) -> Option<Value> {
+    let asked = client.get("/admin/v1/cluster");
+    let reply = tokio::time::timeout(Duration::from_secs(1), asked).await;
+    let reply = reply.ok()?.ok()?;
+    (reply.status == 200).then(|| reply.json())
+}
+
+/// The node that leads by the word of most of the `n` nodes that were asked.
+pub fn leads(said: &[Value], n: usize) -> Option<usize> {
+    let word = |status: &Value| {
+        let leader = number(&status["leader"]).filter(|_| status["connected"] == true)?;
+        Some((status["term"].as_u64()?, leader))
+    };
+    let words: Vec<(u64, usize)> = said.iter().filter_map(word).collect();
+    let &(term, leader) = words.iter().max()?;
+    let agree = words.iter().filter(|&&word| word == (term, leader)).count();
+    (agree * 2 > n).then_some(leader)
+}
+
+/// The revision that nodes serve which are connected and know of the same leader.
+pub fn revision_of(said: &[Value]) -> Option<u64> {
+    let mut seen = BTreeSet::new();
+    for status in said {
+        (status["connected"] == true).then_some(())?;
+        let served = status["in_service"].as_u64()?;
+        let agreed = status["revision"].as_u64()?;
+        (served == agreed).then_some(())?;
+        seen.insert((status["leader"].as_str()?, agreed));
+    }
+    let (_, revision) = seen.pop_first()?;
+    seen.is_empty().then_some(revision)
+}
+
 impl Cluster {
     /// How a node stands in its cluster, by its own word; `None` while it does not answer.
     pub async fn status(&self, id: usize) -> Option<Value> {
-        let asked = self.http(id).get("/admin/v1/cluster");
-        let reply = tokio::time::timeout(Duration::from_secs(1), asked).await;
-        let reply = reply.ok()?.ok()?;
-        (reply.status == 200).then(|| reply.json())
+        status(self.http(id)).await
     }
 
     /// The node that leads by the word of most running nodes.
     pub async fn leader_now(&self) -> Option<usize> {
         let running = self.running();
-        let mut words: Vec<(u64, usize)> = Vec::new();
+        let mut said = Vec::new();
         for &id in &running {
-            if let Some(status) = self.status(id).await
-                && let Some(leader) = number(&status["leader"])
-                && status["connected"] == true
-            {
-                words.push((status["term"].as_u64()?, leader));
-            }
+            said.extend(self.status(id).await);
         }
-        let &(term, leader) = words.iter().max()?;
-        let agree = words.iter().filter(|&&word| word == (term, leader)).count();
-        (agree * 2 > running.len() && running.contains(&leader)).then_some(leader)
+        leads(&said, running.len()).filter(|leader| running.contains(leader))
     }
 
     /// Waits for a leader and says which.
@@ -98,17 +123,11 @@ impl Cluster {
     /// When they do not.
     pub async fn in_step_within(&self, limit: Duration) -> anyhow::Result<u64> {
         eventually("the nodes are in step", limit, async || {
-            let mut seen = BTreeSet::new();
+            let mut said = Vec::new();
             for id in self.running() {
-                let status = self.status(id).await?;
-                (status["connected"] == true).then_some(())?;
-                let served = status["in_service"].as_u64()?;
-                let agreed = status["revision"].as_u64()?;
-                (served == agreed).then_some(())?;
-                seen.insert((status["leader"].as_str()?.to_owned(), agreed));
+                said.push(self.status(id).await?);
             }
-            let (_, revision) = seen.pop_first()?;
-            seen.is_empty().then_some(revision)
+            revision_of(&said)
         })
         .await
     }

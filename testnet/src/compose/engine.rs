@@ -179,6 +179,14 @@ fn ticks(stat: &str) -> Option<f64> {
     Some((next()? + next()?) / TICKS_PER_SECOND)
 }
 
+/// Runs a program of this machine and gives what it prints.
+///
+/// # Errors
+/// It fails, is not there, or takes too long.
+pub(super) async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    said(program, arguments, QUESTION).await
+}
+
 async fn said(program: &str, arguments: &[&str], limit: Duration) -> anyhow::Result<String> {
     let mut command = Command::new(program);
     command

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::disk;
 use super::plan::{Plan, UPSTREAMS};
 use super::settings::{HOME, UPSTREAM, link, on_link, quoted};
 
@@ -10,6 +11,8 @@ use super::settings::{HOME, UPSTREAM, link, on_link, quoted};
 const DATA: &str = "/var/lib/llm-router/data";
 /// Where it finds weights.
 const MODELS: &str = "/usr/share/llm-router/models";
+/// Where it finds the library that sets its clock.
+const FAKETIME: &str = "/usr/local/lib/libfaketime.so.1";
 /// Where an upstream takes orders.
 const ORDERS: u16 = 9001;
 /// A node's log is bounded: it lives on the user's disk.
@@ -47,9 +50,16 @@ fn node(text: &mut String, plan: &Plan, id: usize) {
         "    command: [serve, -c, {HOME}/node.yaml, --insecure-no-auth, --faults, {HOME}/faults]"
     );
     // the upstreams take any key, and nothing outside this network does
+    let clock = match plan.faketime {
+        Some(_) => format!(
+            ", LD_PRELOAD: {FAKETIME}, FAKETIME_TIMESTAMP_FILE: {HOME}/clock, \
+             FAKETIME_CACHE_DURATION: \"1\", FAKETIME_DONT_FAKE_MONOTONIC: \"1\", DONT_FAKE_MONOTONIC: \"1\""
+        ),
+        None => String::new(),
+    };
     let _ = writeln!(
         text,
-        "    environment: {{ TESTNET_KEY: of-the-testnet, LLM_ROUTER_MODELS: {MODELS} }}"
+        "    environment: {{ TESTNET_KEY: of-the-testnet, LLM_ROUTER_MODELS: {MODELS}{clock} }}"
     );
     // a node has 30 seconds to finish its streams
     text.push_str("    stop_grace_period: 40s\n    restart: on-failure\n");
@@ -57,11 +67,23 @@ fn node(text: &mut String, plan: &Plan, id: usize) {
     let ports = ports.map(|(outside, inside)| format!("\"127.0.0.1:{outside}:{inside}\""));
     let _ = writeln!(text, "    ports: [{}]", ports.join(", "));
     text.push_str("    volumes:\n");
-    let _ = writeln!(
-        text,
-        "      - {{ type: volume, source: data{id}, target: {DATA} }}"
-    );
+    let _ = match plan.small_disks {
+        true => {
+            let source = escaped(&disk::data(plan, id));
+            writeln!(
+                text,
+                "      - {{ type: bind, source: {source}, target: {DATA} }}"
+            )
+        }
+        false => writeln!(
+            text,
+            "      - {{ type: volume, source: data{id}, target: {DATA} }}"
+        ),
+    };
     bind(text, &plan.node_folder(id), HOME);
+    if let Some(library) = &plan.faketime {
+        bind(text, library, FAKETIME);
+    }
     if let Some(weights) = &plan.weights {
         bind(text, weights, &format!("{MODELS}/all-MiniLM-L6-v2"));
     }
@@ -84,9 +106,13 @@ fn begin(text: &mut String, plan: &Plan, name: &str, image: &str) {
     text.push_str(LOGGING);
 }
 
+/// A path of this machine. `$` is compose's own mark.
+fn escaped(path: &Path) -> String {
+    quoted(&path.display().to_string().replace('$', "$$"))
+}
+
 fn bind(text: &mut String, source: &Path, target: &str) {
-    // `$` is compose's own mark
-    let source = quoted(&source.display().to_string().replace('$', "$$"));
+    let source = escaped(source);
     let _ = writeln!(
         text,
         "      - {{ type: bind, source: {source}, target: {target}, read_only: true }}"

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use tokio::process::Command;
 
+use super::engine::Engine;
+
 /// Where the repository was when this was built.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -32,4 +34,20 @@ pub(super) async fn build() -> anyhow::Result<()> {
         true => Ok(()),
         false => bail!("the images were not built"),
     }
+}
+
+/// An image of the same binary under another name and with another digest, to upgrade to.
+///
+/// # Errors
+/// The engine fails.
+pub(super) async fn twin(engine: &Engine, image: &str) -> anyhow::Result<String> {
+    let twin = format!("{image}-next");
+    let container = engine.docker(&["create", image]).await?;
+    let container = container.trim();
+    let label = "LABEL llm-router.generation=next";
+    let made = engine
+        .docker(&["commit", "--change", label, container, &twin])
+        .await;
+    engine.docker(&["rm", container]).await?;
+    made.map(|_| twin)
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::engine::Engine;
 use super::plan::{Plan, UPSTREAMS};
-use super::{figures, file, image, settings};
+use super::{disk, figures, file, image, settings};
 use crate::client::{Client, whole};
 use crate::node::{binary, without_foreign};
 
@@ -87,6 +87,7 @@ pub(super) async fn down(engine: &Engine, plan: &Plan, images: bool) -> anyhow::
             }
         }
     }
+    disk::unmount_all(plan).await?;
     match std::fs::remove_dir_all(&plan.folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| plan.folder.display().to_string())
@@ -98,6 +99,7 @@ pub(super) async fn down(engine: &Engine, plan: &Plan, images: bool) -> anyhow::
 /// Writes every file; certificates are made anew.
 async fn prepare(engine: &Engine, plan: &mut Plan) -> anyhow::Result<()> {
     if plan.folder.exists() {
+        disk::unmount_all(plan).await?;
         std::fs::remove_dir_all(&plan.folder)?;
     }
     std::fs::create_dir_all(&plan.folder).with_context(|| plan.folder.display().to_string())?;
@@ -106,13 +108,17 @@ async fn prepare(engine: &Engine, plan: &mut Plan) -> anyhow::Result<()> {
         true => "0:0".to_owned(),
         false => format!("{uid}:{gid}"),
     };
-    certificates(plan).await?;
+    certificates(plan, false).await?;
     for id in plan.ids() {
         let folder = plan.node_folder(id);
         std::fs::create_dir_all(&folder)?;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
         std::fs::write(folder.join("node.yaml"), settings::node_file(plan, id))?;
         std::fs::write(folder.join("faults"), "")?;
+        std::fs::write(folder.join("clock"), "+0")?;
+        if plan.small_disks {
+            disk::make(plan, id).await?;
+        }
         lay(plan, id)?;
     }
     std::fs::write(plan.compose_file(), file::text(plan))?;
@@ -121,7 +127,7 @@ async fn prepare(engine: &Engine, plan: &mut Plan) -> anyhow::Result<()> {
 }
 
 /// The caller, unless that is root.
-fn whose(folder: &Path) -> anyhow::Result<(u32, u32)> {
+pub(super) fn whose(folder: &Path) -> anyhow::Result<(u32, u32)> {
     let made = std::fs::metadata(folder)?;
     Ok(match made.uid() {
         0 => (NOBODY, NOBODY),
@@ -129,14 +135,25 @@ fn whose(folder: &Path) -> anyhow::Result<(u32, u32)> {
     })
 }
 
+/// Makes every node another certificate by the same authority; see [`lay`].
+///
+/// # Errors
+/// The program refuses.
+pub(super) async fn renew(plan: &Plan) -> anyhow::Result<()> {
+    certificates(plan, true).await
+}
+
 /// Makes an authority and a certificate for each node, by the program's own verb. The authority's key
 /// stays outside of what any container sees.
-async fn certificates(plan: &Plan) -> anyhow::Result<()> {
+async fn certificates(plan: &Plan, again: bool) -> anyhow::Result<()> {
     let mut command = Command::new(binary()?);
     command.args(["certs", "create", "--dir"]);
     command.arg(plan.folder.join("certs"));
     for id in plan.ids() {
         command.args(["--node", &format!("n{id}")]);
+    }
+    if again {
+        command.arg("--renew");
     }
     without_foreign(&mut command);
     let output = command.output().await.context("certs create")?;

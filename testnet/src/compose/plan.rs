@@ -45,6 +45,12 @@ pub struct Plan {
     pub otlp: Option<String>,
     /// Compose files that are laid over ours.
     pub over: Vec<PathBuf>,
+    /// Every node's data lies on a small file system of its own, which can be filled.
+    #[serde(default)]
+    pub small_disks: bool,
+    /// The library that makes a process see another time, where clocks are to be set.
+    #[serde(default)]
+    pub faketime: Option<PathBuf>,
 }
 
 impl Plan {
@@ -76,6 +82,8 @@ impl Plan {
             tools: "llm-router-tools:testnet".to_owned(),
             otlp: None,
             over: Vec::new(),
+            small_disks: false,
+            faketime: None,
         })
     }
 
@@ -210,6 +218,8 @@ pub(super) fn example(nodes: usize) -> Plan {
         tools: "llm-router-tools:testnet".to_owned(),
         otlp: None,
         over: Vec::new(),
+        small_disks: false,
+        faketime: None,
     }
 }
 

@@ -53,6 +53,17 @@ pub(super) fn node_file(plan: &Plan, id: usize) -> String {
 
 /// What the nodes agree on: three upstreams, each in another dialect.
 pub fn routing() -> String {
+    format!("{}routes:\n{RULES}", models())
+}
+
+/// The same with a first route that carries a serial number, and never matches.
+pub(super) fn routing_with(serial: u64) -> String {
+    let mark =
+        format!("  - {{ name: s-{serial}, match: {{ model: s-{serial} }}, targets: [fast] }}\n");
+    format!("{}routes:\n{mark}{RULES}", models())
+}
+
+fn models() -> String {
     let model = |name: &str, provider: &str, asked: &str, path: &str, rest: &str| {
         format!(
             "  {name}: {{ provider: {provider}, model: {asked}, base_url: \"http://{name}:{UPSTREAM}{path}\", {rest} }}\n"
@@ -68,13 +79,11 @@ pub fn routing() -> String {
         model("slow", "ollama", "echo", "", slow),
         model("flaky", "anthropic", "flaky", "/v1", &flaky),
     ];
-    format!("models:\n{}{RULES}", models.concat())
+    format!("models:\n{}", models.concat())
 }
 
 /// How the upstreams are asked.
-const RULES: &str = "\
-routes:
-  - { name: critical, match: { priority: critical }, targets: [fast], fallback: [slow] }
+const RULES: &str = "  - { name: critical, match: { priority: critical }, targets: [fast], fallback: [slow] }
   - { name: cheap, match: { priority: low }, targets: [slow], fallback: [fast] }
   - name: rest
     targets: [{ model: fast, weight: 2 }, { model: slow, weight: 1 }, { model: flaky, weight: 1 }]
@@ -116,6 +125,7 @@ mod tests {
     #[test]
     fn the_routing_and_every_nodes_file_hold() {
         loads(&routing());
+        loads(&routing_with(7));
         for nodes in [1, 3, 5] {
             let plan = Plan {
                 otlp: Some("http://collector:4317".to_owned()),

@@ -1,6 +1,7 @@
 //! Where a node's doors are.
 
 use anyhow::Context;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::client::Client;
@@ -10,6 +11,8 @@ use crate::client::Client;
 pub struct At {
     pub(super) http: Client,
     pub(super) grpc: Channel,
+    /// What gRPC presents as `authorization`.
+    pub(super) bearer: Option<MetadataValue<Ascii>>,
 }
 
 impl At {
@@ -18,11 +21,21 @@ impl At {
     /// # Errors
     /// An address is none.
     pub fn new(http: &str, grpc: &str) -> anyhow::Result<Self> {
+        Self::keyed(http, grpc, None)
+    }
+
+    /// The same, presenting a key with every question.
+    ///
+    /// # Errors
+    /// An address is none, or the key fits into no header.
+    pub fn keyed(http: &str, grpc: &str, key: Option<&str>) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{grpc}"));
         let endpoint = endpoint.with_context(|| format!("`{grpc}` is no address"))?;
+        let bearer = key.map(|key| format!("Bearer {key}").parse()).transpose()?;
         Ok(At {
-            http: Client::new(http)?,
+            http: Client::keyed(http, key)?,
             grpc: endpoint.connect_lazy(),
+            bearer,
         })
     }
 

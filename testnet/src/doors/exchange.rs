@@ -56,6 +56,7 @@ async fn read(at: &At, path: &str, (body, cached): (&Value, bool), came: &mut Ca
     let mut response = match request.send().await {
         Ok(response) => response,
         Err(error) => {
+            came.heard.unsent = error.is_connect();
             came.heard.wrong.push(format!("no answer: {error:?}"));
             return;
         }
@@ -70,6 +71,8 @@ async fn read(at: &At, path: &str, (body, cached): (&Value, bool), came: &mut Ca
     came.heard.status = response.status().as_u16();
     came.heard.answered_by = header("x-llm-router-model");
     came.heard.attempts = header("x-llm-router-attempts").parse().ok();
+    came.heard.cache = header("x-llm-router-cache");
+    came.heard.entry = header("x-llm-router-cache-entry");
     came.streamed = header("content-type").starts_with("text/event-stream");
     if header("x-request-id").is_empty() {
         came.heard.wrong.push("no x-request-id".to_owned());

@@ -19,9 +19,9 @@ pub(super) async fn ask(at: &At, question: &Question) -> Heard {
     let asked = async {
         let mut client = RouterServiceClient::new(at.grpc.clone());
         let told = if question.stream {
-            stream(&mut client, question, &mut heard).await
+            stream(&mut client, (at, question), &mut heard).await
         } else {
-            whole(&mut client, question, &mut heard).await
+            whole(&mut client, (at, question), &mut heard).await
         };
         if let Err(status) = told {
             refused(&mut heard, &status);
@@ -103,12 +103,22 @@ fn parameters() -> prost_types::Struct {
     ])
 }
 
+/// A message with the key that the asker has.
+fn dressed<T>(at: &At, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(bearer) = &at.bearer {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", bearer.clone());
+    }
+    request
+}
+
 async fn whole(
     client: &mut RouterServiceClient<Channel>,
-    question: &Question,
+    (at, question): (&At, &Question),
     heard: &mut Heard,
 ) -> Result<(), Status> {
-    let answer = client.generate(Request::new(request(question))).await?;
+    let answer = client.generate(dressed(at, request(question))).await?;
     let answer = answer.into_inner();
     heard.ended = ended(answer.finish_reason());
     heard.text = answer.content;
@@ -133,7 +143,7 @@ async fn whole(
 
 async fn stream(
     client: &mut RouterServiceClient<Channel>,
-    question: &Question,
+    (at, question): (&At, &Question),
     heard: &mut Heard,
 ) -> Result<(), Status> {
     let request = request(question);
@@ -146,7 +156,10 @@ async fn stream(
         tools: request.tools,
         ..pb::StreamGenerateRequest::default()
     };
-    let mut events = client.stream_generate(request).await?.into_inner();
+    let mut events = client
+        .stream_generate(dressed(at, request))
+        .await?
+        .into_inner();
     let mut started = false;
     while let Some(message) = events.message().await? {
         heard.must(heard.ended.is_none(), || {
@@ -201,6 +214,7 @@ fn fragments(heard: &mut Heard, calls: &str) {
 
 fn refused(heard: &mut Heard, status: &Status) {
     heard.ended = None;
+    heard.unsent = is_connect(status);
     let told = !matches!(
         status.code(),
         Code::Unknown | Code::Internal | Code::Cancelled
@@ -211,6 +225,18 @@ fn refused(heard: &mut Heard, status: &Status) {
     let ours = domain.as_deref() == Some("llm-router");
     heard.must(ours, || format!("no ErrorInfo of ours: {status:?}"));
     heard.error = Some(format!("{} ({:?})", status.message(), status.code()));
+}
+
+/// There was no connection to send it on.
+fn is_connect(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn ended(reason: pb::FinishReason) -> Option<Ended> {

@@ -53,6 +53,12 @@ pub struct Heard {
     pub recovered_by: Option<String>,
     /// Tries made, as the node says.
     pub attempts: Option<u64>,
+    /// The cache's part, as the node says; empty over gRPC.
+    pub cache: String,
+    /// The entry that the cache answered from; empty for none.
+    pub entry: String,
+    /// Nobody listened, so that nothing was sent.
+    pub unsent: bool,
     /// The whole answer as it came, to be sent back with the next turn.
     pub raw: Value,
     /// The time limit passed first.

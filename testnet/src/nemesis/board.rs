@@ -10,6 +10,8 @@ pub struct Board(Arc<Vec<Entry>>);
 #[derive(Debug, Default)]
 struct Entry {
     excused: AtomicBool,
+    /// It finishes what it has, and is asked nothing new.
+    leaving: AtomicBool,
     /// Grows whenever the node is excused or comes back.
     change: AtomicUsize,
 }
@@ -34,8 +36,21 @@ impl Board {
         self.0[node].change.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// The node is about to end in an orderly way: who balances loads sends it nothing new, and what
+    /// it has been sent already it has to answer.
+    pub fn leave(&self, node: usize) {
+        self.0[node].leaving.store(true, Ordering::SeqCst);
+    }
+
+    /// It may be asked: it is whole, and not about to end.
+    pub fn may_be_asked(&self, node: usize) -> bool {
+        let entry = &self.0[node];
+        !entry.leaving.load(Ordering::SeqCst) && !entry.excused.load(Ordering::SeqCst)
+    }
+
     /// The node is whole again.
     pub fn accuse(&self, node: usize) {
+        self.0[node].leaving.store(false, Ordering::SeqCst);
         self.0[node].change.fetch_add(1, Ordering::SeqCst);
         self.0[node].excused.store(false, Ordering::SeqCst);
     }

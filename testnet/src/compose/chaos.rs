@@ -1,0 +1,238 @@
+//! Containers harmed under load, and what was seen of it held against every promise.
+//!
+//! ```text
+//!  deck of faults ──► hand ──► docker, networks, disks, clocks, certificates, upstreams
+//!                                 │
+//!  writers, readers, watchers ──► nodes ◄── two tenants through every door
+//!          │                                        │
+//!          └──────────► histories, counts ──► checkers ──► report
+//! ```
+//!
+//! The processes' own [harness](crate::chaos) reaches deeper, into fail points of the store; this one is
+//! wider: addresses that change, certificates, images, and an engine that starts what has ended.
+
+mod askers;
+mod crew;
+mod fault;
+mod hand;
+mod last;
+mod means;
+mod report;
+mod wires;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::{Instant, sleep};
+
+use crate::chaos::clients::{self, Clients, Stage};
+use crate::check::history::Recorder;
+use crate::compose::engine::Engine;
+use crate::compose::plan::Plan;
+use crate::compose::{image, launch, settings, tell};
+use crate::nemesis::Board;
+use askers::{Askers, Log, QUIET};
+use crew::{Crew, LIMIT};
+use fault::Deck;
+use hand::{Carried, Hand};
+use means::Means;
+
+pub use fault::{Fault, Sick, Whom};
+pub use report::Report;
+
+/// The model whose breaker is watched: its upstream fails now and then by itself.
+const WATCHED: &str = "flaky";
+
+/// How a run is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The testnet's name; it may not be up already.
+    pub project: String,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How long faults go on.
+    pub lasting: Duration,
+    /// What they follow from.
+    pub seed: u64,
+    /// Which faults; all where none is named.
+    pub faults: Vec<Fault>,
+    /// The image that a rolling upgrade puts in; one of the same binary where none is named.
+    pub upgrade: Option<String>,
+    /// Leave the containers as they are in the end.
+    pub keep: bool,
+}
+
+impl Options {
+    /// The command that runs the same again.
+    pub fn command(&self) -> String {
+        let names: Vec<&str> = self.faults.iter().map(|fault| fault.as_str()).collect();
+        let only = match names.is_empty() {
+            true => String::new(),
+            false => format!(" --faults {}", names.join(",")),
+        };
+        format!(
+            "llm-router-testnet chaos --containers --seconds {} --seed {} --nodes {}{only}",
+            self.lasting.as_secs(),
+            self.seed,
+            self.nodes
+        )
+    }
+}
+
+/// What happened of one kind of fault.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// How often it was carried out.
+    pub(crate) done: usize,
+    /// Why it was not.
+    pub(crate) void: Vec<String>,
+    /// When each began, from the start of the run.
+    pub(crate) began: Vec<Duration>,
+    /// From its end until all nodes were ready and in step.
+    pub(crate) healed: Vec<Duration>,
+}
+
+/// Starts containers, harms them, and removes them.
+///
+/// # Errors
+/// What kept the run from its end; what is wrong with the nodes is in the report.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let engine = Engine::find().await?;
+    let means = Means::find().await;
+    for lack in means.lacks() {
+        tell(&format!("some faults cannot be brought about: {lack}"))?;
+    }
+    let mut plan = Plan::new(&options.project, options.nodes)?;
+    plan.small_disks = means.disks.is_none();
+    plan.faketime.clone_from(&means.faketime);
+    image::build().await?;
+    let other_image = match &options.upgrade {
+        Some(image) => image.clone(),
+        None => image::twin(&engine, &plan.image).await?,
+    };
+    let started = launch::up(&engine, plan.clone(), false).await;
+    let told = match started {
+        Ok(up) => story(&engine, up, (means, other_image), options).await,
+        Err(error) => Err(error),
+    };
+    if !options.keep {
+        let down = launch::down(&engine, &plan, false).await;
+        if told.is_ok() {
+            down?;
+        }
+    }
+    told.with_context(|| format!("run it again: {}", options.command()))
+}
+
+async fn story(
+    engine: &Engine,
+    plan: Plan,
+    (means, other_image): (Means, String),
+    options: &Options,
+) -> anyhow::Result<Report> {
+    let crew = Crew::hire(&plan).await?;
+    let board = Board::new(plan.nodes);
+    let log = Log::new();
+    let started = Instant::now();
+    let record = (Recorder::default(), started);
+    let text: clients::Text = Arc::new(settings::routing_with);
+    let first = (None, 1);
+    clients::write(crew.node(1), &text(first.1), first, (&record.0, started)).await;
+    crew.in_step(LIMIT).await?;
+    let stage = Stage {
+        nodes: crew.admin.clone(),
+        board: board.clone(),
+        text: Arc::clone(&text),
+        watched: WATCHED,
+        asks: false,
+    };
+    let clients = Clients::start(stage, record);
+    let askers = Askers::start(&crew, &board, &log, options.seed);
+    let mut hand = Hand {
+        engine: engine.clone(),
+        plan,
+        crew,
+        board,
+        log: log.clone(),
+        means,
+        other_image,
+    };
+    let mut tallies = BTreeMap::new();
+    let harmed = harm(&mut hand, options, started, &mut tallies).await;
+    let healed = hand.healed().await;
+    let apart = askers.finish().await?;
+    let changes = clients.finish().await?;
+    let mut verdicts = last::consistent(&changes);
+    verdicts.push(apart.verdict());
+    let faults = tallies.values().map(|tally: &Tally| tally.done).sum();
+    let back = harmed.and(healed.map(drop));
+    let whole = back.is_ok();
+    verdicts.push(last::outcome(
+        "every node comes back and gets in step",
+        faults,
+        &back,
+    ));
+    if whole {
+        verdicts.extend(last::settle(&hand, &text).await);
+        verdicts.extend(last::judge(&hand.crew, &changes.history).await?);
+    }
+    Ok(Report {
+        command: options.command(),
+        head: format!(
+            "{} nodes in containers, {:?} of faults, seed {}",
+            options.nodes, options.lasting, options.seed
+        ),
+        tallies,
+        changes,
+        asked: log.take(),
+        verdicts,
+    })
+}
+
+/// One fault after the other until the time is over. After each, everything is healed and waited for.
+async fn harm(
+    hand: &mut Hand,
+    options: &Options,
+    started: Instant,
+    tallies: &mut BTreeMap<Fault, Tally>,
+) -> anyhow::Result<()> {
+    let wanted: Vec<Fault> = match options.faults.is_empty() {
+        true => Fault::all().collect(),
+        false => options.faults.clone(),
+    };
+    for (step, number) in Deck::new(options.seed, &wanted).zip(1_usize..) {
+        if started.elapsed() + step.quiet + step.lasts > options.lasting {
+            return Ok(());
+        }
+        hand.log.now(QUIET);
+        sleep(step.quiet).await;
+        let name = step.fault.as_str();
+        hand.log.now(name);
+        let began = started.elapsed();
+        let what = || {
+            format!(
+                "fault {number}, {name}, {} s after the start",
+                began.as_secs()
+            )
+        };
+        let carried = hand.carry_out(&step).await.with_context(what)?;
+        let healed = hand.healed().await.with_context(what)?;
+        let tally = tallies.entry(step.fault).or_default();
+        match carried {
+            Carried::Done => {
+                tally.done += 1;
+                tally.began.push(began);
+                tally.healed.push(healed);
+                tell(&format!(
+                    "{:>5} s  {name}, healed after {} ms",
+                    began.as_secs(),
+                    healed.as_millis()
+                ))?;
+            }
+            Carried::Void(why) => tally.void.push(why),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! What a run says in the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::askers::{self, Count};
+use super::{Fault, Tally};
+use crate::chaos::clients;
+use crate::check::Verdict;
+use crate::check::history::{Answer, Call, Operation};
+use crate::spans::Spans;
+use crate::table::Table;
+
+/// What happened, and whether it was right.
+#[derive(Debug)]
+pub struct Report {
+    /// What runs the same again.
+    pub(super) command: String,
+    /// How the run was made, in words.
+    pub(super) head: String,
+    /// Faults by kind.
+    pub(super) tallies: BTreeMap<Fault, Tally>,
+    /// What those saw who changed and read the configuration.
+    pub(super) changes: clients::Seen,
+    /// What those saw who asked for answers.
+    pub(super) asked: askers::Seen,
+    /// What the checkers say.
+    pub(super) verdicts: Vec<Verdict>,
+}
+
+impl Report {
+    /// Nothing is wrong.
+    pub fn holds(&self) -> bool {
+        let all = self.together();
+        all.failed == 0
+            && all.good > 0
+            && self.asked.hung == 0
+            && self.verdicts.iter().all(Verdict::holds)
+    }
+
+    fn together(&self) -> Count {
+        let mut all = Count::default();
+        for count in self.asked.counts.values() {
+            all.good += count.good;
+            all.failed += count.failed;
+            all.excused += count.excused;
+            all.refused += count.refused;
+            all.recovered += count.recovered;
+        }
+        all
+    }
+
+    /// From each of these moments until the end of the first write that was called later and
+    /// acknowledged.
+    fn writes_again(&self, began: &[Duration]) -> Spans {
+        let operations = self.changes.history.operations.iter();
+        let acknowledged: Vec<(Duration, Duration)> = operations
+            .filter(|operation| matches!(operation.answer, Answer::Set { .. }))
+            .filter_map(|operation| Some((operation.called, operation.returned?)))
+            .collect();
+        let next = |&moment: &Duration| {
+            let later = acknowledged.iter().filter(|(called, _)| *called >= moment);
+            later.map(|(_, returned)| *returned - moment).min()
+        };
+        began.iter().filter_map(next).collect()
+    }
+
+    fn faults(&self) -> Table {
+        let mut table = Table::new(&[
+            "fault",
+            "done",
+            "void",
+            "next write p50 ms",
+            "p99",
+            "in step p50 ms",
+            "p99",
+            "answered",
+            "recovered",
+            "excused",
+            "refused",
+            "failed",
+        ]);
+        let mut all = Tally::default();
+        let quiet = self.asked.counts.get(askers::QUIET);
+        let quiet = quiet.cloned().unwrap_or_default();
+        for (fault, tally) in &self.tallies {
+            all.done += tally.done;
+            all.void.extend(tally.void.iter().cloned());
+            all.began.extend(&tally.began);
+            all.healed.extend(&tally.healed);
+            let count = self.asked.counts.get(fault.as_str());
+            let count = count.cloned().unwrap_or_default();
+            table.row(self.row(fault.as_str(), tally, &count));
+        }
+        table.row(self.row("(quiet)", &Tally::default(), &quiet));
+        table.row(self.row("all", &all, &self.together()));
+        table
+    }
+
+    fn row(&self, name: &str, tally: &Tally, count: &Count) -> Vec<String> {
+        let again = self.writes_again(&tally.began);
+        let healed: Spans = tally.healed.iter().copied().collect();
+        let mut row = vec![
+            name.to_owned(),
+            tally.done.to_string(),
+            tally.void.len().to_string(),
+        ];
+        row.extend([again.ms(50), again.ms(99), healed.ms(50), healed.ms(99)]);
+        let counts = [
+            count.good,
+            count.recovered,
+            count.excused,
+            count.refused,
+            count.failed,
+        ];
+        row.extend(counts.map(|count| count.to_string()));
+        row
+    }
+
+    fn doors(&self) -> Table {
+        let mut table = Table::new(&["door", "answered", "p50 ms", "p99", "max"]);
+        for (door, times) in &self.asked.doors {
+            let times: Spans = times.iter().copied().collect();
+            table.row(times.row(door));
+        }
+        table
+    }
+
+    fn count(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
+        let operations = self.changes.history.operations.iter();
+        operations.filter(|operation| wanted(operation)).count()
+    }
+
+    fn writes(&self, wanted: impl Fn(&Answer) -> bool) -> usize {
+        self.count(|operation| {
+            matches!(operation.call, Call::Set { .. }) && wanted(&operation.answer)
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n\n{}", self.head, self.faults())?;
+        writeln!(f, "{}", self.doors())?;
+        writeln!(
+            f,
+            "changes: {} acknowledged, {} lost the race, {} refused, {} unknown; reads: {}",
+            self.writes(|answer| matches!(answer, Answer::Set { .. })),
+            self.writes(|answer| matches!(answer, Answer::Stale { .. })),
+            self.writes(|answer| *answer == Answer::Refused),
+            self.writes(|answer| *answer == Answer::Unknown),
+            self.count(|operation| matches!(operation.answer, Answer::Read { .. })),
+        )?;
+        writeln!(f, "requests without an end: {}\n", self.asked.hung)?;
+        let mut table = Table::new(&["promise", "checked", "broken"]);
+        for verdict in &self.verdicts {
+            table.row(vec![
+                verdict.promise.to_owned(),
+                verdict.checked.to_string(),
+                verdict.violations.len().to_string(),
+            ]);
+        }
+        writeln!(f, "{table}")?;
+        let mut voids: Vec<&String> = self
+            .tallies
+            .values()
+            .flat_map(|tally| &tally.void)
+            .collect();
+        voids.sort_unstable();
+        voids.dedup();
+        for why in voids {
+            writeln!(f, "  not done: {why}")?;
+        }
+        let told = self.verdicts.iter().flat_map(|verdict| &verdict.violations);
+        for wrong in told.chain(&self.asked.told) {
+            writeln!(f, "  {wrong}")?;
+        }
+        if !self.holds() {
+            writeln!(f, "run it again: {}", self.command)?;
+        }
+        Ok(())
+    }
+}
