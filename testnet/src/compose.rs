@@ -35,7 +35,7 @@ pub use plan::Plan;
 use std::io::Write as _;
 
 /// Writes one piece of a report to stdout.
-fn tell(text: &str) -> anyhow::Result<()> {
+pub(crate) fn tell(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)

@@ -258,7 +258,7 @@ fn what_is_said_is_told_where_an_operator_has_asked_for_it() {
             });
             content::asked(&span, &chat_request());
             let mut heard = content::Heard::begin(&span);
-            ["the ", "answer"].map(|piece| heard.piece(piece));
+            ["the ", "answer"].iter().for_each(|piece| heard.piece(piece));
             heard.end(&span, Some(Finish::Stop));
             spans::attempt_ended(&span, AttemptOutcome::Answered, &AttemptEnd::default());
         });

@@ -67,6 +67,12 @@ pub struct Stage {
     pub asks: bool,
 }
 
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stage(of {} nodes)", self.nodes.len())
+    }
+}
+
 /// The clients.
 #[derive(Debug)]
 pub struct Clients {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Options, run};
 use crate::compose::chaos::{self as containers, Fault};
+use crate::compose::tell;
 use crate::table;
 
 /// How nodes are harmed.
@@ -56,7 +57,7 @@ impl Verb {
     /// # Errors
     /// What kept the run from its end.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        println!("{}", table::machine());
+        tell(&table::machine())?;
         let lasting = Duration::from_secs(self.seconds);
         let nodes = usize::from(self.nodes);
         let (told, holds) = if self.containers {
@@ -69,7 +70,7 @@ impl Verb {
                 upgrade: self.upgrade,
                 keep: self.keep,
             };
-            println!("command: {}", options.command());
+            tell(&format!("command: {}", options.command()))?;
             let report = containers::run(&options).await?;
             (report.to_string(), report.holds())
         } else {
@@ -78,11 +79,11 @@ impl Verb {
                 lasting,
                 seed: self.seed,
             };
-            println!("command: {}", options.command());
+            tell(&format!("command: {}", options.command()))?;
             let report = run(options).await?;
             (report.to_string(), report.holds())
         };
-        println!("\n{told}");
+        tell(&format!("\n{told}"))?;
         Ok(match holds {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,

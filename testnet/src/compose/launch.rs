@@ -199,8 +199,8 @@ async fn ready(engine: &Engine, plan: &Plan, id: usize) -> anyhow::Result<()> {
         sleep(STEP).await;
     }
     let service = format!("n{id}");
-    let words = engine.compose(plan, &["logs", "--tail", "30", &service]);
-    let words = words.await.unwrap_or_default();
+    let words = ["logs", "--tail", "30", &service];
+    let words = engine.compose(plan, &words).await.unwrap_or_default();
     bail!("{service} is not ready within {READY:?}; its last words:\n{words}")
 }
 

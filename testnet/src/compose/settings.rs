@@ -52,7 +52,7 @@ pub(super) fn node_file(plan: &Plan, id: usize) -> String {
 }
 
 /// What the nodes agree on: three upstreams, each in another dialect.
-pub fn routing() -> String {
+pub(super) fn routing() -> String {
     format!("{}routes:\n{RULES}", models())
 }
 

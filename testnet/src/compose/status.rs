@@ -156,11 +156,11 @@ fn compared(before: &Seen, now: &Seen) -> Table {
             per_second("total_requests"),
             per_second("failures"),
             per_second("cache_hits"),
-            self::shown(&new.stats["in_flight"]),
+            shown(&new.stats["in_flight"]),
             millis("p50"),
             millis("p99"),
             cpu,
-            self::shown(&new.stats["uptime_seconds"]),
+            shown(&new.stats["uptime_seconds"]),
         ]);
     }
     table

@@ -137,20 +137,20 @@ impl Fault {
 
 /// One fault, and whom it meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(super) struct Step {
     /// Quiet before it.
-    pub quiet: Duration,
+    pub(super) quiet: Duration,
     /// What happens.
-    pub fault: Fault,
+    pub(super) fault: Fault,
     /// How long it lasts, where that is not its own affair.
-    pub lasts: Duration,
+    pub(super) lasts: Duration,
     /// Chooses among nodes and manners, by remainder.
-    pub pick: usize,
+    pub(super) pick: usize,
 }
 
 /// Faults without end; every one that is wanted comes once in each round.
 #[derive(Debug)]
-pub struct Deck {
+pub(super) struct Deck {
     random: StdRng,
     wanted: Vec<Fault>,
     left: Vec<Fault>,
@@ -158,7 +158,7 @@ pub struct Deck {
 
 impl Deck {
     /// The deck of a seed.
-    pub fn new(seed: u64, wanted: &[Fault]) -> Self {
+    pub(super) fn new(seed: u64, wanted: &[Fault]) -> Self {
         Deck {
             random: StdRng::seed_from_u64(seed),
             wanted: wanted.to_vec(),

@@ -47,6 +47,14 @@ pub(super) enum Carried {
     Void(String),
 }
 
+/// How a link is bent.
+#[derive(Clone, Copy, Debug)]
+enum Bend {
+    OneWay,
+    Slow,
+    Lossy,
+}
+
 /// Whatever harms needs.
 #[derive(Debug)]
 pub(super) struct Hand {
@@ -76,7 +84,9 @@ impl Hand {
             Fault::Kill(whom) => self.kill(&self.chosen(whom, (leader, other)), step).await,
             Fault::Pause(whom) => self.pause(&self.chosen(whom, (leader, other)), step).await,
             Fault::Cut(whom) => self.cut(whom, (leader, other), step).await,
-            Fault::OneWay | Fault::Slow | Fault::Lossy => self.bend((leader, other), step).await,
+            Fault::OneWay => self.bend(Bend::OneWay, (leader, other), step).await,
+            Fault::Slow => self.bend(Bend::Slow, (leader, other), step).await,
+            Fault::Lossy => self.bend(Bend::Lossy, (leader, other), step).await,
             Fault::Processor => {
                 let less = ["--cpu-period", "100000", "--cpu-quota", QUOTA];
                 self.squeeze(any, &less, &["--cpu-quota", "-1"], step).await
@@ -206,20 +216,25 @@ impl Hand {
     }
 
     /// A link that is there, and not as it should be.
-    async fn bend(&self, (leader, other): (usize, usize), step: &Step) -> anyhow::Result<Carried> {
+    async fn bend(
+        &self,
+        how: Bend,
+        (leader, other): (usize, usize),
+        step: &Step,
+    ) -> anyhow::Result<Carried> {
         if let Some(lack) = &self.means.wires {
             return Ok(Carried::Void(lack.clone()));
         }
-        let (a, b) = if step.pick % 2 == 0 {
+        let (a, b) = if step.pick.is_multiple_of(2) {
             (leader, other)
         } else {
             (other, leader)
         };
         let wires = self.wires();
-        let bent = match step.fault {
-            Fault::OneWay => vec![wires.deafen(a, b).await?],
-            Fault::Lossy => vec![wires.lose(a, b).await?, wires.lose(b, a).await?],
-            _ => vec![wires.slow(a, b).await?, wires.slow(b, a).await?],
+        let bent = match how {
+            Bend::OneWay => vec![wires.deafen(a, b).await?],
+            Bend::Lossy => vec![wires.lose(a, b).await?, wires.lose(b, a).await?],
+            Bend::Slow => vec![wires.slow(a, b).await?, wires.slow(b, a).await?],
         };
         sleep(step.lasts).await;
         for undo in bent {
