@@ -122,7 +122,7 @@ impl Scale {
             if !report.holds() {
                 tell(&report.to_string())?;
             }
-            let measured = Measured::new(options.cached, &report, (&before, &after));
+            let measured = Measured::new(options.cached, &report, &before, &after);
             tell(&format!("{}: {}", plan.project, measured.told()))?;
             all.push(measured);
         }
@@ -145,7 +145,7 @@ impl Scale {
 }
 
 impl Measured {
-    fn new(cached: bool, report: &Report, (before, after): (&[Figures], &[Figures])) -> Self {
+    fn new(cached: bool, report: &Report, before: &[Figures], after: &[Figures]) -> Self {
         let pairs = || before.iter().zip(after);
         Measured {
             nodes: after.len(),
@@ -280,13 +280,12 @@ mod tests {
             ..Figures::default()
         };
         let before = [figures(Some(1.0)), figures(Some(1.0))];
-        let report = Options::default();
-        let report = Report::new(&report.doors);
+        let report = Report::new(&Options::default().doors);
         let whole = [figures(Some(2.0)), figures(Some(3.0))];
-        let whole = Measured::new(true, &report, (&before, &whole));
+        let whole = Measured::new(true, &report, &before, &whole);
         assert!(whole.cpu.is_some_and(|cpu| (cpu - 3.0).abs() < 1e-9));
         let gone = [figures(Some(2.0)), figures(None)];
-        assert_eq!(Measured::new(true, &report, (&before, &gone)).cpu, None);
+        assert_eq!(Measured::new(true, &report, &before, &gone).cpu, None);
     }
 
     #[test]
