@@ -14,7 +14,7 @@
 //! - [`tracing`]: one tree of spans per request over all nodes, sampling, and a collector to look at it.
 //! - [`plugins`]: models of your own, in a process of their own.
 //! - [`prices`]: what an answer costs, what models can do, and how to say otherwise.
-//! - [`containers`]: a testnet of containers: what is made, and how to break it.
+//! - [`containers`]: a testnet of containers: what is made, how to follow a request, how to break it, how sizes compare.
 //! - [`decisions`]: choices that could have gone another way.
 
 #[doc = include_str!("guide/figures.md")]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The containers' story, of at most five minutes: three nodes come up, what `up` prints answers as it was
-# printed, a load through every door is answered, and nothing is left behind. Where no engine can be had
+# printed, a request is followed through two nodes, a load through every door is answered, and nothing is
+# left behind. Where no engine can be had
 # it is skipped, and that is said. Needs binaries that are built; SECONDS_OF_LOAD and RATE bend the load.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -29,7 +30,7 @@ trap 'exit 130' INT TERM
 "$testnet" up --project "$project" | tee "$printed"
 
 # What stands below a heading, up to the next one.
-below() { awk -v head="$1" 'index($0, head) == 1 { on = 1; next } /^(With|Over|llm-router-testnet) / { on = 0 } on' "$printed"; }
+below() { awk -v head="$1" '/^[A-Z].*:$/ { on = index($0, head) == 1; next } on' "$printed"; }
 
 answers() { # HEADING WORDS
     below "$1" >"$snippet"
@@ -52,6 +53,39 @@ else
     say "SKIPPED: the Python snippets; their clients are not installed (testnet/scripts/sdk.sh installs them)"
 fi
 
+# The same as printed: a request inside a trace of the caller's, and its tree. Spans leave a node each second.
+answers "One request, traced" "POST /v1/chat/completions"
+
+# The node whose turn it is owns one question in three itself; any other takes two nodes.
+follow_through_two_nodes() {
+    local ask number trace tree
+    ask=$(grep -om 1 'http://[^ ]*/v1/chat/completions' "$printed")
+    for number in $(seq 12); do
+        trace=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+        curl -sf --max-time 20 "$ask" -o /dev/null -H 'content-type: application/json' \
+            -H "traceparent: 00-$trace-00f067aa0ba902b7-01" \
+            -d "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"What is written on page $number?\"}]}" ||
+            continue
+        tree=$("$testnet" trace --project "$project" --wait 15 "$trace") || continue
+        case "$tree" in
+        *" 1 node,"*) ;;
+        *CacheService/*)
+            printf '%s\n' "$tree"
+            say "followed through two nodes, at the ${number}. request"
+            return 0
+            ;;
+        esac
+    done
+    die "no request was seen on two nodes; the last trace: ${tree:-none}"
+}
+follow_through_two_nodes
+
 "$testnet" load --project "$project" --rate "${RATE:-30}" --seconds "${SECONDS_OF_LOAD:-10}"
 "$testnet" status --project "$project"
 "$testnet" top --project "$project" --rounds 1
+
+# As a container's first process it is ended by a signal only if it asks for it; and without it the nodes go on.
+docker stop -t 20 "$project-collector" >/dev/null
+code=$(docker inspect --format '{{.State.ExitCode}}' "$project-collector")
+[ "$code" = 0 ] || die "the collector was told to end, and ended with $code"
+answers "With curl" "Hello, cluster!"

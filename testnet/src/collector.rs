@@ -16,6 +16,7 @@ pub mod show;
 pub mod span;
 mod store;
 pub mod tree;
+pub mod verbs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

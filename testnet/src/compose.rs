@@ -4,7 +4,7 @@
 //!            127.0.0.1:18081      127.0.0.1:18082      127.0.0.1:18083      published on loopback
 //!                  │                    │                    │
 //!   ┌──────────────┼────────── outside ─┼────────────────────┼─────────────┐
-//!   │  fast  slow  flaky               n1        n2          n3            │
+//!   │  fast  slow  flaky  collector    n1        n2          n3            │
 //!   └──────────────────────────────────┬┬────────┬┬──────────┬┬────────────┘
 //!                                      │└ link12 ┘└─ link23 ─┘│   node to node, mTLS
 //!                                      └────────  link13  ────┘
@@ -24,6 +24,7 @@ mod image;
 mod launch;
 pub mod plan;
 mod pressure;
+mod scale;
 mod settings;
 mod snippets;
 mod status;

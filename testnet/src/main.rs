@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
 use llm_router_testnet::backends::Backend;
 use llm_router_testnet::chaos;
-use llm_router_testnet::collector::{self, Collector, Limits, show};
+use llm_router_testnet::collector::verbs::{Collect, Trace};
 use llm_router_testnet::compose::verbs::Verb;
 use llm_router_testnet::doors::Door;
 use llm_router_testnet::fuzz::Target;
@@ -20,14 +20,12 @@ use llm_router_testnet::placement::{shipped, texts};
 use llm_router_testnet::table::{self, Table};
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
-use llm_router_testnet::{faults, fuzz, orders, signal, wires};
+use llm_router_testnet::{faults, fuzz, orders, wires};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 /// Numbers of a made-up vector.
 const MADE_UP_DIMENSIONS: usize = 384;
-/// Where `collect` shows traces when nothing else is said.
-const COLLECTOR: &str = "http://127.0.0.1:4320";
 
 /// Runs what takes longer than a test may.
 #[derive(Debug, Parser)]
@@ -124,37 +122,6 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Collect {
-    /// Where spans come in; for a node's `telemetry.otlp_endpoint`.
-    #[arg(long, default_value = "127.0.0.1:4317")]
-    otlp: String,
-    /// Where traces are shown.
-    #[arg(long, default_value = "127.0.0.1:4320")]
-    http: String,
-    /// Spans kept in memory; the oldest traces go first.
-    #[arg(long, default_value_t = Limits::default().spans)]
-    spans: usize,
-    /// Write spans here too, one JSON object a line, and read them back at the start.
-    #[arg(long)]
-    file: Option<PathBuf>,
-    /// Bytes of that file before it is begun anew; the one before is kept beside it.
-    #[arg(long, default_value_t = Limits::default().file_bytes)]
-    file_bytes: u64,
-}
-
-#[derive(Debug, clap::Args)]
-struct Trace {
-    /// The trace's id, or a whole `traceparent`; the latest traces are listed without one.
-    id: Option<String>,
-    /// Where the collector shows traces.
-    #[arg(long, default_value = COLLECTOR)]
-    collector: String,
-    /// Wait so many seconds for the trace to come, and for its spans to be complete.
-    #[arg(long, default_value_t = 0)]
-    wait: u64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -291,43 +258,14 @@ async fn main() -> anyhow::Result<ExitCode> {
             println!("{report}");
             Ok(verdict(report.holds()))
         }
-        Command::Collect(arguments) => collect(arguments).await,
-        Command::Trace(arguments) => trace(arguments).await,
+        Command::Collect(collect) => collect.run().await,
+        Command::Trace(trace) => trace.run().await,
         Command::MeasurePairs { pairs, models } => measure_pairs(&models, &pairs).await,
         Command::WritePairs { count, seed } => {
             write_pairs(count, seed);
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-async fn collect(arguments: Collect) -> anyhow::Result<ExitCode> {
-    let collector = Collector::open(collector::Options {
-        otlp: arguments.otlp,
-        http: arguments.http,
-        limits: Limits {
-            spans: arguments.spans,
-            file_bytes: arguments.file_bytes,
-            ..Limits::default()
-        },
-        file: arguments.file,
-    })
-    .await?;
-    println!("spans  {}", collector.endpoint());
-    println!("traces {}/traces", collector.url());
-    signal::asked_to_end().await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn trace(arguments: Trace) -> anyhow::Result<ExitCode> {
-    let Trace {
-        id,
-        collector,
-        wait,
-    } = arguments;
-    let wait = Duration::from_secs(wait);
-    println!("{}", show::trace(&collector, id.as_deref(), wait).await?);
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn pair_all(pairs: Pairs) -> anyhow::Result<ExitCode> {

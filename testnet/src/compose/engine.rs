@@ -36,6 +36,14 @@ impl Engine {
         )
     }
 
+    /// As most users have it, without a look at this machine.
+    #[cfg(test)]
+    pub(super) fn plugin() -> Self {
+        Engine {
+            compose: &["docker", "compose"],
+        }
+    }
+
     /// Runs `docker` and gives what it prints.
     ///
     /// # Errors
@@ -223,9 +231,7 @@ mod tests {
 
     #[test]
     fn further_files_are_laid_over_ours() {
-        let engine = Engine {
-            compose: &["docker", "compose"],
-        };
+        let engine = Engine::plugin();
         let plan = Plan {
             folder: "/f".into(),
             over: vec!["/o.yaml".into()],

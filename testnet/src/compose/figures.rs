@@ -45,6 +45,18 @@ impl Figures {
     pub(super) fn count(&self, name: &str) -> u64 {
         self.stats[name].as_u64().unwrap_or(0)
     }
+
+    /// What a counter has grown by since `before`.
+    pub(super) fn since(&self, before: &Figures, name: &str) -> u64 {
+        self.count(name).saturating_sub(before.count(name))
+    }
+
+    /// Processor time used since `before`; `None` for a node that was started again meanwhile, or whose
+    /// engine is on another machine.
+    pub(super) fn cpu_since(&self, before: &Figures) -> Option<f64> {
+        let (old, new) = (before.cpu_seconds?, self.cpu_seconds?);
+        (new >= old).then_some(new - old)
+    }
 }
 
 /// Asks every node at once.
@@ -73,8 +85,8 @@ async fn one(engine: &Engine, plan: &Plan, id: usize) -> Figures {
     }
 }
 
-/// A node's answer with status 200; `null` inside where that is no JSON.
-async fn get(client: &Client, path: &str) -> Option<Value> {
+/// An answer with status 200; `null` inside where that is no JSON.
+pub(super) async fn get(client: &Client, path: &str) -> Option<Value> {
     let reply = timeout(LIMIT, client.get(path)).await.ok()?.ok()?;
     (reply.status == 200).then(|| reply.json())
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::disk;
-use super::plan::{Plan, UPSTREAMS};
+use super::plan::{COLLECTOR, Plan, UPSTREAMS};
 use super::settings::{HOME, UPSTREAM, link, on_link, quoted};
 
 /// Where a container keeps a node's state.
@@ -15,6 +15,9 @@ const MODELS: &str = "/usr/share/llm-router/models";
 const FAKETIME: &str = "/usr/local/lib/libfaketime.so.1";
 /// Where an upstream takes orders.
 const ORDERS: u16 = 9001;
+/// Where the collector takes spans, and where it shows them.
+const SPANS: u16 = 4317;
+const TRACES: u16 = 4320;
 /// A node's log is bounded: it lives on the user's disk.
 const LOGGING: &str =
     "    logging: { driver: json-file, options: { max-size: \"20m\", max-file: \"3\" } }\n";
@@ -22,6 +25,9 @@ const LOGGING: &str =
 /// All of it.
 pub(super) fn text(plan: &Plan) -> String {
     let mut text = "# Made by llm-router-testnet; `up` writes it anew.\nservices:\n".to_owned();
+    if plan.collector().is_some() {
+        collector(&mut text, plan);
+    }
     for id in plan.ids() {
         node(&mut text, plan, id);
     }
@@ -61,6 +67,10 @@ fn node(text: &mut String, plan: &Plan, id: usize) {
         text,
         "    environment: {{ TESTNET_KEY: of-the-testnet, LLM_ROUTER_MODELS: {MODELS}{clock} }}"
     );
+    if plan.collector().is_some() {
+        // there before the first span, and until the last one
+        let _ = writeln!(text, "    depends_on: [{COLLECTOR}]");
+    }
     // a node has 30 seconds to finish its streams
     text.push_str("    stop_grace_period: 40s\n    restart: on-failure\n");
     let ports = [(plan.http[id - 1], 8080), (plan.grpc[id - 1], 50051)];
@@ -150,6 +160,17 @@ fn upstream(text: &mut String, plan: &Plan, (name, port): (&str, u16)) {
     text.push_str("    networks: { outside: {} }\n");
 }
 
+fn collector(text: &mut String, plan: &Plan) {
+    begin(text, plan, COLLECTOR, &plan.tools);
+    let _ = writeln!(
+        text,
+        "    command: [collect, --otlp, \"0.0.0.0:{SPANS}\", --http, \"0.0.0.0:{TRACES}\"]"
+    );
+    text.push_str("    restart: on-failure\n");
+    let _ = writeln!(text, "    ports: [\"127.0.0.1:{}:{TRACES}\"]", plan.traces);
+    text.push_str("    networks: { outside: {} }\n");
+}
+
 fn prometheus(text: &mut String, plan: &Plan, port: u16) {
     let _ = writeln!(
         text,
@@ -176,8 +197,34 @@ pub(super) fn scraped(plan: &Plan) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
     use super::*;
     use crate::compose::plan::example;
+
+    #[derive(Deserialize)]
+    struct File {
+        services: BTreeMap<String, Service>,
+    }
+
+    #[derive(Deserialize)]
+    struct Service {
+        image: String,
+        #[serde(default)]
+        command: Vec<String>,
+        #[serde(default)]
+        depends_on: Vec<String>,
+        #[serde(default)]
+        environment: BTreeMap<String, String>,
+        ports: Vec<String>,
+        networks: BTreeMap<String, serde_json::Value>,
+    }
+
+    fn read(text: &str) -> File {
+        serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
 
     fn ports(text: &str) -> Vec<&str> {
         let lines = text.lines().filter(|line| line.contains("ports:"));
@@ -191,11 +238,11 @@ mod tests {
         for nodes in [3, 5] {
             let text = text(&example(nodes));
             let mut found = ports(&text);
-            assert_eq!(found.len(), nodes * 2 + 3);
+            assert_eq!(found.len(), nodes * 2 + 4);
             assert!(found.iter().all(|port| port.starts_with("127.0.0.1:")));
             found.sort_unstable();
             found.dedup();
-            assert_eq!(found.len(), nodes * 2 + 3);
+            assert_eq!(found.len(), nodes * 2 + 4);
         }
     }
 
@@ -222,6 +269,75 @@ mod tests {
         for (a, b) in example(5).links() {
             let network = format!("      {}: {{ aliases", link(a, b));
             assert_eq!(text.matches(&network).count(), 2, "{network}");
+        }
+    }
+
+    #[test]
+    fn the_collector_is_there_before_the_nodes_that_tell_it() {
+        let file = read(&text(&example(3)));
+        let collector = &file.services[COLLECTOR];
+        assert_eq!(collector.image, example(3).tools);
+        assert_eq!(collector.command[0], "collect");
+        assert_eq!(collector.ports, ["127.0.0.1:6001:4320"]);
+        for node in ["n1", "n2", "n3"] {
+            assert_eq!(file.services[node].depends_on, [COLLECTOR]);
+        }
+        assert_eq!(file.services.len(), example(3).services().len());
+    }
+
+    #[test]
+    fn a_testnet_that_tells_another_collector_has_none_of_its_own() {
+        let plan = Plan {
+            otlp: Some("http://jaeger:4317".to_owned()),
+            ..example(3)
+        };
+        let file = read(&text(&plan));
+        assert!(!file.services.contains_key(COLLECTOR));
+        assert!(file.services["n1"].depends_on.is_empty());
+    }
+
+    #[test]
+    fn the_files_that_are_shipped_to_be_laid_over_ours_can_be() {
+        let shipped = [
+            (
+                include_str!("../../docker/otel-collector.yaml"),
+                "otel-collector",
+            ),
+            (include_str!("../../docker/jaeger.yaml"), "jaeger"),
+        ];
+        for (text, name) in shipped {
+            let file = read(text);
+            let names: Vec<&str> = file.services.keys().map(String::as_str).collect();
+            assert_eq!(names, [name], "and nothing of ours is changed");
+            let service = &file.services[name];
+            let (_, version) = service.image.rsplit_once(':').unwrap();
+            assert!(
+                version.starts_with(|first: char| first.is_ascii_digit()),
+                "{version}"
+            );
+            assert!(!service.ports.is_empty());
+            for port in &service.ports {
+                assert!(port.starts_with("127.0.0.1:"), "{port}");
+            }
+            let networks: Vec<&String> = service.networks.keys().collect();
+            assert_eq!(networks, ["outside"]);
+            // a relative path would be looked for beside our file, in the cache directory
+            assert!(!text.contains("volumes:"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_collector_listens_where_nodes_send_to() {
+        let file = read(include_str!("../../docker/otel-collector.yaml"));
+        let settings = &file.services["otel-collector"].environment["COLLECTOR_CONFIG"];
+        let settings: serde_json::Value = serde_saphyr::from_str(settings).unwrap();
+        let grpc = &settings["receivers"]["otlp"]["protocols"]["grpc"];
+        assert_eq!(grpc["endpoint"], "0.0.0.0:4317");
+        let pipeline = &settings["service"]["pipelines"]["traces"];
+        assert_eq!(pipeline["receivers"][0], "otlp");
+        for exporter in pipeline["exporters"].as_array().unwrap() {
+            let name = exporter.as_str().unwrap();
+            assert!(settings["exporters"].get(name).is_some(), "{name}");
         }
     }
 

@@ -11,10 +11,14 @@ use crate::doors::At;
 
 /// The scripted upstreams, in the order of their ports.
 pub const UPSTREAMS: [&str; 3] = ["fast", "slow", "flaky"];
+/// The service that takes the nodes' spans and shows them.
+pub const COLLECTOR: &str = "collector";
+/// Where nodes reach it.
+const OTLP: &str = "http://collector:4317";
 /// Where the plan is kept in its folder.
 const FILE: &str = "plan.json";
-/// First ports that are tried, so that they are the same every day: HTTP, gRPC, orders.
-const FIRST: [u16; 3] = [18_081, 15_051, 19_001];
+/// First ports that are tried, so that they are the same every day: HTTP, gRPC, orders, traces.
+const FIRST: [u16; 4] = [18_081, 15_051, 19_001, 14_320];
 
 /// One testnet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +33,8 @@ pub struct Plan {
     pub grpc: Vec<u16>,
     /// Of what takes orders for the upstreams.
     pub orders: Vec<u16>,
+    /// Of what shows traces; see [`Plan::collector`].
+    pub traces: u16,
     /// Of Prometheus, where it runs too.
     pub prometheus: Option<u16>,
     /// Where its files are.
@@ -41,7 +47,8 @@ pub struct Plan {
     pub image: String,
     /// The upstreams' image.
     pub tools: String,
-    /// OTLP/gRPC collector of the nodes' traces.
+    /// OTLP/gRPC collector of the nodes' traces, as their containers reach it: the testnet's own unless
+    /// the user has named another. Nothing is traced when `None`.
     pub otlp: Option<String>,
     /// Compose files that are laid over ours.
     pub over: Vec<PathBuf>,
@@ -74,13 +81,14 @@ impl Plan {
             http: free(FIRST[0], nodes, &mut taken)?,
             grpc: free(FIRST[1], nodes, &mut taken)?,
             orders: free(FIRST[2], UPSTREAMS.len(), &mut taken)?,
+            traces: free(FIRST[3], 1, &mut taken)?[0],
             prometheus: None,
             folder: folder(project)?,
             user: String::new(),
             weights: crate::node::weights(),
             image: "llm-router:testnet".to_owned(),
             tools: "llm-router-tools:testnet".to_owned(),
-            otlp: None,
+            otlp: Some(OTLP.to_owned()),
             over: Vec::new(),
             small_disks: false,
             faketime: None,
@@ -144,6 +152,12 @@ impl Plan {
         Some(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
+    /// Where the testnet's own collector shows traces; `None` where the nodes tell another one, or none.
+    pub fn collector(&self) -> Option<SocketAddr> {
+        let own = self.otlp.as_deref() == Some(OTLP);
+        own.then(|| SocketAddr::from(([127, 0, 0, 1], self.traces)))
+    }
+
     /// Every node's doors.
     ///
     /// # Errors
@@ -173,6 +187,7 @@ impl Plan {
     pub fn services(&self) -> Vec<String> {
         let mut names: Vec<String> = self.ids().map(|id| format!("n{id}")).collect();
         names.extend(UPSTREAMS.map(str::to_owned));
+        names.extend(self.collector().map(|_| COLLECTOR.to_owned()));
         names.extend(self.prometheus.map(|_| "prometheus".to_owned()));
         names
     }
@@ -202,7 +217,7 @@ fn folder(project: &str) -> anyhow::Result<PathBuf> {
 }
 
 #[cfg(test)]
-pub(super) fn example(nodes: usize) -> Plan {
+pub(crate) fn example(nodes: usize) -> Plan {
     let count = u16::try_from(nodes).unwrap();
     Plan {
         project: "example".to_owned(),
@@ -210,13 +225,14 @@ pub(super) fn example(nodes: usize) -> Plan {
         http: (8001..8001 + count).collect(),
         grpc: (9001..9001 + count).collect(),
         orders: vec![7001, 7002, 7003],
+        traces: 6001,
         prometheus: None,
         folder: "/tmp/with \"quotes\" and $dollars".into(),
         user: "10001:10001".to_owned(),
         weights: Some("/tmp/models/all-MiniLM-L6-v2".into()),
         image: "llm-router:testnet".to_owned(),
         tools: "llm-router-tools:testnet".to_owned(),
-        otlp: None,
+        otlp: Some(OTLP.to_owned()),
         over: Vec::new(),
         small_disks: false,
         faketime: None,
@@ -239,6 +255,30 @@ mod tests {
     fn every_pair_of_nodes_has_one_link() {
         assert_eq!(example(3).links(), [(1, 2), (1, 3), (2, 3)]);
         assert_eq!(example(5).links().len(), 10);
+    }
+
+    #[test]
+    fn no_two_doors_are_planned_at_one_port() {
+        let plan = Plan::new("ports", 5).unwrap();
+        let lists = [&plan.http, &plan.grpc, &plan.orders];
+        let mut ports: Vec<u16> = lists.into_iter().flatten().copied().collect();
+        ports.push(plan.traces);
+        let count = ports.len();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!((count, ports.len()), (14, 14));
+    }
+
+    #[test]
+    fn a_collector_of_somebody_elses_is_none_of_the_testnets() {
+        let own = example(3);
+        assert_eq!(own.collector(), Some("127.0.0.1:6001".parse().unwrap()));
+        assert!(own.services().contains(&COLLECTOR.to_owned()));
+        for otlp in [None, Some("http://jaeger:4317".to_owned())] {
+            let plan = Plan { otlp, ..example(3) };
+            assert_eq!(plan.collector(), None);
+            assert!(!plan.services().contains(&COLLECTOR.to_owned()));
+        }
     }
 
     #[test]

@@ -49,16 +49,11 @@ fn used(before: &[Figures], after: &[Figures]) -> Table {
     ]);
     let mut all = (0, 0, 0, Some(0.0));
     for (at, (old, new)) in before.iter().zip(after).enumerate() {
-        let since = |name: &str| new.count(name).saturating_sub(old.count(name));
-        let cpu = match (old.cpu_seconds, new.cpu_seconds) {
-            (Some(old), Some(new)) if new >= old => Some(new - old),
-            // started again meanwhile, or on another machine
-            _ => None,
-        };
+        let cpu = new.cpu_since(old);
         let row = (
-            since("total_requests"),
-            since("failures"),
-            since("cache_hits"),
+            new.since(old, "total_requests"),
+            new.since(old, "failures"),
+            new.since(old, "cache_hits"),
             cpu,
         );
         table.row(cells(&format!("n{}", at + 1), row));

@@ -30,7 +30,11 @@ pub(super) fn node_file(plan: &Plan, id: usize) -> String {
     );
     if let Some(endpoint) = &plan.otlp {
         let endpoint = quoted(endpoint);
-        let _ = writeln!(text, "telemetry: {{ otlp_endpoint: {endpoint} }}");
+        // every request, so that whichever one is asked for can be shown
+        let _ = writeln!(
+            text,
+            "telemetry: {{ otlp_endpoint: {endpoint}, sampling: {{ ratio: 1.0 }} }}"
+        );
     }
     text.push_str("cluster:\n");
     if id > 1 {
@@ -127,12 +131,16 @@ mod tests {
         loads(&routing());
         loads(&routing_with(7));
         for nodes in [1, 3, 5] {
-            let plan = Plan {
-                otlp: Some("http://collector:4317".to_owned()),
+            let told = example(nodes);
+            let silent = Plan {
+                otlp: None,
                 ..example(nodes)
             };
-            for id in plan.ids() {
-                loads(&node_file(&plan, id));
+            for id in told.ids() {
+                assert!(node_file(&told, id).contains("http://collector:4317"));
+                loads(&node_file(&told, id));
+                assert!(!node_file(&silent, id).contains("telemetry"));
+                loads(&node_file(&silent, id));
             }
         }
         assert!(Path::new(HOME).is_absolute());

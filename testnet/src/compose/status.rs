@@ -8,8 +8,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::engine::Engine;
 use super::figures::{self, Figures};
-use super::plan::{Plan, UPSTREAMS};
+use super::plan::{COLLECTOR, Plan, UPSTREAMS};
 use super::tell;
+use crate::client::Client;
 use crate::orders;
 use crate::table::Table;
 
@@ -48,6 +49,7 @@ pub(super) async fn status(engine: &Engine, plan: &Plan) -> anyhow::Result<bool>
     }
     tell(&table.to_string())?;
     tell(&upstreams(engine, plan).await.to_string())?;
+    tell(&traces(engine, plan).await)?;
     Ok(figures.iter().all(|figures| figures.ready))
 }
 
@@ -68,6 +70,32 @@ async fn upstreams(engine: &Engine, plan: &Plan) -> Table {
         ]);
     }
     table
+}
+
+/// What takes the nodes' spans.
+async fn traces(engine: &Engine, plan: &Plan) -> String {
+    let Some(at) = plan.collector() else {
+        return match &plan.otlp {
+            Some(url) => format!("traces are told to {url}"),
+            None => "nothing is traced".to_owned(),
+        };
+    };
+    let container = plan.container(COLLECTOR);
+    let state = engine.field(&container, ".State.Status").await;
+    let said = match Client::new(&at.to_string()) {
+        Ok(client) => figures::get(&client, "/health").await.unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    let mut table = Table::new(&["traces", "container", "kept", "spans", "let go", "API"]);
+    table.row(vec![
+        COLLECTOR.to_owned(),
+        state.unwrap_or_else(|| "none".to_owned()),
+        shown(&said["traces"]),
+        shown(&said["spans"]),
+        shown(&said["evicted"]),
+        format!("{at}/traces"),
+    ]);
+    table.to_string()
 }
 
 fn shown(value: &Value) -> String {

@@ -1,4 +1,4 @@
-//! The command line: `up`, `status`, `top`, `load`, `logs`, `down`, `doctor`.
+//! The command line: `up`, `status`, `top`, `load`, `scale`, `logs`, `down`, `doctor`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::plan::Plan;
+use super::scale::Scale;
 use super::{doctor, launch, pressure, snippets, status, tell};
 use crate::doors::{At, Door};
 use crate::openloop::Options;
 
 /// What a testnet is called when nothing else is said.
-pub(super) const PROJECT: &str = "llm-router-testnet";
+pub(crate) const PROJECT: &str = "llm-router-testnet";
 
 /// What to do with the containers.
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,9 @@ pub enum Verb {
     /// Ask at a steady rate through every door, whether or not answers come. Exits with 1 when one does
     /// not, or is wrong.
     Load(Load),
+    /// Measure testnets of several sizes one after another: requests, hits and processor time, as one
+    /// table. Exits with 1 when a request failed.
+    Scale(Scale),
     /// Show what the containers say.
     Logs(Logs),
     /// Remove containers, networks, volumes and files. The images stay, unless told otherwise.
@@ -54,7 +58,8 @@ pub struct Meant {
     nodes: usize,
 }
 
-fn nodes(text: &str) -> Result<usize, String> {
+/// Numbers of nodes that can be started.
+pub(super) fn nodes(text: &str) -> Result<usize, String> {
     match text {
         "1" => Ok(1),
         "3" => Ok(3),
@@ -74,9 +79,13 @@ pub struct Up {
     /// The image of the scripted upstreams.
     #[arg(long, requires = "image")]
     tools: Option<String>,
-    /// OTLP/gRPC collector of the nodes' traces, as their containers reach it.
+    /// OTLP/gRPC collector of the nodes' traces, as their containers reach it, instead of the testnet's
+    /// own.
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
+    /// Trace nothing.
+    #[arg(long, conflicts_with = "otlp")]
+    no_collector: bool,
     /// A compose file laid over ours; repeat it for several.
     #[arg(long = "with", value_name = "FILE")]
     over: Vec<PathBuf>,
@@ -179,6 +188,7 @@ impl Verb {
             }
             Verb::Top(top) => top.run().await?,
             Verb::Load(load) => load.run().await?,
+            Verb::Scale(scale) => scale.run().await?,
             Verb::Logs(logs) => logs.run().await?,
             Verb::Down(down) => down.run().await?,
             Verb::Doctor(Meant { which, nodes }) => {
@@ -199,7 +209,9 @@ impl Up {
         let began = Instant::now();
         let engine = Engine::find().await?;
         let mut plan = Plan::new(&self.meant.which.project, self.meant.nodes)?;
-        plan.otlp = self.otlp;
+        if self.otlp.is_some() || self.no_collector {
+            plan.otlp = self.otlp;
+        }
         for file in self.over {
             plan.over.push(std::path::absolute(file)?);
         }

@@ -1,10 +1,16 @@
 //! One request, one trace: from the caller's span through the node to the upstream.
 
+use std::process::Stdio;
 use std::time::Duration;
 
+use anyhow::Context;
 use http::Method;
 use llm_router_testnet::collector::{Collector, Kind, Options, Span, Tree, show};
+use llm_router_testnet::signal::{Signal, send};
 use llm_router_testnet::{Node, Upstream, chat, eventually};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 const CALLER: &str = "b7ad6b7169203331";
 /// Spans leave a node each second.
@@ -262,5 +268,26 @@ async fn a_trace_is_drawn_for_people_over_http() -> anyhow::Result<()> {
     assert!(listed.contains(&trace(8)), "{listed}");
     let missing = show::trace(&collector.url(), Some(&trace(9)), Duration::ZERO).await;
     assert!(missing.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collector_in_a_process_of_its_own_ends_well_when_it_is_told_to() -> anyhow::Result<()> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_llm-router-testnet"))
+        .args(["collect", "--otlp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut said = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+    let spans = said.next_line().await?.context("it said nothing")?;
+    assert!(spans.starts_with("spans  http://127.0.0.1:"), "{spans}");
+    let traces = said.next_line().await?.context("it said one line")?;
+    let url = traces.strip_prefix("traces ").context("where traces are")?;
+    let base = url.strip_suffix("/traces").context("a list of them")?;
+    assert!(show::trace(base, None, Duration::ZERO).await.is_ok());
+
+    send(Signal::Term, child.id().context("it is gone")?).await?;
+    let ended = timeout(Duration::from_secs(10), child.wait()).await??;
+    assert!(ended.success(), "{ended}");
     Ok(())
 }
