@@ -54,6 +54,11 @@ impl View {
         self.ownership.of_key(&id.0).next()
     }
 
+    /// It and those who own the key after it, `most` in all.
+    pub(crate) fn key_owners(&self, id: EntryId, most: usize) -> Vec<MemberId> {
+        self.ownership.of_key(&id.0).take(most).collect()
+    }
+
     /// The cells a vector is nearest to; none for one of other dimensions than the cells'.
     pub(crate) fn near(&self, vector: &[f32]) -> Vec<Near> {
         if vector.len() != self.cells.dimensions() {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use llm_router_cluster::MemberId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Fed, Mark, TAKEN_WITHIN, WORDS, Words, feed, finish, outward};
 use crate::cache::Inner;
 use crate::cache::entry::Entry;
 use crate::cache::flight::{Event, Follower, Lead, Wants};
+use crate::cache::key::EntryId;
 use crate::cache::peers::Peers;
 use crate::cache::peers::link::Unanswered;
 use crate::cache::peers::words::{FlyAsk, FlyWord, Parcel, Told};
@@ -43,17 +45,16 @@ impl Landing {
     }
 }
 
-/// Asks the owner of the key, if that is another node. One that cannot be asked is done without:
-/// requests on this node still share one answer.
+/// Asks the owner of the key, if that is another node; where it has not answered lately, the one that
+/// owns it next, who has the other copy. One that cannot be asked is done without: requests on this
+/// node still share one answer.
 pub(crate) async fn take_off(
     inner: &Arc<Inner>,
     peers: &Peers,
     ask: FlyAsk,
     (lead, wants, budget): (Lead, Wants, Duration),
 ) -> TakeOff {
-    let owner = peers.views().reading.key_owner(ask.entry);
-    let owner = owner.filter(|owner| *owner != peers.me() && !peers.suspects.is_unreached(*owner));
-    let Some(owner) = owner else {
+    let Some(owner) = owner(peers, ask.entry) else {
         return TakeOff::Lead(lead, None);
     };
     let over = Moment::now() + budget;
@@ -111,6 +112,16 @@ pub(crate) async fn take_off(
         }
         FlyWord::Alone | FlyWord::Told(_) | FlyWord::Readers(_) => TakeOff::Lead(lead, None),
     }
+}
+
+/// Whom to ask for a key: its owner or, while that does not answer, the next one. `None` where that is
+/// this node, or neither can be reached.
+fn owner(peers: &Peers, key: EntryId) -> Option<MemberId> {
+    let owners = peers.views().reading.key_owners(key, 2);
+    let answers = |owner: &&MemberId| !peers.suspects.passes_over(**owner);
+    let reached = |owner: &&MemberId| !peers.suspects.is_unreached(**owner);
+    let chosen = owners.iter().find(answers).or(owners.iter().find(reached));
+    chosen.copied().filter(|owner| *owner != peers.me())
 }
 
 /// A stored answer from the owner, if it is the asker's and still holds.

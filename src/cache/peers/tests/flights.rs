@@ -353,6 +353,40 @@ async fn an_owner_that_does_not_answer_costs_the_attach_budget_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_an_owner_cannot_be_reached_the_one_with_the_other_copy_is_asked() {
+    let net = Net::of(NODES, |_| settings()).await;
+    let exactly = |text: &str| ChatRequest {
+        cache: CacheMode::Exact,
+        ..asking(text)
+    };
+    let cache = net.cache(1);
+    let views = cache.inner.peers().unwrap().views();
+    let scope = crate::cache::key::Scope::Tenant;
+    let mut text = None;
+    for asked in questions(200) {
+        let id = cache.inner.keys.entry(&asking(&asked), scope);
+        if views.reading.key_owners(id, 2) != [MemberId(2), MemberId(3)] {
+            continue;
+        }
+        store(&net, 3, &exactly(&asked), "one").await;
+        let holds = |number| net.cache(number).inner.shelf.lock().held(id).is_some();
+        if !holds(1) && holds(3) {
+            text = Some(asked);
+            break;
+        }
+    }
+    let text = text.expect("a question of theirs alone");
+    net.shut(2, true);
+    // whoever asks first finds out
+    let Lookup::Miss(first) = cache.lookup(&exactly(&text), &config()).await else {
+        panic!("its owner does not answer")
+    };
+    drop(first);
+    let again = found(&cache, &exactly(&text)).await;
+    assert_eq!(again.expect("the other copy").answer.text, "one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_reads_no_stored_answer_and_nobody_elses_but_replaces_both() {
     let net = Net::of(NODES, |_| settings()).await;
     let text = owned_by(&net, 2);
