@@ -5,7 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 ARGS  ?=
 
-.PHONY: help run test verify bench mutants testnet fix setup
+.PHONY: help run test verify bench mutants testnet nightly fix setup
 
 help: ## Show the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ testnet: setup ## Start three nodes and their upstreams in containers; ARGS="--n
 	@$(CARGO) build --workspace --bins
 	@testnet/scripts/weights.sh
 	@exec "$$(testnet/scripts/target.sh)/llm-router-testnet" up $(ARGS)
+
+nightly: setup ## Run an hour of faults, in processes and in containers, and measure the sizes
+	@$(CARGO) build --workspace --bins
+	@testnet/scripts/weights.sh
+	@testnet/scripts/nightly.sh
 
 fix: ## Format and apply the lints' own suggestions
 	@$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -89,3 +89,9 @@ docker stop -t 20 "$project-collector" >/dev/null
 code=$(docker inspect --format '{{.State.ExitCode}}' "$project-collector")
 [ "$code" = 0 ] || die "the collector was told to end, and ended with $code"
 answers "With curl" "Hello, cluster!"
+"$testnet" down --project "$project"
+
+# A short round of what `make nightly` does for long: a death, a cut, an upstream that fails, and one node after
+# the other started again while all of them are asked.
+"$testnet" chaos --containers --project "$project-chaos" --seconds "${SECONDS_OF_CHAOS:-75}" --seed "${SEED:-1}" \
+    --faults kill-leader,cut-leader,upstream-refuses,rolling-restart

@@ -282,8 +282,8 @@ impl Hand {
         sleep(step.lasts).await;
         disk::empty(&self.plan, id)?;
         if wholly {
-            // the engine starts it again where it has ended, later each time; nobody waits for that
-            self.each(&["start"], &[id]).await?;
+            // where it has ended, the engine may be at starting it again, and then refuses to
+            let _ = self.each(&["start"], &[id]).await;
             self.back(&[id]).await?;
         }
         Ok(Carried::Done)
@@ -293,11 +293,18 @@ impl Hand {
         if let Some(lack) = &self.means.clocks {
             return Ok(Carried::Void(lack.clone()));
         }
-        let file = self.plan.node_folder(id).join("clock");
-        std::fs::write(&file, SKEWS[step.pick % SKEWS.len()])?;
+        self.set_clock(id, SKEWS[step.pick % SKEWS.len()])?;
         sleep(step.lasts).await;
-        std::fs::write(&file, "+0")?;
+        self.set_clock(id, "+0")?;
         Ok(Carried::Done)
+    }
+
+    /// Renamed into place: nobody reads half of it.
+    fn set_clock(&self, id: usize, offset: &str) -> anyhow::Result<()> {
+        let folder = self.plan.node_folder(id);
+        let beside = folder.join(".clock.new");
+        std::fs::write(&beside, offset)?;
+        Ok(std::fs::rename(beside, folder.join("clock"))?)
     }
 
     /// New certificates by the same authority, into the place of the old ones, under running nodes.
