@@ -95,6 +95,7 @@ const RULES: &str = "  - { name: critical, match: { priority: critical }, target
 circuit_breaker: { failure_threshold: 5, recovery_timeout: 5s, success_threshold: 2 }
 cache: { enabled: true, similarity_threshold: 0.92, ttl: 1h, max_entries: 10000, max_temperature: 0.3 }
 retry: { max_attempts: 2, backoff: { base: 50ms, max: 500ms }, budget: 0.2 }
+timeouts: { first_token: 5s, idle: 10s }
 ";
 
 /// A text as a YAML scalar: JSON's strings are YAML's.
