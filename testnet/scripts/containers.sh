@@ -21,6 +21,7 @@ end() {
     trap - EXIT
     [ "$status" = 0 ] || "$testnet" logs --tail 40 --project "$project" || true
     "$testnet" down --project "$project" || status=1
+    "$testnet" down --project "$project-chaos" || status=1
     rm -f "$printed" "$snippet"
     exit "$status"
 }

@@ -95,7 +95,7 @@ async fn story(options: Options) -> anyhow::Result<Report> {
         nodes: cluster.ids().map(|id| cluster.http(id).clone()).collect(),
         board: board.clone(),
         text: Arc::new(move |serial| clients::with_serial(&written, serial)),
-        watched: frail::MODEL,
+        watched: &[frail::MODEL],
         asks: true,
     };
     let clients = Clients::start(stage, record);

@@ -160,6 +160,7 @@ async fn send(order: Order) -> Tally {
         door: order.door,
         took,
         problem,
+        outcome: heard.outcome(),
     }
 }
 

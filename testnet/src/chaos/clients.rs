@@ -61,8 +61,8 @@ pub struct Stage {
     pub board: Board,
     /// What writers write.
     pub text: Text,
-    /// The model whose breaker is watched.
-    pub watched: &'static str,
+    /// The models whose breakers are watched.
+    pub watched: &'static [&'static str],
     /// Ask for answers too; else the caller has askers of its own.
     pub asks: bool,
 }
@@ -271,8 +271,10 @@ impl Seat {
         let mut seen = Seen::default();
         let client = &self.stage.nodes[node - 1];
         while self.goes_on() {
-            let look = watch::look(client, &self.stage.board, node, self.stage.watched).await;
-            seen.looks.extend(look);
+            for model in self.stage.watched {
+                let look = watch::look(client, &self.stage.board, node, model).await;
+                seen.looks.extend(look);
+            }
             sleep(WATCH).await;
         }
         seen

@@ -20,8 +20,8 @@ pub struct Verb {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many nodes: 3 or 5.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
-    nodes: u8,
+    #[arg(long, default_value_t = 3, value_parser = nodes)]
+    nodes: usize,
     /// Harm containers of their own instead of processes: networks, disks, clocks, certificates, images.
     #[arg(long)]
     containers: bool,
@@ -38,6 +38,14 @@ pub struct Verb {
     /// Leave the containers for a look; `down --project NAME` removes them.
     #[arg(long, requires = "containers")]
     keep: bool,
+}
+
+fn nodes(text: &str) -> Result<usize, String> {
+    match text {
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("3 or 5: fewer lose nothing less than everything".to_owned()),
+    }
 }
 
 fn faults(name: &str) -> Result<Vec<Fault>, String> {
@@ -59,7 +67,7 @@ impl Verb {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         tell(&table::machine())?;
         let lasting = Duration::from_secs(self.seconds);
-        let nodes = usize::from(self.nodes);
+        let nodes = self.nodes;
         let (told, holds) = if self.containers {
             let options = containers::Options {
                 project: self.project,

@@ -24,15 +24,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::chaos::clients::{self, Clients, Stage};
 use crate::check::history::Recorder;
 use crate::compose::engine::Engine;
-use crate::compose::plan::Plan;
+use crate::compose::plan::{Plan, UPSTREAMS};
 use crate::compose::{image, launch, settings, tell};
 use crate::nemesis::Board;
+use crate::signal;
 use askers::{Askers, Log, QUIET};
 use crew::{Crew, LIMIT};
 use fault::Deck;
@@ -42,8 +44,8 @@ use means::Means;
 pub use fault::{Fault, Sick, Whom};
 pub use report::Report;
 
-/// The model whose breaker is watched: its upstream fails now and then by itself.
-const WATCHED: &str = "flaky";
+/// The models whose breakers are watched: all there are.
+const WATCHED: [&str; 3] = UPSTREAMS;
 
 /// How a run is made.
 #[derive(Clone, Debug)]
@@ -72,8 +74,10 @@ impl Options {
             true => String::new(),
             false => format!(" --faults {}", names.join(",")),
         };
+        let upgrade = self.upgrade.as_ref();
+        let upgrade = upgrade.map_or_else(String::new, |image| format!(" --upgrade {image}"));
         format!(
-            "llm-router-testnet chaos --containers --seconds {} --seed {} --nodes {}{only}",
+            "llm-router-testnet chaos --containers --seconds {} --seed {} --nodes {}{only}{upgrade}",
             self.lasting.as_secs(),
             self.seed,
             self.nodes
@@ -88,9 +92,9 @@ pub(crate) struct Tally {
     pub(crate) done: usize,
     /// Why it was not.
     pub(crate) void: Vec<String>,
-    /// When each began, from the start of the run.
+    /// When each had set in, from the start of the run.
     pub(crate) began: Vec<Duration>,
-    /// From its end until all nodes were ready and in step.
+    /// From when it was taken back until all nodes were ready and in step.
     pub(crate) healed: Vec<Duration>,
 }
 
@@ -100,6 +104,13 @@ pub(crate) struct Tally {
 /// What kept the run from its end; what is wrong with the nodes is in the report.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let engine = Engine::find().await?;
+    // one that somebody else has there is not taken down from under them
+    let left = engine.left_of(&options.project).await?;
+    ensure!(
+        left.is_empty(),
+        "`{0}` is up already: llm-router-testnet down --project {0}",
+        options.project
+    );
     let means = Means::find().await;
     for lack in means.lacks() {
         tell(&format!("some faults cannot be brought about: {lack}"))?;
@@ -112,13 +123,19 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         Some(image) => image.clone(),
         None => image::twin(&engine, &plan.image).await?,
     };
-    let started = launch::up(&engine, plan.clone(), false).await;
-    let told = match started {
-        Ok(up) => story(&engine, up, (means, other_image), options).await,
-        Err(error) => Err(error),
+    let lasts = async {
+        let up = launch::up(&engine, plan.clone(), false).await?;
+        story(&engine, up, (means, other_image.clone()), options).await
+    };
+    let told = tokio::select! {
+        told = Box::pin(lasts) => told,
+        asked = signal::asked_to_end() => asked.and_then(|()| Err(anyhow!("told to end"))),
     };
     if !options.keep {
         let down = launch::down(&engine, &plan, false).await;
+        if options.upgrade.is_none() {
+            engine.docker(&["image", "rm", &other_image]).await?;
+        }
         if told.is_ok() {
             down?;
         }
@@ -145,7 +162,7 @@ async fn story(
         nodes: crew.admin.clone(),
         board: board.clone(),
         text: Arc::clone(&text),
-        watched: WATCHED,
+        watched: &WATCHED,
         asks: false,
     };
     let clients = Clients::start(stage, record);
@@ -158,14 +175,17 @@ async fn story(
         log: log.clone(),
         means,
         other_image,
+        moments: Mutex::default(),
+        probes: Mutex::default(),
     };
     let mut tallies = BTreeMap::new();
     let harmed = harm(&mut hand, options, started, &mut tallies).await;
-    let healed = hand.healed().await;
+    let healed = hand.healed(started).await;
     let apart = askers.finish().await?;
     let changes = clients.finish().await?;
     let mut verdicts = last::consistent(&changes);
     verdicts.push(apart.verdict());
+    verdicts.push(hand.probed_seldom());
     let faults = tallies.values().map(|tally: &Tally| tally.done).sum();
     let back = harmed.and(healed.map(drop));
     let whole = back.is_ok();
@@ -188,6 +208,7 @@ async fn story(
         changes,
         asked: log.take(),
         verdicts,
+        wanted: options.faults.clone(),
     })
 }
 
@@ -218,12 +239,12 @@ async fn harm(
             )
         };
         let carried = hand.carry_out(&step).await.with_context(what)?;
-        let healed = hand.healed().await.with_context(what)?;
+        let (harmed, healed) = hand.healed(started).await.with_context(what)?;
         let tally = tallies.entry(step.fault).or_default();
         match carried {
             Carried::Done => {
                 tally.done += 1;
-                tally.began.push(began);
+                tally.began.push(harmed);
                 tally.healed.push(healed);
                 tell(&format!(
                     "{:>5} s  {name}, healed after {} ms",

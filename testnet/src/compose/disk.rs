@@ -1,7 +1,7 @@
 //! Small file systems for nodes' data, each in a file, so that one can be filled and nothing else suffers.
 //! Only root may mount them; a bind mount keeps what a restart must find again.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -12,6 +12,10 @@ use super::plan::Plan;
 
 /// Size of one: enough for the node's own reserve. The file is sparse.
 const BYTES: u64 = 1536 << 20;
+/// Nodes a testnet has at most.
+const MOST_NODES: usize = 5;
+/// How often room is measured and taken.
+const TRIES: usize = 8;
 /// What fills it.
 const BALLAST: &str = "filled";
 
@@ -50,14 +54,22 @@ pub(super) async fn make(plan: &Plan, id: usize) -> anyhow::Result<()> {
 pub(super) async fn fill(plan: &Plan, id: usize, left: u64) -> anyhow::Result<()> {
     let mount = mount(plan, id);
     let place = mount.display().to_string();
-    let text = run("df", &["--output=avail", "-B1", &place]).await?;
-    let free: u64 = text.lines().last().unwrap_or("").trim().parse()?;
-    let size = free.saturating_sub(left);
-    anyhow::ensure!(size > 0, "{place} is full already");
     let ballast = mount.join(BALLAST).display().to_string();
-    run("fallocate", &["-l", &size.to_string(), &ballast])
-        .await
-        .map(drop)
+    let mut told = Ok(());
+    // the node goes on writing meanwhile
+    for _ in 0..TRIES {
+        let text = run("df", &["--output=avail", "-B1", &place]).await?;
+        let free: u64 = text.lines().last().unwrap_or("").trim().parse()?;
+        let held = std::fs::metadata(&ballast).map_or(0, |file| file.len());
+        let size = held + free.saturating_sub(left);
+        told = run("fallocate", &["-l", &size.to_string(), &ballast])
+            .await
+            .map(drop);
+        if told.is_ok() {
+            break;
+        }
+    }
+    told
 }
 
 /// Gives the room back.
@@ -76,15 +88,34 @@ pub(super) fn empty(plan: &Plan, id: usize) -> anyhow::Result<()> {
 /// # Errors
 /// One of them is still used.
 pub(super) async fn unmount_all(plan: &Plan) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let within = |place: &&str| std::path::Path::new(place).starts_with(&plan.folder);
-    let places: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(1))
-        .filter(within)
-        .collect();
-    for place in places.into_iter().rev() {
-        run("umount", &[place]).await?;
+    let Ok(around) = std::fs::metadata(&plan.folder) else {
+        return Ok(());
+    };
+    for id in 1..=MOST_NODES {
+        let place = mount(plan, id);
+        let mounted = std::fs::metadata(&place).is_ok_and(|there| there.dev() != around.dev());
+        if mounted {
+            run("umount", &[&place.display().to_string()]).await?;
+        }
     }
     Ok(())
+}
+
+/// Whether this machine lets us do all that, tried with a small one; or why not.
+pub(super) async fn lacks() -> Option<String> {
+    let tried = async {
+        let folder = tempfile::tempdir()?;
+        let (image, place) = (folder.path().join("image"), folder.path().join("place"));
+        std::fs::File::create(&image)?.set_len(8 << 20)?;
+        std::fs::create_dir(&place)?;
+        let (image, place) = (image.display().to_string(), place.display().to_string());
+        run("mkfs.ext4", &["-q", "-F", &image]).await?;
+        run("fallocate", &["-V"]).await?;
+        run("mount", &["-o", "loop", &image, &place]).await?;
+        run("umount", &[&place]).await
+    };
+    let tried = tried.await;
+    tried
+        .err()
+        .map(|error| format!("no file system of a node's own: {error:#}"))
 }

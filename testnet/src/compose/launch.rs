@@ -113,17 +113,29 @@ async fn prepare(engine: &Engine, plan: &mut Plan) -> anyhow::Result<()> {
         let folder = plan.node_folder(id);
         std::fs::create_dir_all(&folder)?;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
-        std::fs::write(folder.join("node.yaml"), settings::node_file(plan, id))?;
-        std::fs::write(folder.join("faults"), "")?;
-        std::fs::write(folder.join("clock"), "+0")?;
+        shown(&folder.join("node.yaml"), &settings::node_file(plan, id))?;
+        shown(&folder.join("faults"), "")?;
+        shown(&folder.join("clock"), "+0")?;
         if plan.small_disks {
             disk::make(plan, id).await?;
         }
         lay(plan, id)?;
     }
     std::fs::write(plan.compose_file(), file::text(plan))?;
-    std::fs::write(plan.folder.join("prometheus.yml"), file::scraped(plan))?;
+    shown(&plan.folder.join("prometheus.yml"), &file::scraped(plan))?;
     plan.write()
+}
+
+/// Writes a file that a container's user reads, whatever the caller lets others read by default.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn shown(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    Ok(std::fs::set_permissions(
+        path,
+        std::fs::Permissions::from_mode(0o644),
+    )?)
 }
 
 /// The caller, unless that is root.

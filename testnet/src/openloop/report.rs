@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::doors::Door;
+use crate::doors::{Door, Outcome};
 use crate::table::Table;
 
 /// Failures that are kept in words.
@@ -24,6 +24,8 @@ pub struct Tally {
     pub took: Duration,
     /// What was wrong; `None` for a right answer.
     pub problem: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
 }
 
 /// Figures of one door.
@@ -41,6 +43,8 @@ struct Lane {
 pub struct Report {
     lanes: Vec<Lane>,
     told: Vec<String>,
+    refused: u64,
+    hung: u64,
     /// From the first request to the last answer.
     pub took: Duration,
 }
@@ -58,6 +62,8 @@ impl Report {
         Report {
             lanes: doors.iter().map(lane).collect(),
             told: Vec::new(),
+            refused: 0,
+            hung: 0,
             took: Duration::ZERO,
         }
     }
@@ -75,7 +81,11 @@ impl Report {
             return;
         };
         lane.failed += 1;
-        if self.told.len() < MOST_TOLD {
+        let refused = tally.outcome == Outcome::Refused;
+        self.refused += u64::from(refused);
+        self.hung += u64::from(tally.outcome == Outcome::Hung);
+        // what is no refusal is told however many of those came before it
+        if self.told.len() < MOST_TOLD || !refused && self.told.len() < 2 * MOST_TOLD {
             self.told.push(format!("{}: {problem}", tally.door.name()));
         }
     }
@@ -94,6 +104,21 @@ impl Report {
     /// Requests without a right answer.
     pub fn failures(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.failed).sum()
+    }
+
+    /// Those of the failures that were told an error in order.
+    pub fn refusals(&self) -> u64 {
+        self.refused
+    }
+
+    /// Those that did not end in time.
+    pub fn hung(&self) -> u64 {
+        self.hung
+    }
+
+    /// The first failures, in words.
+    pub fn told(&self) -> &[String] {
+        &self.told
     }
 
     /// Requests that could not leave, because too many were under way.
@@ -179,6 +204,10 @@ mod tests {
             door: Door::Chat,
             took: Duration::from_millis(millis),
             problem: problem.map(str::to_owned),
+            outcome: match problem {
+                Some(_) => Outcome::Refused,
+                None => Outcome::Answered,
+            },
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::crew::Crew;
 use crate::doors::{At, Door, Ended, Heard, Outcome, Question};
 use crate::nemesis::Board;
+use crate::openloop::Report;
 
 pub(super) use apart::Apart;
 
@@ -24,8 +25,9 @@ pub(super) use apart::Apart;
 const ON_EACH: usize = 2;
 /// Between two questions, so that two processors have some left for the nodes.
 const BREATH: Duration = Duration::from_millis(40);
-/// No answer takes longer, or it hangs: above the node's own patience with an upstream.
-const LIMIT: Duration = Duration::from_secs(60);
+/// No answer takes longer, or it hangs: above the node's own patience with an upstream, and below that
+/// of the HTTP client, which would call it broken.
+const LIMIT: Duration = Duration::from_secs(50);
 /// Of all questions so many are long, so that their streams last seconds.
 const LONG: f64 = 0.2;
 /// Words of a long question.
@@ -114,6 +116,21 @@ impl Log {
             hung: seen.hung,
             doors: std::mem::take(&mut seen.doors),
         }
+    }
+
+    /// What came of far too many requests.
+    pub(super) fn add_crowd(&self, what: &'static str, report: &Report) {
+        let mut seen = self.0.seen.lock();
+        seen.hung += report.hung();
+        let wrong = report.failures() - report.refusals();
+        if wrong > 0 {
+            let told = report.told().iter().take(MOST_TOLD);
+            seen.told.extend(told.map(|told| format!("{what}: {told}")));
+        }
+        let count = seen.counts.entry(what).or_default();
+        count.good += report.sent() - report.failures();
+        count.refused += report.refusals();
+        count.failed += wrong;
     }
 
     fn add(&self, what: &'static str, came: Came, door: Door, took: Duration) {
@@ -238,7 +255,8 @@ impl Seat {
         }
     }
 
-    async fn once(&self, node: usize, door: Door, at: &At, question: &Question) {
+    /// Asks, and counts what comes of it; gives what was heard where that was right.
+    async fn once(&self, node: usize, door: Door, at: &At, question: &Question) -> Option<Heard> {
         let (mark, what) = (self.board.mark(node), *self.log.0.now.lock());
         let crowded = self.log.0.crowded.load(Ordering::SeqCst);
         let began = Instant::now();
@@ -254,7 +272,9 @@ impl Seat {
             Came::Hung(told) => Came::Hung(format!("n{node}: {told}")),
             came @ (Came::Good { .. } | Came::Excused | Came::Refused) => came,
         };
+        let right = matches!(came, Came::Good { .. });
         self.log.add(what, came, door, took);
+        right.then_some(heard)
     }
 }
 

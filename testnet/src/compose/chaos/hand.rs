@@ -2,10 +2,11 @@
 
 mod rolling;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use futures::future::try_join_all;
+use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
@@ -15,10 +16,13 @@ use super::crew::{Crew, LIMIT};
 use super::fault::{Fault, Sick, Step, Whom};
 use super::means::Means;
 use super::wires::Wires;
+use crate::check::Verdict;
+use crate::cluster::breakers::agreed;
 use crate::compose::disk;
 use crate::compose::engine::Engine;
-use crate::compose::launch::{lay, renew};
+use crate::compose::launch::{lay, renew, shown};
 use crate::compose::plan::Plan;
+use crate::eventually;
 use crate::nemesis::Board;
 use crate::openloop::{self, Options};
 use crate::orders;
@@ -35,6 +39,12 @@ const LITTLE: u64 = 48 << 20;
 const SKEWS: [&str; 4] = ["+90", "-30", "+600", "-5"];
 /// How long a node may take to read what was put in its certificate's place.
 const RENEWED: Duration = Duration::from_secs(30);
+/// How long a process may take to see that its clock was set.
+const READ_WITHIN: Duration = Duration::from_millis(2500);
+/// How long an upstream is left alone at first; see the routing.
+const COOL_DOWN: Duration = Duration::from_secs(5);
+/// Requests let go before a breaker opened arrive until then.
+const ARRIVE: Duration = Duration::from_millis(500);
 /// Requests a second that are too many for two processors.
 const TOO_MANY: f64 = 500.0;
 
@@ -66,6 +76,10 @@ pub(super) struct Hand {
     pub(super) means: Means,
     /// The image that a rolling upgrade puts in, and the one that is out.
     pub(super) other_image: String,
+    /// When the fault had set in, and when it was taken back.
+    pub(super) moments: Mutex<(Option<Instant>, Option<Instant>)>,
+    /// How long an upstream was left alone by all nodes' word, and how often it was asked meanwhile.
+    pub(super) probes: Mutex<Vec<(Duration, u64)>>,
 }
 
 impl Hand {
@@ -74,6 +88,7 @@ impl Hand {
     /// # Errors
     /// A node does not come back, which is a finding, or the engine fails.
     pub(super) async fn carry_out(&mut self, step: &Step) -> anyhow::Result<Carried> {
+        *self.moments.lock() = (None, None);
         let Some(leader) = self.crew.leader().await else {
             return Ok(Carried::Void("nobody led".to_owned()));
         };
@@ -114,6 +129,16 @@ impl Hand {
         }
     }
 
+    /// The fault has set in; the first word of it counts.
+    fn sets_in(&self) {
+        self.moments.lock().0.get_or_insert_with(Instant::now);
+    }
+
+    /// It is taken back; the last word of it counts.
+    fn is_lifted(&self) {
+        self.moments.lock().1 = Some(Instant::now());
+    }
+
     fn container(&self, id: usize) -> String {
         self.plan.container(&format!("n{id}"))
     }
@@ -136,8 +161,10 @@ impl Hand {
     async fn kill(&self, ids: &[usize], step: &Step) -> anyhow::Result<Carried> {
         ids.iter().for_each(|&id| self.board.excuse(id));
         self.each(&["kill"], ids).await?;
+        self.sets_in();
         sleep(step.lasts).await;
         self.each(&["start"], ids).await?;
+        self.is_lifted();
         self.back(ids).await?;
         Ok(Carried::Done)
     }
@@ -145,8 +172,10 @@ impl Hand {
     async fn pause(&self, ids: &[usize], step: &Step) -> anyhow::Result<Carried> {
         ids.iter().for_each(|&id| self.board.excuse(id));
         self.each(&["pause"], ids).await?;
+        self.sets_in();
         sleep(step.lasts).await;
         self.each(&["unpause"], ids).await?;
+        self.is_lifted();
         self.back(ids).await?;
         Ok(Carried::Done)
     }
@@ -190,12 +219,14 @@ impl Hand {
                 .cut(self.taken(&gone, (a, b)), self.stays(&gone, (a, b)))
                 .await?;
         }
+        self.sets_in();
         sleep(step.lasts).await;
         for &(a, b) in &links {
             wires
                 .join(self.taken(&gone, (a, b)), self.stays(&gone, (a, b)))
                 .await?;
         }
+        self.is_lifted();
         Ok(Carried::Done)
     }
 
@@ -225,22 +256,35 @@ impl Hand {
         if let Some(lack) = &self.means.wires {
             return Ok(Carried::Void(lack.clone()));
         }
-        let (a, b) = if step.pick.is_multiple_of(2) {
-            (leader, other)
-        } else {
+        // another digit than the one that chose the node
+        let turned = (step.pick / 1000).is_multiple_of(2);
+        let (a, b) = if turned {
             (other, leader)
+        } else {
+            (leader, other)
         };
         let wires = self.wires();
-        let bent = match how {
-            Bend::OneWay => vec![wires.deafen(a, b).await?],
-            Bend::Lossy => vec![wires.lose(a, b).await?, wires.lose(b, a).await?],
-            Bend::Slow => vec![wires.slow(a, b).await?, wires.slow(b, a).await?],
+        let (there, back) = match how {
+            Bend::OneWay => (wires.deafen(a, b).await, None),
+            Bend::Lossy => (wires.lose(a, b).await, Some(wires.lose(b, a).await)),
+            Bend::Slow => (wires.slow(a, b).await, Some(wires.slow(b, a).await)),
         };
-        sleep(step.lasts).await;
-        for undo in bent {
-            undo.undo().await;
+        self.sets_in();
+        let (mut bent, mut refused) = (Vec::new(), None);
+        for laid in [Some(there), back].into_iter().flatten() {
+            match laid {
+                Ok(undo) => bent.push(undo),
+                Err(error) => refused = Some(format!("{error:#}")),
+            }
         }
-        Ok(Carried::Done)
+        if refused.is_none() {
+            sleep(step.lasts).await;
+        }
+        for undo in bent {
+            wires.undo(undo).await?;
+        }
+        self.is_lifted();
+        Ok(refused.map_or(Carried::Done, Carried::Void))
     }
 
     /// Gives a node less of something, and then as much as before. It is whole meanwhile.
@@ -264,8 +308,10 @@ impl Hand {
         if let Err(error) = run(less).await {
             return Ok(Carried::Void(format!("{error:#}")));
         }
+        self.sets_in();
         sleep(step.lasts).await;
         run(more).await?;
+        self.is_lifted();
         Ok(Carried::Done)
     }
 
@@ -278,32 +324,57 @@ impl Hand {
         if wholly {
             self.board.excuse(id);
         }
-        disk::fill(&self.plan, id, if wholly { 0 } else { LITTLE }).await?;
-        sleep(step.lasts).await;
+        let filled = disk::fill(&self.plan, id, if wholly { 0 } else { LITTLE }).await;
+        self.sets_in();
+        if filled.is_ok() {
+            sleep(step.lasts).await;
+        }
         disk::empty(&self.plan, id)?;
+        self.is_lifted();
         if wholly {
             // where it has ended, the engine may be at starting it again, and then refuses to
             let _ = self.each(&["start"], &[id]).await;
             self.back(&[id]).await?;
         }
-        Ok(Carried::Done)
+        filled.map(|()| Carried::Done)
     }
 
     async fn skew(&self, id: usize, step: &Step) -> anyhow::Result<Carried> {
         if let Some(lack) = &self.means.clocks {
             return Ok(Carried::Void(lack.clone()));
         }
-        self.set_clock(id, SKEWS[step.pick % SKEWS.len()])?;
-        sleep(step.lasts).await;
+        let offset = SKEWS[step.pick % SKEWS.len()];
+        self.set_clock(id, offset)?;
+        sleep(READ_WITHIN).await;
+        self.sets_in();
+        let moved = self.clock_of(id).await;
+        sleep(step.lasts.saturating_sub(READ_WITHIN)).await;
         self.set_clock(id, "+0")?;
-        Ok(Carried::Done)
+        sleep(READ_WITHIN).await;
+        self.is_lifted();
+        let wanted: i64 = offset.parse()?;
+        Ok(match moved {
+            Some(moved) if (moved - wanted).abs() <= 3 => Carried::Done,
+            moved => Carried::Void(format!("a clock set {offset} s off is off {moved:?} s")),
+        })
+    }
+
+    /// How many seconds a node's clock is ahead, by the date on its answers.
+    async fn clock_of(&self, id: usize) -> Option<i64> {
+        let reply = self.crew.node(id).get("/health").await.ok()?;
+        let date = httpdate::parse_http_date(reply.header("date")).ok()?;
+        let seconds = |time: SystemTime| {
+            let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_secs()).ok()
+        };
+        Some(seconds(date)? - seconds(SystemTime::now())?)
     }
 
     /// Renamed into place: nobody reads half of it.
     fn set_clock(&self, id: usize, offset: &str) -> anyhow::Result<()> {
         let folder = self.plan.node_folder(id);
         let beside = folder.join(".clock.new");
-        std::fs::write(&beside, offset)?;
+        shown(&beside, offset)?;
         Ok(std::fs::rename(beside, folder.join("clock"))?)
     }
 
@@ -312,19 +383,26 @@ impl Hand {
         const ENDS: &str = "llm_router_cluster_certificate_ends_seconds";
         let mut before = Vec::new();
         for id in self.crew.ids() {
-            before.push(self.crew.figure(id, ENDS).await);
+            let what = format!("n{id} says when its certificate ends");
+            let ends = eventually(&what, RENEWED, async || self.crew.figure(id, ENDS).await);
+            before.push(ends.await?);
         }
+        // they end on the second, and have to be told apart
+        sleep(Duration::from_millis(1100)).await;
         renew(&self.plan).await?;
         for id in self.crew.ids() {
             lay(&self.plan, id)?;
         }
-        let until = Instant::now() + RENEWED;
+        self.sets_in();
         for (id, before) in self.crew.ids().zip(before) {
-            while self.crew.figure(id, ENDS).await == before {
-                anyhow::ensure!(Instant::now() < until, "n{id} keeps its old certificate");
-                sleep(Duration::from_millis(200)).await;
-            }
+            let what = format!("n{id} takes its new certificate");
+            eventually(&what, RENEWED, async || {
+                let ends = self.crew.figure(id, ENDS).await?;
+                (ends > before).then_some(())
+            })
+            .await?;
         }
+        self.is_lifted();
         Ok(Carried::Done)
     }
 
@@ -338,9 +416,55 @@ impl Hand {
         let name = ["fast", "slow"][step.pick % 2];
         let address = self.plan.orders(name).context("no such upstream")?;
         orders::give(address, order).await?;
-        sleep(step.lasts).await;
+        self.sets_in();
+        let watched = self.left_alone(name, step.lasts).await;
         orders::give(address, "heal").await?;
+        self.is_lifted();
+        self.probes.lock().extend(watched?);
         Ok(Carried::Done)
+    }
+
+    /// Waits for `lasts`. From when all nodes know that the upstream's breaker is open: how long that
+    /// was, and how often it was asked; `None` where nobody asked often enough.
+    async fn left_alone(
+        &self,
+        name: &str,
+        lasts: Duration,
+    ) -> anyhow::Result<Option<(Duration, u64)>> {
+        let address = self.plan.orders(name).context("no such upstream")?;
+        let until = Instant::now() + lasts;
+        let open = eventually("every node leaves it alone", lasts, async || {
+            for id in self.crew.ids() {
+                let (epoch, state) = agreed(self.crew.node(id), name).await?;
+                (epoch > 0 && state != "closed").then_some(())?;
+            }
+            Some(())
+        });
+        if open.await.is_err() {
+            return Ok(None);
+        }
+        // requests let go before that arrive
+        sleep(ARRIVE).await;
+        let began = Instant::now();
+        let asked = async || {
+            let stats = orders::give(address, "stats").await?;
+            stats["requests"].as_u64().context("no count of requests")
+        };
+        let before = asked().await?;
+        // a failing probe each cool-down, and something to see at least one
+        tokio::time::sleep_until(until.max(began + COOL_DOWN)).await;
+        let watched = (began.elapsed(), asked().await?.saturating_sub(before));
+        Ok(Some(watched))
+    }
+
+    /// While all nodes left an upstream alone it was asked about once in a cool-down, not once by each.
+    pub(super) fn probed_seldom(&self) -> Verdict {
+        let watched = self.probes.lock();
+        let most = |time: &Duration| 2 + time.as_secs() / COOL_DOWN.as_secs();
+        let wrong = watched.iter().filter(|(time, asked)| *asked > most(time));
+        let wrong = wrong.map(|(time, asked)| format!("asked {asked} times within {time:?}"));
+        let promise = "an upstream left alone is probed by one node at a time";
+        Verdict::new(promise, watched.len(), wrong.collect())
     }
 
     /// Far more requests than two processors answer. What is refused has to be told so; nothing hangs.
@@ -354,23 +478,30 @@ impl Hand {
             seed: random.random_range(0..u64::MAX),
             ..Options::default()
         };
+        self.sets_in();
         let ran = openloop::run(&self.crew.tenants[0], &options).await;
+        self.is_lifted();
         // what was queued meanwhile is answered, or has given up
         sleep(Duration::from_secs(2)).await;
         self.log.crowd(false);
-        ran.map(|_| Carried::Done)
+        self.log.add_crowd(Fault::Overload.as_str(), &ran?);
+        Ok(Carried::Done)
     }
 
-    /// Waits until all is as it was before, and says how long that took.
+    /// Waits until all is as it was before: when the fault had set in, from `started` on, and how long
+    /// it took from its end.
     ///
     /// # Errors
     /// It does not become so.
-    pub(super) async fn healed(&self) -> anyhow::Result<Duration> {
-        let began = Instant::now();
+    pub(super) async fn healed(&self, started: Instant) -> anyhow::Result<(Duration, Duration)> {
+        let (harmed, lifted) = *self.moments.lock();
         for id in self.crew.ids() {
             self.crew.ready(id).await?;
         }
         self.crew.in_step(LIMIT).await?;
-        Ok(began.elapsed())
+        let now = Instant::now();
+        let lifted = lifted.unwrap_or(now);
+        let harmed = harmed.unwrap_or(lifted);
+        Ok((harmed.saturating_duration_since(started), now - lifted))
     }
 }

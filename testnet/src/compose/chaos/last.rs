@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::WATCHED;
+use anyhow::Context;
+
 use super::crew::Crew;
 use super::hand::Hand;
 use crate::chaos::clients::{Seen, Text, serial, serial_in, write};
@@ -100,7 +102,9 @@ pub(super) async fn judge(crew: &Crew, history: &History) -> anyhow::Result<Vec<
     });
     let states = match same.await {
         Ok(states) => states,
-        Err(_) => all_shown(crew).await.unwrap_or_default(),
+        Err(_) => all_shown(crew)
+            .await
+            .context("a node does not show its state")?,
     };
     let old = kept(crew.node(1)).await?;
     let mut held: BTreeMap<u64, u64> = old
@@ -117,7 +121,7 @@ pub(super) async fn judge(crew: &Crew, history: &History) -> anyhow::Result<Vec<
 async fn all_shown(crew: &Crew) -> Option<BTreeMap<usize, serde_json::Value>> {
     let mut states = BTreeMap::new();
     for id in crew.ids() {
-        states.insert(id, shown(crew.node(id), WATCHED).await?);
+        states.insert(id, shown(crew.node(id), WATCHED[0]).await?);
     }
     Some(states)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::wires;
-use crate::compose::engine::run;
+use crate::compose::disk;
 
 /// What is missing for a kind of fault; `None` where nothing is.
 #[derive(Clone, Debug, Default)]
@@ -49,15 +49,7 @@ async fn disks() -> Option<String> {
     if !wires::is_root() {
         return Some("not root: no file system can be mounted".to_owned());
     }
-    for program in ["mkfs.ext4", "fallocate", "mount"] {
-        if run(program, &["-V"]).await.is_err() {
-            return Some(format!("{program} is not installed"));
-        }
-    }
-    match run("losetup", &["-f"]).await {
-        Ok(_) => None,
-        Err(error) => Some(format!("no loop device: {error:#}")),
-    }
+    disk::lacks().await
 }
 
 /// The library for programs with several threads, where Debian, Fedora or Arch put it.

@@ -27,6 +27,8 @@ pub struct Report {
     pub(super) asked: askers::Seen,
     /// What the checkers say.
     pub(super) verdicts: Vec<Verdict>,
+    /// Faults that were asked for by name.
+    pub(super) wanted: Vec<Fault>,
 }
 
 impl Report {
@@ -35,8 +37,20 @@ impl Report {
         let all = self.together();
         all.failed == 0
             && all.good > 0
+            && self.never_done().is_empty()
             && self.asked.hung == 0
             && self.verdicts.iter().all(Verdict::holds)
+    }
+
+    /// What was asked for by name and did not happen; without names, something has to have happened.
+    fn never_done(&self) -> Vec<&'static str> {
+        let done = |fault: &Fault| self.tallies.get(fault).is_some_and(|tally| tally.done > 0);
+        if self.wanted.is_empty() {
+            let any = self.tallies.keys().any(done);
+            return if any { Vec::new() } else { vec!["any fault"] };
+        }
+        let missing = self.wanted.iter().filter(|fault| !done(fault));
+        missing.map(|fault| fault.as_str()).collect()
     }
 
     fn together(&self) -> Count {
@@ -171,6 +185,9 @@ impl fmt::Display for Report {
         voids.dedup();
         for why in voids {
             writeln!(f, "  not done: {why}")?;
+        }
+        for fault in self.never_done() {
+            writeln!(f, "  never done: {fault}")?;
         }
         let told = self.verdicts.iter().flat_map(|verdict| &verdict.violations);
         for wrong in told.chain(&self.asked.told) {

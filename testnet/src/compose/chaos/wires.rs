@@ -19,6 +19,8 @@ const LOSS: &str = "0.05";
 /// Where a rule was laid, and how it is taken back.
 #[derive(Debug)]
 pub(super) struct Undo {
+    /// The node.
+    id: usize,
     /// The first process of the container the rule is in.
     pid: String,
     words: Vec<String>,
@@ -89,9 +91,22 @@ impl Wires<'_> {
         }
         let words = ["tc", "qdisc", "del", "dev", &device, "root"].map(str::to_owned);
         Ok(Undo {
+            id,
             pid,
             words: words.into(),
         })
+    }
+
+    /// Takes a rule back. A container that was started anew meanwhile has none.
+    ///
+    /// # Errors
+    /// It stays where it was laid.
+    pub(super) async fn undo(&self, rule: Undo) -> anyhow::Result<()> {
+        let words: Vec<&str> = rule.words.iter().map(String::as_str).collect();
+        match enter(&rule.pid, &words).await {
+            Err(_) if self.pid(rule.id).await.ok().as_ref() != Some(&rule.pid) => Ok(()),
+            told => told.map(drop),
+        }
     }
 
     async fn rule(&self, id: usize, rule: &[&str]) -> anyhow::Result<Undo> {
@@ -104,7 +119,7 @@ impl Wires<'_> {
         };
         enter(&pid, &words("-A")).await?;
         let words = words("-D").into_iter().map(str::to_owned).collect();
-        Ok(Undo { pid, words })
+        Ok(Undo { id, pid, words })
     }
 
     async fn pid(&self, id: usize) -> anyhow::Result<String> {
@@ -128,14 +143,6 @@ impl Wires<'_> {
         let text = enter(&pid, &["ip", "-o", "-4", "addr", "show"]).await?;
         let device = device_of(&text, &address);
         device.with_context(|| format!("nothing in n{id} has the address {address}"))
-    }
-}
-
-impl Undo {
-    /// Takes the rule back. A container that was made anew meanwhile has none.
-    pub(super) async fn undo(self) {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        let _ = enter(&self.pid, &words).await;
     }
 }
 

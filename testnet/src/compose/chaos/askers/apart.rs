@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{BREATH, LIMIT, Seat};
 use crate::check::Verdict;
-use crate::doors::{Door, Heard, Outcome, Question};
+use crate::doors::{Door, Heard, Question};
 
 /// Doors that say what the cache did.
 const DOORS: [Door; 3] = [Door::Chat, Door::Messages, Door::Responses];
@@ -68,11 +68,14 @@ pub(super) async fn watch(seat: Seat, apart: Arc<Mutex<Apart>>, mut random: Smal
         let tenant = random.random_range(0..2);
         let mut answered = Vec::new();
         for who in [tenant, tenant, 1 - tenant] {
-            let node = random.random_range(0..seat.crew.admin.len());
-            let at = &seat.crew.tenants[who][node];
-            let heard = door.ask_at(at, &question).await;
-            // a node that is being harmed may fail; that is counted elsewhere
-            answered.push((heard.outcome() == Outcome::Answered).then_some((who, heard)));
+            let node = random.random_range(1..=seat.crew.admin.len());
+            if !seat.board.may_be_asked(node) {
+                answered.push(None);
+                continue;
+            }
+            let at = &seat.crew.tenants[who][node - 1];
+            let heard = seat.once(node, door, at, &question).await;
+            answered.push(heard.map(|heard| (who, heard)));
         }
         let mut apart = apart.lock();
         for (who, heard) in answered.iter().flatten() {

@@ -45,6 +45,7 @@ impl Hand {
         self.board.leave(id);
         sleep(NOTICE).await;
         self.each(&["stop", "--time", PATIENCE], &[id]).await?;
+        self.sets_in();
         self.board.excuse(id);
         let code = self
             .engine
@@ -58,6 +59,7 @@ impl Hand {
     }
 
     async fn returned(&self, id: usize) -> anyhow::Result<()> {
+        self.is_lifted();
         self.crew.ready(id).await?;
         self.crew.in_step(LIMIT).await?;
         self.board.accuse(id);
