@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use futures::future::try_join_all;
+use llm_router::types::unix_seconds;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -363,11 +364,9 @@ impl Hand {
     async fn clock_of(&self, id: usize) -> Option<i64> {
         let reply = self.crew.node(id).get("/health").await.ok()?;
         let date = httpdate::parse_http_date(reply.header("date")).ok()?;
-        let seconds = |time: SystemTime| {
-            let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-            i64::try_from(since.as_secs()).ok()
-        };
-        Some(seconds(date)? - seconds(SystemTime::now())?)
+        let since = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let theirs = i64::try_from(since.as_secs()).ok()?;
+        Some(theirs - i64::try_from(unix_seconds()).ok()?)
     }
 
     /// Renamed into place: nobody reads half of it.
