@@ -257,8 +257,10 @@ fn what_is_said_is_told_where_an_operator_has_asked_for_it() {
                 operation: "chat",
             });
             content::asked(&span, &chat_request());
-            let mut heard = content::Heard::begin(&span);
-            ["the ", "answer"].iter().for_each(|piece| heard.piece(piece));
+            let mut heard = content::Heard::begin(content::is_told(&span));
+            ["the ", "answer"]
+                .iter()
+                .for_each(|piece| heard.piece(piece));
             heard.end(&span, Some(Finish::Stop));
             spans::attempt_ended(&span, AttemptOutcome::Answered, &AttemptEnd::default());
         });
@@ -356,22 +358,51 @@ fn a_collector_that_is_away_slows_nothing_and_shutdown_is_bounded() {
 
 #[test]
 fn a_collector_that_hangs_makes_nobody_wait_and_what_does_not_fit_is_dropped() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = silent.local_addr().expect("bound");
-    let telemetry = telemetry(&format!("http://{address}"));
+    let collector = Collector::start();
+    let held = collector.received.hold();
+    let telemetry = telemetry(&collector.endpoint());
+    let mut sent = 0;
     with_subscriber(&telemetry, &Captured::default(), || {
         // three rounds, each with more than the queue holds, while the first export hangs
         for _ in 0..3 {
             let began = Moment::now();
             for _ in 0..2 * MAX_QUEUED_SPANS {
                 spans::cache_ended(&spans::cache_lookup(), CacheStatus::Miss, None);
+                sent += 1;
             }
             let told = Moment::now().since(began);
             assert!(told < Duration::from_secs(2), "spans took {told:?}");
             rest(300);
         }
     });
-    assert!(!telemetry.shutdown());
+    drop(held);
+    telemetry.shutdown();
+    // what waited and what was under way, no more; and not nothing
+    let received = collector.received.spans().len();
+    assert!(received > 0 && received < sent, "{received} of {sent}");
+    assert!(received <= MAX_QUEUED_SPANS + MAX_BATCH, "{received}");
+}
+
+#[test]
+fn spans_with_what_was_said_go_out_in_small_parcels() {
+    let collector = Collector::start();
+    let held = collector.received.hold();
+    let settings = Settings {
+        otlp_endpoint: Some(collector.endpoint()),
+        content: CaptureContent::On,
+        ..Settings::default()
+    };
+    let telemetry = Telemetry::prepare(settings).expect("settings are fine");
+    let sent = 4 * MAX_BATCH_WITH_CONTENT;
+    with_subscriber(&telemetry, &Captured::default(), || {
+        for _ in 0..sent {
+            spans::cache_ended(&spans::cache_lookup(), CacheStatus::Miss, None);
+        }
+    });
+    drop(held);
+    assert!(telemetry.shutdown());
+    assert_eq!(collector.received.spans().len(), sent);
+    assert_eq!(collector.received.largest(), MAX_BATCH_WITH_CONTENT);
 }
 
 #[test]
