@@ -83,7 +83,7 @@ fn with_subscriber<T>(telemetry: &Telemetry, captured: &Captured, tell: impl FnO
 /// One request with a failed attempt and a failover, as the engine tells it.
 fn serve(recorder: &Recorder) -> String {
     let door = spans::http_server(&Method::POST, "/v1/chat/completions");
-    propagation::set_parent(&door, &client_headers());
+    propagation::set_parent(&door, &client_headers(), || true);
     let request = chat_request();
     let usage = Some(Usage::new(9, 5));
     let mut upstream = String::new();
@@ -310,6 +310,28 @@ fn attempts_speak_the_genai_conventions() {
 }
 
 #[test]
+fn a_call_whose_caller_has_left_is_no_success() {
+    let collector = Collector::start();
+    let telemetry = telemetry(&collector.endpoint());
+    with_subscriber(&telemetry, &Captured::default(), || {
+        spans::grpc_given_up(&spans::grpc_server("a.Service/Left"));
+    });
+    assert!(telemetry.shutdown());
+    let left = collector.received.span("a.Service/Left");
+    assert_attributes(
+        &left,
+        &[
+            ("rpc.response.status_code", "CANCELLED"),
+            ("error.type", "cancelled"),
+        ],
+    );
+    assert_eq!(
+        left.status.map(|status| status.code),
+        Some(StatusCode::Error as i32)
+    );
+}
+
+#[test]
 fn a_caller_that_does_not_sample_is_not_sampled_but_stays_joined() {
     let collector = Collector::start();
     let telemetry = telemetry(&collector.endpoint());
@@ -321,10 +343,8 @@ fn a_caller_that_does_not_sample_is_not_sampled_but_stays_joined() {
             HeaderValue::from_str(&parent).expect("a value"),
         );
         let door = spans::http_server(&Method::GET, "/health");
-        propagation::set_parent(&door, &headers);
-        let mut out = HeaderMap::new();
-        propagation::inject(&door, &mut out);
-        let ours = out["traceparent"].to_str().expect("text");
+        propagation::set_parent(&door, &headers, || panic!("nothing is wished for"));
+        let ours = propagation::current_traceparent(&door).expect("exported");
         assert!(
             ours.starts_with(&format!("00-{TRACE}-")) && ours.ends_with("-00"),
             "{ours}"
