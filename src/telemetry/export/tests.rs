@@ -274,6 +274,30 @@ fn what_is_said_is_told_where_an_operator_has_asked_for_it() {
 }
 
 #[test]
+fn for_a_trace_that_is_not_told_nothing_is_read_or_copied() {
+    for (ratio, told) in [(0.0, false), (1.0, true)] {
+        let collector = Collector::start();
+        let settings = Settings {
+            otlp_endpoint: Some(collector.endpoint()),
+            content: CaptureContent::On,
+            sampling: SamplingConfig {
+                ratio,
+                client_per_second: 0,
+            },
+            ..Settings::default()
+        };
+        let telemetry = Telemetry::prepare(settings).expect("settings are fine");
+        with_subscriber(&telemetry, &Captured::default(), || {
+            let span = spans::cache_lookup();
+            assert_eq!(content::is_told(&span), told);
+            assert!(!content::is_told(&tracing::Span::none()));
+        });
+        assert!(telemetry.shutdown());
+        assert_eq!(collector.received.spans().len(), usize::from(told));
+    }
+}
+
+#[test]
 fn attempts_speak_the_genai_conventions() {
     let collector = Collector::start();
     let telemetry = telemetry(&collector.endpoint());
