@@ -59,6 +59,24 @@ pub enum Error {
     Stopped,
 }
 
+impl Error {
+    /// In one word, for a trace.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Error::NoQuorum { .. } => "no_quorum",
+            Error::Timeout => "timeout",
+            Error::Behind { .. } => "behind",
+            Error::DiskFull { .. } => "disk_full",
+            Error::Rejected(_) => "rejected",
+            Error::Busy => "busy",
+            Error::Refused(_) => "refused",
+            Error::Unreachable { .. } => "unreached",
+            Error::Store(_) => "store",
+            Error::Stopped => "stopped",
+        }
+    }
+}
+
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         Error::Refused(refused)

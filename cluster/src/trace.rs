@@ -17,7 +17,7 @@ use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -28,7 +28,8 @@ pub const TARGET: &str = "llm_router::trace";
 /// The header that names trace and parent.
 const TRACEPARENT: &str = "traceparent";
 
-/// A call as one of its two ends tells it. Dropped before it has ended, it was given up.
+/// A call as one of its two ends tells it, or a step of this node's own. Dropped before it has ended, it
+/// was given up.
 #[derive(Debug)]
 pub struct Call {
     span: Span,
@@ -83,11 +84,18 @@ pub fn answering(method: &'static str, metadata: &MetadataMap, peer: &str) -> Ca
 }
 
 /// Something this node does for a request by itself, if it is done for one.
-pub(crate) fn doing(what: &'static str) -> Span {
+pub(crate) fn doing(what: &'static str) -> Call {
     if !is_traced() {
-        return Span::none();
+        return Call::untold();
     }
-    info_span!(target: TARGET, "doing", otel.name = what, otel.kind = "internal")
+    Call::of(info_span!(
+        target: TARGET,
+        "doing",
+        otel.name = what,
+        otel.kind = "internal",
+        otel.status_code = Empty,
+        error.type = Empty,
+    ))
 }
 
 /// One of a request's spans is current.
@@ -133,6 +141,17 @@ impl Call {
         self.unsaid = Ok(());
     }
 
+    /// A stream broke after whatever it has said, with the name of a failure.
+    pub fn broke(&mut self, failure: &'static str) {
+        self.unsaid = Err(failure);
+    }
+
+    /// It has ended with this refusal, which is given back.
+    pub fn refused(self, status: Status) -> Status {
+        self.end(Err(code_name(status.code())));
+        status
+    }
+
     /// It has ended, with the name of a failure.
     pub fn end(mut self, outcome: Result<(), &'static str>) {
         self.close(outcome);
@@ -144,6 +163,7 @@ impl Call {
         }
         match outcome {
             Ok(()) => {
+                // a step of this node's own has no such field
                 self.span.record("rpc.response.status_code", "OK");
             }
             Err(failure) => {

@@ -3,6 +3,19 @@
 use http::{HeaderMap, header};
 
 use crate::error::{Error, Kind};
+use crate::tenancy::{Caller, Keys};
+
+/// Who calls. While no key is in force, none is looked at.
+///
+/// # Errors
+/// As [`read`], and where the keys do not let the caller in.
+pub(super) fn caller(keys: &Keys, headers: &HeaderMap) -> Result<Caller, Error> {
+    let presented = match keys.demanded() {
+        true => read(headers)?,
+        false => None,
+    };
+    Ok(keys.check(presented)?)
+}
 
 /// What the caller presents: `authorization: Bearer …` or `x-api-key: …`.
 ///

@@ -120,7 +120,6 @@ impl Flights {
             Some(flight) if priority < flight.priority => return Part::Alone,
             Some(flight) => {
                 if let Some(follower) = flight.flown.follow(wants) {
-                    flight.flown.show();
                     return Part::Follower(follower);
                 }
             }
@@ -168,7 +167,6 @@ impl Flights {
             .max_by(|a, b| a.0.total_cmp(&b.0));
         let follower = nearest.and_then(|(_, other)| other.flown.follow(Wants::Whole));
         if let Some(((similarity, other), follower)) = nearest.zip(follower) {
-            other.flown.show();
             return Some(SameMeaning {
                 follower,
                 entry: other.id,

@@ -231,7 +231,10 @@ async fn join(
                 }
             }
             Part::Follower(_) if !reads => return Joined::Asks(None, None),
-            Part::Follower(follower) => follower,
+            Part::Follower(follower) => {
+                follower.show();
+                follower
+            }
         };
         match follow(inner, prepared.id, follower, request).await {
             Followed::Served(found) => return Joined::Found(*found),

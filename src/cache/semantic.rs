@@ -426,6 +426,7 @@ async fn along(
     let same_flight = inner
         .flights
         .join_by_meaning(lead.as_mut()?, &asked, same)?;
+    same_flight.follower.show();
     let answer = landed(same_flight.follower, patience(request.deadline)).await?;
     if !fits(&answer, request.body.max_tokens()) {
         return None;

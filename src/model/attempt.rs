@@ -301,7 +301,7 @@ impl ModelHandle {
             }
             Begun::Stream(first, rest) => {
                 let mut verdict = verdict;
-                if let Some(piece) = first.first() {
+                for piece in &first {
                     verdict.began(&piece.raw);
                 }
                 verdict.first_token();

@@ -28,6 +28,8 @@ pub(super) struct Verdict {
     pub(super) asker: Asker,
     /// The conventions' word for what is asked.
     operation: &'static str,
+    /// Its span is told to a collector; else nothing is read for it alone.
+    told: bool,
     /// What it says, where that is wanted.
     heard: Heard,
     /// The model that the upstream says answers.
@@ -41,6 +43,7 @@ impl Verdict {
         (leave, drawn): (Ticket, Drawn),
         (asker, span): (Asker, Span),
     ) -> Self {
+        let told = content::is_told(&span);
         Verdict {
             model,
             leave: Some((leave, drawn)),
@@ -50,7 +53,8 @@ impl Verdict {
             finish: None,
             asker,
             operation: "chat",
-            heard: Heard::begin(&span),
+            told,
+            heard: Heard::begin(told),
             named: None,
             span,
         }
@@ -87,9 +91,10 @@ impl Verdict {
         self.heard.piece(&tap.text);
     }
 
-    /// The answer, or how it begins. Read for the span alone.
+    /// The answer, or a piece of how it begins, which may be an announcement without a name. Read for
+    /// the span alone.
     pub(super) fn began(&mut self, raw: &[u8]) {
-        if !self.span.is_disabled() {
+        if self.told && self.named.is_none() {
             self.named = content::model_named(raw);
         }
     }

@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::transport::{Channel, Endpoint};
 
 use super::sampling::Choice;
-use crate::config::node::SamplingConfig;
+use crate::config::node::{CaptureContent, SamplingConfig};
 use crate::error::{Error, Kind};
 use crate::types::Moment;
 
@@ -29,6 +29,9 @@ use crate::types::Moment;
 const MAX_QUEUED_SPANS: usize = 2048;
 /// Most spans in one export.
 const MAX_BATCH: usize = 512;
+/// The same where prompts and answers stand on them: of such spans even the largest together are less
+/// than the 4 MiB that collectors take unless told otherwise.
+const MAX_BATCH_WITH_CONTENT: usize = 64;
 /// Longest a finished span waits for company.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
 /// Between two exports of all metrics.
@@ -53,6 +56,7 @@ pub(super) fn connect(
     endpoint: &str,
     resource: Resource,
     sampling: &SamplingConfig,
+    content: CaptureContent,
 ) -> Result<Exporters, Error> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
@@ -82,7 +86,10 @@ pub(super) fn connect(
         .map_err(built)?;
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(MAX_QUEUED_SPANS)
-        .with_max_export_batch_size(MAX_BATCH)
+        .with_max_export_batch_size(match content {
+            CaptureContent::Off => MAX_BATCH,
+            CaptureContent::On => MAX_BATCH_WITH_CONTENT,
+        })
         .with_scheduled_delay(BATCH_DELAY)
         .build();
     let spans = Quiet {

@@ -3,7 +3,7 @@
 //! Headers are taken strictly: one well-formed `traceparent` or none at all, so that a client can
 //! neither smuggle text into ours nor make us join half a trace.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
@@ -21,7 +21,10 @@ const VERSION_00: usize = 55;
 
 /// Marks a context that a client sent: whether its trace is told is not for the client alone to say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FromClient;
+pub(super) struct FromClient {
+    /// The client is one that is let in.
+    pub(super) known: bool,
+}
 
 /// The caller's trace, or an empty context when it sent none that is valid.
 ///
@@ -33,15 +36,22 @@ pub fn extract(headers: &HeaderMap) -> Context {
     }
 }
 
-/// Makes `span` a child of the caller's, when the caller sent a valid parent. Call it before the
-/// span is entered or given children: a span that has started keeps its parent.
-pub fn set_parent(span: &Span, headers: &HeaderMap) {
+/// The caller sent a valid parent.
+pub fn has_parent(headers: &HeaderMap) -> bool {
+    remote(headers).is_some()
+}
+
+/// Makes `span` a child of the caller's, when the caller sent a valid parent. Whether its wish to be
+/// told counts is for `known` to say: the caller is let in. Call it before the span is entered or
+/// given children: a span that has started keeps its parent.
+pub fn set_parent(span: &Span, headers: &HeaderMap, known: impl FnOnce() -> bool) {
     if span.is_disabled() {
         return;
     }
     if let Some(parent) = remote(headers) {
+        let known = parent.is_sampled() && known();
         // Refused without a collector or after the start; the span then stands on its own.
-        let theirs = Context::new().with_value(FromClient);
+        let theirs = Context::new().with_value(FromClient { known });
         let _ = span.set_parent(theirs.with_remote_span_context(parent));
     }
 }
@@ -83,22 +93,6 @@ pub fn continue_traceparent(headers: &HeaderMap) -> Option<String> {
 /// What to send on: `span`'s own [`current_traceparent`], else [`continue_traceparent`].
 pub fn outgoing_traceparent(span: &Span, headers: &HeaderMap) -> Option<String> {
     current_traceparent(span).or_else(|| continue_traceparent(headers))
-}
-
-/// Writes `span`'s `traceparent` and `tracestate` into headers that go to a peer. Leaves them
-/// alone when no collector is told about the span.
-pub fn inject(span: &Span, headers: &mut HeaderMap) {
-    let Some(context) = current(span) else { return };
-    if let Ok(value) = HeaderValue::try_from(format(&context)) {
-        headers.insert(TRACEPARENT, value);
-    }
-    let state = context.trace_state().header();
-    if state.is_empty() {
-        return;
-    }
-    if let Ok(value) = HeaderValue::try_from(state) {
-        headers.insert(TRACESTATE, value);
-    }
 }
 
 fn current(span: &Span) -> Option<SpanContext> {
@@ -172,10 +166,11 @@ fn state(headers: &HeaderMap) -> TraceState {
         let Ok(text) = value.to_str() else {
             return TraceState::NONE;
         };
-        if list.len() + text.len() >= MAX_TRACESTATE {
+        let comma = usize::from(!list.is_empty());
+        if list.len() + comma + text.len() > MAX_TRACESTATE {
             return TraceState::NONE;
         }
-        if !list.is_empty() {
+        if comma > 0 {
             list.push(',');
         }
         list.push_str(text);
@@ -185,6 +180,7 @@ fn state(headers: &HeaderMap) -> TraceState {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -267,6 +263,28 @@ mod tests {
     }
 
     #[test]
+    fn a_tracestate_of_the_greatest_length_is_kept_and_one_byte_more_is_not() {
+        let taken = |states: &[&str]| {
+            let parent = format!("00-{TRACE}-{PARENT}-01");
+            let states = states.iter().map(|state| (TRACESTATE, *state));
+            let pairs: Vec<_> = [(TRACEPARENT, parent.as_str())]
+                .into_iter()
+                .chain(states)
+                .collect();
+            let context = extract(&headers(&pairs));
+            context.span().span_context().trace_state().header()
+        };
+        let member = |key: &str, length: usize| format!("{key}={}", "x".repeat(length));
+        // a value may have 256 bytes at most
+        let (first, second) = (member("a", 253), member("b", 254));
+        let whole = format!("{first},{second}");
+        assert_eq!(whole.len(), MAX_TRACESTATE);
+        assert_eq!(taken(&[&whole]), whole);
+        assert_eq!(taken(&[&first, &second]), whole);
+        assert_eq!(taken(&[&first, &member("b", 255)]), "");
+    }
+
+    #[test]
     fn a_later_version_is_read_as_far_as_it_is_known() {
         for value in [
             format!("01-{TRACE}-{PARENT}-01"),
@@ -295,9 +313,6 @@ mod tests {
 
     #[test]
     fn without_a_collector_a_span_names_nothing() {
-        let mut out = HeaderMap::new();
-        inject(&Span::none(), &mut out);
-        assert!(out.is_empty());
         assert!(current_traceparent(&Span::none()).is_none());
     }
 

@@ -4,7 +4,8 @@
 //!  begins here                  by its id, at the configured ratio
 //!  comes from a client, 00      not told: the caller keeps no such trace
 //!  comes from a client, 01      told, as long as clients do not ask for more than so many a second;
-//!                               beyond it by chance, at the configured ratio
+//!                               beyond it by chance, at the configured ratio, and so are those of
+//!                               callers who are not let in
 //!  comes from another node      as that node decided, and so does everything below
 //! ```
 //!
@@ -39,9 +40,10 @@ impl Choice {
         }
     }
 
-    /// A client's trace that it wants to be told. Where all are told anyway, it asks for nothing.
-    fn asked_for(&self, now: Moment, chance: f64) -> bool {
-        chance < self.ratio || self.asked.take(now)
+    /// A client's trace that it wants to be told. Where all are told anyway, it asks for nothing; and
+    /// who is not let in takes nothing from those who are.
+    fn asked_for(&self, client: FromClient, now: Moment, chance: f64) -> bool {
+        chance < self.ratio || (client.known && self.asked.take(now))
     }
 }
 
@@ -62,10 +64,10 @@ impl ShouldSample for Choice {
         let span = context.span();
         let above = span.span_context();
         let wanted = above.is_sampled();
-        let from_client = above.is_remote() && context.get::<FromClient>().is_some();
-        let told = match from_client {
-            true => wanted && self.asked_for(Moment::now(), rand::random()),
-            false => wanted,
+        let client = context.get::<FromClient>().filter(|_| above.is_remote());
+        let told = match client {
+            Some(client) => wanted && self.asked_for(*client, Moment::now(), rand::random()),
+            None => wanted,
         };
         result(told, above.trace_state().clone())
     }
@@ -116,6 +118,8 @@ mod tests {
 
     use super::*;
 
+    const KNOWN: FromClient = FromClient { known: true };
+
     fn choice(ratio: f64, client_per_second: u32) -> Choice {
         Choice::new(&SamplingConfig {
             ratio,
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn a_client_s_wish_is_granted_up_to_its_allowance_and_no_further() {
         let none = choice(0.0, 5);
-        let wish = parent(TraceFlags::SAMPLED, true).with_value(FromClient);
+        let wish = parent(TraceFlags::SAMPLED, true).with_value(KNOWN);
         // an id that any ratio would take makes no difference
         let granted = (0..1000).filter(|_| told(&none, Some(&wish), 0)).count();
         assert!((5..=6).contains(&granted), "{granted}");
@@ -162,8 +166,19 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_let_in_uses_up_nobody_s_allowance() {
+        let few = choice(0.0, 2);
+        let stranger = FromClient { known: false };
+        let theirs = parent(TraceFlags::SAMPLED, true).with_value(stranger);
+        assert!((0..1000).all(|_| !told(&few, Some(&theirs), 0)));
+        let ours = parent(TraceFlags::SAMPLED, true).with_value(KNOWN);
+        assert!(told(&few, Some(&ours), 0));
+        assert!(told(&choice(1.0, 0), Some(&theirs), 0), "all are told");
+    }
+
+    #[test]
     fn a_client_that_keeps_no_trace_gets_none() {
-        let kept = parent(TraceFlags::default(), true).with_value(FromClient);
+        let kept = parent(TraceFlags::default(), true).with_value(KNOWN);
         assert!(!told(&choice(1.0, 100), Some(&kept), 1));
     }
 
@@ -176,7 +191,7 @@ mod tests {
         let unmarked = parent(TraceFlags::default(), true);
         assert!(!told(&choice(1.0, 100), Some(&unmarked), 1));
         // the mark travels down with the context; what is below was decided at the door
-        let below = parent(TraceFlags::SAMPLED, false).with_value(FromClient);
+        let below = parent(TraceFlags::SAMPLED, false).with_value(KNOWN);
         assert!(told(&none, Some(&below), 1));
     }
 

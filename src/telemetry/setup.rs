@@ -117,7 +117,12 @@ impl Telemetry {
         let mut meters = SdkMeterProvider::builder();
         let mut export = None;
         if let Some(endpoint) = &settings.otlp_endpoint {
-            let exporters = export::connect(endpoint, resource.clone(), &settings.sampling)?;
+            let exporters = export::connect(
+                endpoint,
+                resource.clone(),
+                &settings.sampling,
+                settings.content,
+            )?;
             meters = meters.with_reader(exporters.metrics);
             export = Some(Export {
                 traces: exporters.traces,

@@ -100,6 +100,14 @@ pub fn grpc_ended(span: &Span, code: tonic::Code) {
     end(span);
 }
 
+/// The caller has left before the gRPC call had ended.
+pub fn grpc_given_up(span: &Span) {
+    let name = calls::code_label(tonic::Code::Cancelled);
+    span.record("rpc.response.status_code", name);
+    failed(span, "cancelled");
+    end(span);
+}
+
 /// The use case: everything done for one chat request.
 pub fn request(request: &ChatRequest) -> Span {
     info_span!(

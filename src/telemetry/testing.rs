@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
@@ -20,6 +21,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -56,9 +58,22 @@ pub(super) struct Received {
     spans: Arc<Mutex<Vec<Span>>>,
     resource: Arc<Mutex<Vec<KeyValue>>>,
     metrics: Arc<Mutex<Vec<String>>>,
+    largest: Arc<AtomicUsize>,
+    gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Received {
+    /// Answers no export of spans until what this gives is dropped.
+    pub(super) fn hold(&self) -> OwnedMutexGuard<()> {
+        let gate = Arc::clone(&self.gate).try_lock_owned();
+        gate.expect("no export is under way")
+    }
+
+    /// Spans of the largest export.
+    pub(super) fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
+    }
+
     pub(super) fn spans(&self) -> Vec<Span> {
         self.spans.lock().clone()
     }
@@ -112,13 +127,17 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let _open = self.gate.lock().await;
+        let mut count = 0;
         for resource in request.into_inner().resource_spans {
             *self.resource.lock() = resource.resource.unwrap_or_default().attributes;
             let scopes = resource.scope_spans.into_iter();
-            self.spans
-                .lock()
-                .extend(scopes.flat_map(|scope| scope.spans));
+            let mut spans = self.spans.lock();
+            let before = spans.len();
+            spans.extend(scopes.flat_map(|scope| scope.spans));
+            count += spans.len() - before;
         }
+        self.largest.fetch_max(count, Ordering::Relaxed);
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }

@@ -116,10 +116,13 @@ class Tracing(unittest.TestCase):
         return trace, span, answer
 
     def test_one_trace_goes_through_two_nodes_to_the_upstream(self):
-        asked = [self.generate(self.nodes[0], f"what is on page {number}?") for number in range(QUESTIONS)]
+        asked = []
+        for number in range(QUESTIONS):
+            told = self.generate(self.nodes[0], f"what is on page {number}?")
+            asked.append((*told, self.upstream.order("headers")["traceparent"]))
         self.collector.quiet()
         through_both = 0
-        for trace, client, answer in asked:
+        for trace, client, answer, sent_on in asked:
             self.assertFalse(answer.cached)
             spans = self.collector.trace(trace)
             only = lambda **wanted: [
@@ -132,6 +135,7 @@ class Tracing(unittest.TestCase):
             (_,) = only(name="queue_wait gpt", parent=request["id"])
             (attempt,) = only(name="chat scripted", kind="client", parent=request["id"])
             self.assertEqual(attempt["attributes"]["gen_ai.operation.name"], "chat")
+            self.assertEqual(sent_on, f"00-{trace}-{attempt['id']}-01")
             if all(span["node"] == "n1" for span in spans):
                 self.assertEqual(len(spans), 5)
                 continue

@@ -98,7 +98,8 @@ enum Command {
         record: bool,
     },
     /// Serve the scripted upstream, print its address, and take orders on stdin: `trouble NAME TOKENS`,
-    /// `option NAME VALUE`, `heal`, `stats`. Every order is answered by one line of JSON.
+    /// `option NAME VALUE`, `heal`, `stats`, `headers` (those of the latest request that say where it
+    /// stands in a trace). Every order is answered by one line of JSON.
     Upstream(Standing),
     /// Take spans over OTLP/gRPC, keep the latest, and show a trace as a tree.
     Collect(Collect),

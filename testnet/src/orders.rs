@@ -67,6 +67,12 @@ fn obey(upstream: &Upstream, line: &str) -> anyhow::Result<Value> {
                 "in_flight": upstream.in_flight()}),
             );
         }
+        "headers" => {
+            let last = upstream.last_headers();
+            let last = last.as_ref();
+            let traceparent = last.and_then(|last| last.get("traceparent")?.to_str().ok());
+            return Ok(json!({"traceparent": traceparent}));
+        }
         other => anyhow::bail!("no such order: {other}"),
     }
     Ok(json!({}))

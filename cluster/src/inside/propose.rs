@@ -54,8 +54,16 @@ impl Inside {
             self.applied(proposed.index, deadline).await;
             Ok::<_, Error>(proposed)
         };
-        let proposed = agreeing.instrument(trace::doing("agree")).await?;
-        match proposed.outcome {
+        let told = trace::doing("agree");
+        let proposed = agreeing.instrument(told.span().clone()).await;
+        told.end(match &proposed {
+            Ok(proposed) => match &proposed.outcome {
+                Outcome::Done(_) => Ok(()),
+                Outcome::Rejected(_) => Err("rejected"),
+            },
+            Err(error) => Err(error.name()),
+        });
+        match proposed?.outcome {
             Outcome::Done(done) => Ok(done),
             Outcome::Rejected(why) => Err(why.into()),
         }

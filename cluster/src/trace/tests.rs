@@ -84,7 +84,7 @@ fn what_is_done_for_no_request_is_told_to_nobody() {
         assert!(request.metadata().is_empty());
         answering(METHOD, request.metadata(), "n1").end(Ok(()));
         asking.end(Ok(()));
-        assert!(doing("agree").is_disabled());
+        assert!(doing("agree").span().is_disabled());
         let foreign = info_span!(target: "openraft", "append");
         foreign.in_scope(|| drop(calling(METHOD, || panic!("nor here"))));
     });
@@ -108,6 +108,53 @@ fn a_call_that_is_dropped_was_given_up_unless_it_has_answered() {
         .collect();
     assert_eq!(why, ["cancelled", "", "timeout", ""]);
     assert_eq!(attribute(&spans[1], "llm_router.answer"), "held");
+}
+
+#[test]
+fn a_stream_that_breaks_after_it_has_answered_has_failed() {
+    let spans = told(|| {
+        door().in_scope(|| {
+            let mut stream = calling(METHOD, || "n2".to_owned());
+            stream.answered("follow");
+            stream.broke("unreached");
+        });
+    });
+    assert_eq!(attribute(&spans[0], "llm_router.answer"), "follow");
+    assert_eq!(attribute(&spans[0], "error.type"), "unreached");
+    assert_eq!(attribute(&spans[0], "rpc.response.status_code"), "");
+    let failed = matches!(spans[0].status, opentelemetry::trace::Status::Error { .. });
+    assert!(failed, "{:?}", spans[0].status);
+}
+
+#[test]
+fn a_call_that_is_refused_is_told_with_its_status() {
+    let spans = told(|| {
+        door().in_scope(|| {
+            let asking = calling(METHOD, || "n2".to_owned());
+            let request = asking.sign(Request::new(()));
+            let answer = answering(METHOD, request.metadata(), "n1");
+            let status = answer.refused(Status::invalid_argument("no such thing"));
+            assert_eq!(status.code(), Code::InvalidArgument);
+            asking.end(Ok(()));
+        });
+    });
+    assert_eq!(attribute(&spans[0], "error.type"), "INVALID_ARGUMENT");
+}
+
+#[test]
+fn a_step_of_this_node_tells_how_it_failed() {
+    let spans = told(|| {
+        door().in_scope(|| {
+            doing("agree").end(Ok(()));
+            doing("agree").end(Err("timeout"));
+        });
+    });
+    let why: Vec<String> = spans[..2]
+        .iter()
+        .map(|span| attribute(span, "error.type"))
+        .collect();
+    assert_eq!(why, ["", "timeout"]);
+    assert!(spans[..2].iter().all(|span| span.name == "agree"));
 }
 
 #[test]

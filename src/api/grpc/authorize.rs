@@ -42,11 +42,7 @@ impl Authorize {
     }
 
     fn admit(&self, call: &Request<()>) -> Result<Caller, Error> {
-        let presented = match self.keys.demanded() {
-            true => credential::read(call.metadata().as_ref())?,
-            false => None,
-        };
-        let caller = self.keys.check(presented)?;
+        let caller = credential::caller(&self.keys, call.metadata().as_ref())?;
         if let Some(scope) = self.scope {
             caller.need(scope)?;
         }

@@ -3,12 +3,13 @@
 use llm_router_proto::llm_router::v1;
 use llm_router_proto::llm_router::v1::router_service_server::RouterService;
 use tonic::{Code, Request, Response, Status};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use super::convert::{self, Call};
 use super::deadline::Deadline;
 use super::identify::{catch_up, request_id};
 use super::stream::{Events, events};
+use super::trace::Told;
 use super::use_case::UseCase;
 use super::{authorize, metadata, status};
 use crate::api::options::wants_explanation;
@@ -76,24 +77,25 @@ const STREAM_GENERATE: &str = "llm_router.v1.RouterService/StreamGenerate";
 /// own span below it goes on to the last message.
 struct Watched {
     method: &'static str,
-    span: Span,
+    told: Told,
     began: Moment,
 }
 
 impl Watched {
     fn begin<T>(method: &'static str, call: &Request<T>) -> Self {
         let span = spans::grpc_server(method);
-        propagation::set_parent(&span, call.metadata().as_ref());
+        // who comes this far was let in
+        propagation::set_parent(&span, call.metadata().as_ref(), || true);
         Watched {
             method,
-            span,
+            told: Told::new(span),
             began: Moment::now(),
         }
     }
 
     fn end<T>(self, node: &impl UseCase, answer: Result<T, Status>) -> Result<T, Status> {
         let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
-        spans::grpc_ended(&self.span, code);
+        self.told.end(code);
         let duration = Moment::now().since(self.began);
         node.ended(&GrpcCall {
             method: self.method,
@@ -150,7 +152,7 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         let answer = match request {
             Ok(request) => {
                 self.whole(request, explain)
-                    .instrument(watched.span.clone())
+                    .instrument(watched.told.span().clone())
                     .await
             }
             Err(error) => Err(error),
@@ -171,7 +173,7 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         let answer = match request {
             Ok(request) => {
                 self.streamed(request, explain)
-                    .instrument(watched.span.clone())
+                    .instrument(watched.told.span().clone())
                     .await
             }
             Err(error) => Err(error),
@@ -189,7 +191,11 @@ impl<U: UseCase> RouterService for RouterDoor<U> {
         let watched = Watched::begin(EMBED, &call);
         let (request, id) = read(call, false, convert::embed_request).await;
         let answer = match request {
-            Ok(request) => self.vectors(request).instrument(watched.span.clone()).await,
+            Ok(request) => {
+                self.vectors(request)
+                    .instrument(watched.told.span().clone())
+                    .await
+            }
             Err(error) => Err(error),
         };
         watched.end(

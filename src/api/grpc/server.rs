@@ -103,6 +103,7 @@ impl GrpcDoor {
             .max_decoding_message_size(MAX_MESSAGE);
         let routes = routes(&node.engine, keys, health, &shutdown)?.add_service(Traced::new(
             Authorize::scope(keys, Scope::Admin).guard(admin),
+            keys,
         ));
         let door = Door {
             routes,

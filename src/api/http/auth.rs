@@ -83,11 +83,7 @@ fn admit(node: &Node, asks: Asks, request: &Request<Body>) -> Result<Option<Call
         Asks::Key => None,
         Asks::Scope(scope) => Some(scope),
     };
-    let presented = match node.keys.demanded() {
-        true => credential::read(request.headers())?,
-        false => None,
-    };
-    let caller = node.keys.check(presented)?;
+    let caller = credential::caller(&node.keys, request.headers())?;
     if let Some(scope) = needed {
         caller.need(scope)?;
     }

@@ -17,6 +17,7 @@ use tracing::{Instrument, Span};
 use super::chat::set;
 use super::errors::Manner;
 use super::revision;
+use crate::api::credential;
 use crate::app::Node;
 use crate::telemetry::{HttpCall, Metrics, propagation, spans};
 use crate::types::{Moment, RequestId};
@@ -29,8 +30,13 @@ pub(super) async fn watch(
 ) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let name = route.as_ref().map_or("", MatchedPath::as_str);
-    let span = spans::http_server(request.method(), name);
-    propagation::set_parent(&span, request.headers());
+    let span = match is_for_probes(name) && !propagation::has_parent(request.headers()) {
+        true => Span::none(),
+        false => spans::http_server(request.method(), name),
+    };
+    propagation::set_parent(&span, request.headers(), || {
+        credential::caller(&node.keys, request.headers()).is_ok()
+    });
     let manner = Manner::of(request.uri().path(), request.headers());
     let traceparent = propagation::outgoing_traceparent(&span, request.headers());
     let id = request
@@ -74,6 +80,11 @@ pub(super) async fn watch(
             _active: active,
         })
     })
+}
+
+/// Asked every few seconds by what watches the node: told only where that one keeps a trace of it.
+fn is_for_probes(route: &str) -> bool {
+    matches!(route, "/health" | "/ready" | "/metrics")
 }
 
 /// Told when the answer's last byte is out, or when nobody wants it any more.

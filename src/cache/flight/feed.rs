@@ -27,7 +27,8 @@ pub(super) struct Flown {
     pieces: Mutex<Pieces>,
     /// Bytes all flights keep.
     together: Arc<AtomicUsize>,
-    /// The span that began it: of the request that makes the answer.
+    /// The span that began it: of the request that makes the answer; where it is made elsewhere, of
+    /// the first one here that waits for it, which points on.
     made_by: Option<Place>,
 }
 
@@ -38,13 +39,6 @@ impl Flown {
             together: Arc::clone(together),
             made_by: propagation::here(),
         })
-    }
-
-    /// Points the current span at the request that makes the answer: its trace has the upstream.
-    pub(super) fn show(&self) {
-        if let Some(place) = &self.made_by {
-            propagation::point_at(place);
-        }
     }
 
     /// A reader from the beginning; `None` where that is not possible any more.
@@ -274,6 +268,14 @@ impl Follower {
     pub(crate) async fn next_until(&mut self, until: Moment) -> Option<Event> {
         let next = tokio::time::timeout_at(until.to_instant(), self.next());
         next.await.ok()
+    }
+
+    /// Points the current span at the request it waits with: that one's trace has the upstream, or
+    /// points at the one that has.
+    pub(crate) fn show(&self) {
+        if let Some(place) = &self.flown.made_by {
+            propagation::point_at(place);
+        }
     }
 
     /// Another reader of the same flight, from the beginning; `None` where that is not possible any

@@ -15,12 +15,12 @@ use llm_router_proto::llm_router::cluster::v1;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, Streaming};
 use tracing::Instrument as _;
 use v1::cache_service_client::CacheServiceClient;
 
 use super::convert;
-use super::server::{FLY, LOOK, MAX_MESSAGE};
+use super::server::{FLY, LOOK, MAX_MESSAGE, STAND};
 use crate::cache::answer::Purge;
 use crate::cache::epochs::Table;
 use crate::cache::key::EntryId;
@@ -29,6 +29,7 @@ use crate::cache::peers::words::{
     Ask, Compared, FlyAsk, FlyWord, Group, Kept, Offered, Parcel, Sampled, Seen, Stand, Told,
     Wanted,
 };
+use crate::types::Moment;
 
 /// For the cluster to agree.
 const AGREED_WITHIN: Duration = Duration::from_secs(5);
@@ -98,6 +99,22 @@ fn unanswered(status: &Status) -> Unanswered {
 
 fn nonsense(bad: impl fmt::Display) -> Unanswered {
     Unanswered::Unreached(format!("it answers nonsense: {bad}"))
+}
+
+/// Waits for the first word about a flight.
+async fn begun(
+    mut replies: Streaming<v1::FlyReply>,
+    over: Moment,
+) -> Result<(FlyWord, Streaming<v1::FlyReply>), Unanswered> {
+    let first = tokio::time::timeout_at(over.to_instant(), replies.next()).await;
+    let first = first.map_err(|_| Unanswered::Late)?;
+    let first = first.ok_or_else(|| Unanswered::Unreached("it says nothing".to_owned()))?;
+    Ok((word(first)?, replies))
+}
+
+fn word(reply: Result<v1::FlyReply, Status>) -> Result<FlyWord, Unanswered> {
+    let reply = reply.map_err(|status| unanswered(&status))?;
+    FlyWord::try_from(reply).map_err(nonsense)
 }
 
 #[async_trait]
@@ -217,31 +234,42 @@ impl Link for ClusterLink {
         told: mpsc::Receiver<Told>,
         patience: Duration,
     ) -> Result<BoxStream<'static, FlyWord>, Unanswered> {
+        let over = Moment::now() + patience;
         let mut client = self.to(to)?;
         let first = stream::once(std::future::ready(convert::fly_ask_out(ask)));
         let words = first.chain(ReceiverStream::new(told).map(v1::FlyRequest::from));
         let mut call = trace::calling(FLY, || self.name_of(to));
         let request = call.sign(tonic::Request::new(words));
         let asked = client.fly(request).instrument(call.span().clone());
-        let replies = match within(patience, asked).await {
-            Ok(replies) => replies,
+        let begun = match within(patience, asked).await {
+            Ok(replies) => begun(replies, over).await,
+            Err(unanswered) => Err(unanswered),
+        };
+        let (first, replies) = match begun {
+            Ok(begun) => begun,
             Err(unanswered) => {
                 call.end(Err(unanswered.name()));
                 return Err(unanswered);
             }
         };
+        if let Some(decision) = first.decision() {
+            call.answered(decision);
+        }
         // a stream that breaks has ended: whoever reads takes it for given up
-        let words = replies
-            .map(|reply| reply.ok().and_then(|reply| FlyWord::try_from(reply).ok()))
-            .take_while(|word| std::future::ready(word.is_some()))
-            .filter_map(std::future::ready)
+        let further = replies
             // the call lasts as long as its words
-            .inspect(move |word| {
-                if let Some(word) = word.decision() {
-                    call.answered(word);
+            .map(move |reply| {
+                let word = word(reply);
+                if let Err(broken) = &word {
+                    call.broke(broken.name());
                 }
-            });
-        Ok(words.boxed())
+                word.ok()
+            })
+            .take_while(|word| std::future::ready(word.is_some()))
+            .filter_map(std::future::ready);
+        Ok(stream::once(std::future::ready(first))
+            .chain(further)
+            .boxed())
     }
 
     async fn put(
@@ -280,9 +308,13 @@ impl Link for ClusterLink {
         patience: Duration,
     ) -> Result<Stand, Unanswered> {
         let mut client = self.to(to)?;
-        let mut request = tonic::Request::new(v1::StandRequest { epoch });
+        let call = trace::calling(STAND, || self.name_of(to));
+        let mut request = call.sign(tonic::Request::new(v1::StandRequest { epoch }));
         request.set_timeout(patience);
-        Ok(within(patience, client.stand(request)).await?.into())
+        let asked = client.stand(request).instrument(call.span().clone());
+        let stand = within(patience, asked).await;
+        call.end(stand.as_ref().map(drop).map_err(Unanswered::name));
+        Ok(stand?.into())
     }
 
     async fn sample(&self, to: MemberId, space: &str, most: u32) -> Result<Sampled, Unanswered> {
@@ -293,5 +325,18 @@ impl Link for ClusterLink {
         });
         let reply = within(COMPARED_WITHIN, call).await?;
         reply.try_into().map_err(nonsense)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_does_not_come_or_makes_no_sense_breaks_its_flight() {
+        let name = |reply| word(reply).expect_err("it is broken").name();
+        assert_eq!(name(Err(Status::deadline_exceeded("x"))), "late");
+        assert_eq!(name(Err(Status::unavailable("x"))), "unreached");
+        assert_eq!(name(Ok(v1::FlyReply::default())), "unreached");
     }
 }

@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use v1::cache_service_server::{CacheService, CacheServiceServer};
 
 use super::convert;
 use crate::cache::Inner;
+use crate::cache::peers::words::{Ask, FlyAsk, Seen};
 use crate::cache::peers::{flight, serve};
 
 /// Largest message, both ways: the largest answer a cache may keep, with room.
@@ -25,6 +26,7 @@ pub(super) const MAX_MESSAGE: usize = 24 << 20;
 /// The calls made for a request, by name, as both ends tell them in traces.
 pub(super) const LOOK: &str = "llm_router.cluster.v1.CacheService/Look";
 pub(super) const FLY: &str = "llm_router.cluster.v1.CacheService/Fly";
+pub(super) const STAND: &str = "llm_router.cluster.v1.CacheService/Stand";
 /// Most calls worked on at once; one more is refused, which is a miss to who asks.
 const MAX_CALLS: usize = 512;
 /// For the question on a flight's stream; callers send it with the call.
@@ -64,6 +66,23 @@ impl Server {
         let done = AbortOnDropHandle::new(self.runtime.spawn(work)).await;
         done.map_err(|_| Status::unavailable("the cache is shutting down"))
     }
+
+    async fn looked(&self, request: v1::LookRequest, span: &Span) -> Result<Seen, Status> {
+        let ask = Ask::try_from(request)?;
+        let inner = Arc::clone(&self.inner);
+        let looking = async move { serve::look(&inner, &ask).await };
+        self.there(looking.instrument(span.clone())).await
+    }
+}
+
+/// What a flight's stream begins with, and the words after it.
+async fn asked(
+    mut words: Streaming<v1::FlyRequest>,
+) -> Result<(FlyAsk, Streaming<v1::FlyRequest>), Status> {
+    let first = tokio::time::timeout(FIRST_WITHIN, words.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("nothing is asked"))??;
+    let first = first.ok_or_else(|| Status::invalid_argument("nothing is asked"))?;
+    Ok((convert::fly_ask_in(first)?, words))
 }
 
 fn visitor<T>(request: &Request<T>) -> Result<Visitor, Status> {
@@ -79,10 +98,7 @@ impl CacheService for Server {
     ) -> Result<Response<v1::LookReply>, Status> {
         let peer = visitor(&request)?.node;
         let mut call = trace::answering(LOOK, request.metadata(), peer.as_str());
-        let ask = request.into_inner().try_into()?;
-        let inner = Arc::clone(&self.inner);
-        let looking = async move { serve::look(&inner, &ask).await };
-        let seen = self.there(looking.instrument(call.span().clone())).await;
+        let seen = self.looked(request.into_inner(), call.span()).await;
         if let Ok(seen) = &seen {
             call.answered(seen.word());
         }
@@ -99,11 +115,10 @@ impl CacheService for Server {
     ) -> Result<Response<Self::FlyStream>, Status> {
         let peer = visitor(&request)?.node;
         let mut call = trace::answering(FLY, request.metadata(), peer.as_str());
-        let mut words = request.into_inner();
-        let first = tokio::time::timeout(FIRST_WITHIN, words.message()).await;
-        let first = first.map_err(|_| Status::deadline_exceeded("nothing is asked"))??;
-        let first = first.ok_or_else(|| Status::invalid_argument("nothing is asked"))?;
-        let ask = convert::fly_ask_in(first)?;
+        let (ask, words) = match asked(request.into_inner()).await {
+            Ok(asked) => asked,
+            Err(status) => return Err(call.refused(status)),
+        };
         // a stream that breaks or makes no sense has ended: its answer is given up
         let told = words
             .map(|word| word.ok().and_then(|word| convert::told_in(word).ok()))
@@ -171,11 +186,15 @@ impl CacheService for Server {
         &self,
         request: Request<v1::StandRequest>,
     ) -> Result<Response<v1::StandReply>, Status> {
-        visitor(&request)?;
+        let peer = visitor(&request)?.node;
+        let call = trace::answering(STAND, request.metadata(), peer.as_str());
         let epoch = request.into_inner().epoch;
         let inner = Arc::clone(&self.inner);
-        let stand = self.there(async move { serve::stand(&inner, epoch, STAND_WITHIN).await });
-        Ok(Response::new(stand.await?.into()))
+        let standing = async move { serve::stand(&inner, epoch, STAND_WITHIN).await };
+        let stand = self.there(standing.instrument(call.span().clone())).await;
+        let failed = stand.as_ref().map(drop);
+        call.end(failed.map_err(|status| trace::code_name(status.code())));
+        Ok(Response::new(stand?.into()))
     }
 
     async fn sample(

@@ -131,11 +131,12 @@ impl Store {
 
     /// Figures about itself.
     pub(super) fn figures(&self) -> BTreeMap<&'static str, u64> {
-        let shelf = self.shelf.lock();
+        // first of all: a slow disk holds the journal, and must not hold the shelf as well
         let lost = self
             .journal
             .as_ref()
             .map_or(0, |journal| journal.lock().lost());
+        let shelf = self.shelf.lock();
         BTreeMap::from([
             ("traces", shelf.traces.len() as u64),
             ("spans", shelf.spans as u64),

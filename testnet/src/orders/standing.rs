@@ -143,6 +143,16 @@ mod tests {
         assert_eq!(ask().await.content(), "hi");
         let stats = give(orders, "stats").await.unwrap();
         assert_eq!(stats["requests"], 2);
+        let headers = give(orders, "headers").await.unwrap();
+        assert_eq!(headers, serde_json::json!({"traceparent": null}));
+        let client = crate::Client::new(&upstream.addr().to_string()).unwrap();
+        let traced = client
+            .request(http::Method::POST, "/v1/chat/completions")
+            .header("traceparent", "00-1-2-01")
+            .json(&crate::chat("echo", "hi"));
+        assert_eq!(traced.send().await.unwrap().status(), 200);
+        let headers = give(orders, "headers").await.unwrap();
+        assert_eq!(headers["traceparent"], "00-1-2-01");
         let refused = give(orders, "rain").await.unwrap_err().to_string();
         assert!(refused.contains("no such order"), "{refused}");
     }

@@ -15,6 +15,7 @@ use tonic::Request;
 const CALLER: &str = "b7ad6b7169203331";
 const FLY: &str = "llm_router.cluster.v1.CacheService/Fly";
 const LOOK: &str = "llm_router.cluster.v1.CacheService/Look";
+const STAND: &str = "llm_router.cluster.v1.CacheService/Stand";
 const PROPOSE: &str = "llm_router.cluster.v1.RaftService/Propose";
 /// Spans leave a node each second, those of a flight once it has landed.
 const COME: Duration = Duration::from_secs(60);
@@ -294,5 +295,44 @@ async fn a_change_that_a_follower_takes_is_traced_to_the_leader() -> anyhow::Res
     assert_eq!(answers.parent.as_deref(), Some(asks.id.as_str()), "{tree}");
     assert_eq!(asks.node, format!("n{follower}"));
     assert_eq!(answers.node, format!("n{leader}"));
+    cluster.end().await
+}
+
+#[tokio::test]
+async fn a_purge_shows_which_nodes_it_waited_for() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let upstream = Upstream::start().await?;
+    let cluster = three(&collector, routing(&upstream), false).await?;
+    let trace = trace(9, 0);
+    let request = cluster
+        .http(1)
+        .request(Method::POST, "/admin/v1/cache/purge");
+    let reply = request
+        .header("traceparent", traceparent(&trace))
+        .json(&serde_json::json!({ "all": true }))
+        .send()
+        .await?;
+    assert_eq!(reply.status(), 200);
+    reply.bytes().await?;
+    collector.quiet(QUIET, COME).await?;
+    let tree = whole(&collector, &trace)?;
+    let door = tree.roots().next().expect("the door");
+    let asks = |id: usize| {
+        let peer = format!("n{id}");
+        let mut calls = tree.named(STAND).filter(|call| call.kind == Kind::Client);
+        calls.find(|call| call.attribute("llm_router.peer") == peer)
+    };
+    for id in [2, 3] {
+        let asks = asks(id).expect("it is waited for");
+        assert_eq!(asks.parent.as_deref(), Some(door.id.as_str()), "{tree}");
+        assert!(!asks.failed, "{tree}");
+        let answer = tree.below(asks).next().expect("its side of the call");
+        assert_eq!((answer.name.as_str(), answer.kind), (STAND, Kind::Server));
+        assert_eq!(answer.node, format!("n{id}"));
+    }
+    assert!(
+        asks(1).is_none(),
+        "nobody waits for itself by a call: {tree}"
+    );
     cluster.end().await
 }

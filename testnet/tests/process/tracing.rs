@@ -197,6 +197,31 @@ async fn a_client_s_flag_forces_no_more_traces_than_it_may() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn what_watches_a_node_begins_no_traces_but_may_keep_its_own() -> anyhow::Result<()> {
+    let collector = Collector::start().await?;
+    let upstream = Upstream::start().await?;
+    let node = node(&collector, &upstream.config("gpt", ""), "").await?;
+    let probes = ["/health", "/ready", "/metrics"];
+    for path in probes {
+        assert_eq!(node.http().get(path).await?.status, 200, "{path}");
+    }
+    // spans leave in their order: what came before this has come with it
+    ask(&node, &trace(10), "gpt", "are you well?").await?;
+    collector.spans(&trace(10), 5, COME).await?;
+    let listed = show::trace(&collector.url(), None, Duration::ZERO).await?;
+    assert!(probes.iter().all(|path| !listed.contains(path)), "{listed}");
+
+    let request = node.http().request(Method::GET, "/health");
+    let parent = format!("00-{}-{CALLER}-01", trace(11));
+    let reply = request.header("traceparent", parent).send().await?;
+    assert_eq!(reply.status(), 200);
+    reply.bytes().await?;
+    let tree = collector.spans(&trace(11), 1, COME).await?;
+    assert_eq!(outline(&tree), ["server GET /health"], "{tree}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_collector_that_dies_stops_nothing_and_one_that_returns_is_told_again()
 -> anyhow::Result<()> {
     let collector = Collector::start().await?;

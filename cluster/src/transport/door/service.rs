@@ -171,7 +171,10 @@ impl RaftService for Service {
         request: Request<v1::ProposeRequest>,
     ) -> Result<Response<v1::ProposeResponse>, Status> {
         let call = self.traced(PROPOSE, &request)?;
-        let command = decode(&request.into_inner().command).map_err(|bad| told(bad.into()))?;
+        let command = match decode(&request.into_inner().command) {
+            Ok(command) => command,
+            Err(bad) => return Err(call.refused(told(bad.into()))),
+        };
         let proposed = self.led(call, self.seat.propose(command)).await?;
         let index = proposed.index;
         let outcome = serde_json::to_vec(&proposed.outcome)
@@ -209,7 +212,10 @@ impl RaftService for Service {
         request: Request<v1::OrderRequest>,
     ) -> Result<Response<v1::OrderResponse>, Status> {
         let call = self.traced(ORDER, &request)?;
-        let order = member::order_in(request.into_inner()).map_err(told)?;
+        let order = match member::order_in(request.into_inner()) {
+            Ok(order) => order,
+            Err(bad) => return Err(call.refused(told(bad))),
+        };
         self.led(call, self.seat.order(order)).await?;
         Ok(Response::new(v1::OrderResponse {}))
     }

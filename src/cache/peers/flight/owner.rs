@@ -47,6 +47,7 @@ pub(crate) fn fly(inner: &Arc<Inner>, ask: FlyAsk, told: BoxStream<'static, Told
         Part::Alone => one(FlyWord::Alone),
         Part::Follower(_) if ask.refresh => one(FlyWord::Alone),
         Part::Follower(follower) => {
+            follower.show();
             let (words, out) = mpsc::channel(WORDS);
             peers.run(inner, tell(Arc::clone(inner), mark, follower, words));
             one(FlyWord::Follow).chain(ReceiverStream::new(out)).boxed()
