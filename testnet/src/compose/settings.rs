@@ -70,7 +70,7 @@ pub(super) fn routing_with(serial: u64) -> String {
 fn models() -> String {
     let model = |name: &str, provider: &str, asked: &str, path: &str, rest: &str| {
         format!(
-            "  {name}: {{ provider: {provider}, model: {asked}, base_url: \"http://{name}:{UPSTREAM}{path}\", {rest} }}\n"
+            "  {name}: {{ provider: {provider}, model: {asked}, base_url: \"http://{name}:{UPSTREAM}{path}\", {TIMEOUTS}, {rest} }}\n"
         )
     };
     let key = "api_key: { env: TESTNET_KEY }, max_concurrency: 64, max_queue_depth: 512";
@@ -86,6 +86,8 @@ fn models() -> String {
     format!("models:\n{}", models.concat())
 }
 
+/// How long an upstream that says nothing is waited for; the others stand in for it.
+const TIMEOUTS: &str = "timeouts: { first_token: 5s, idle: 10s }";
 /// How the upstreams are asked.
 const RULES: &str = "  - { name: critical, match: { priority: critical }, targets: [fast], fallback: [slow] }
   - { name: cheap, match: { priority: low }, targets: [slow], fallback: [fast] }
@@ -95,7 +97,6 @@ const RULES: &str = "  - { name: critical, match: { priority: critical }, target
 circuit_breaker: { failure_threshold: 5, recovery_timeout: 5s, success_threshold: 2 }
 cache: { enabled: true, similarity_threshold: 0.92, ttl: 1h, max_entries: 10000, max_temperature: 0.3 }
 retry: { max_attempts: 2, backoff: { base: 50ms, max: 500ms }, budget: 0.2 }
-timeouts: { first_token: 5s, idle: 10s }
 ";
 
 /// A text as a YAML scalar: JSON's strings are YAML's.
