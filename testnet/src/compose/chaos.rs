@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::chaos::clients::{self, Clients, Stage};
-use crate::check::history::Recorder;
+use crate::check::history::{Answer, Call, Recorder};
 use crate::compose::engine::Engine;
 use crate::compose::plan::{Plan, UPSTREAMS};
 use crate::compose::{image, launch, settings, tell};
@@ -155,6 +155,16 @@ async fn story(
     let started = Instant::now();
     let record = (Recorder::default(), started);
     let text: clients::Text = Arc::new(settings::routing_with);
+    // what `up` has proposed is the history's beginning
+    for revision in 1..=crew.in_step(LIMIT).await? {
+        let begun = Call::Set {
+            expected: None,
+            value: 0,
+        };
+        let ticket = record.0.call(0, begun, started.elapsed());
+        let told = Answer::Set { revision };
+        record.0.answer(ticket, told, started.elapsed());
+    }
     let first = (None, 1);
     clients::write(crew.node(1), &text(first.1), first, (&record.0, started)).await;
     crew.in_step(LIMIT).await?;
