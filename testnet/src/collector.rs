@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -65,6 +66,8 @@ pub struct Collector {
     otlp: SocketAddr,
     http: SocketAddr,
     store: Arc<Store>,
+    /// Dropped, it ends whoever sends spans.
+    _end: oneshot::Sender<()>,
     _tasks: JoinSet<()>,
 }
 
@@ -91,18 +94,28 @@ impl Collector {
         let (otlp, http) = (spans.local_addr()?, asked.local_addr()?);
         let store = Arc::new(Store::open(options.limits, options.file.as_deref())?);
         let mut tasks = JoinSet::new();
+        let (end, ended) = oneshot::channel::<()>();
         let service = receive::server(Arc::clone(&store));
-        tasks.spawn(async move {
-            let served = service.serve_with_incoming(TcpListenerStream::new(spans));
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            // connections outlive the task that took them, unless they are told to end
+            let told = async {
+                let _dropped = ended.await;
+            };
+            let spans = TcpListenerStream::new(spans);
+            let served = service.serve_with_incoming_shutdown(spans, told);
             if let Err(error) = served.await {
                 crate::say(&format!("spans are taken no more: {error}"));
             }
         });
+        // it ends by itself, once it is told to
+        serving.detach_all();
         tasks.spawn(door::serve(asked, Arc::clone(&store)));
         Ok(Collector {
             otlp,
             http,
             store,
+            _end: end,
             _tasks: tasks,
         })
     }

@@ -152,22 +152,8 @@ async fn story(
     let crew = Crew::hire(&plan).await?;
     let board = Board::new(plan.nodes);
     let log = Log::new();
-    let started = Instant::now();
-    let record = (Recorder::default(), started);
     let text: clients::Text = Arc::new(settings::routing_with);
-    // what `up` has proposed is the history's beginning
-    for revision in 1..=crew.in_step(LIMIT).await? {
-        let begun = Call::Set {
-            expected: None,
-            value: 0,
-        };
-        let ticket = record.0.call(0, begun, started.elapsed());
-        let told = Answer::Set { revision };
-        record.0.answer(ticket, told, started.elapsed());
-    }
-    let first = (None, 1);
-    clients::write(crew.node(1), &text(first.1), first, (&record.0, started)).await;
-    crew.in_step(LIMIT).await?;
+    let (recorder, started) = begin(&crew, &text).await?;
     let stage = Stage {
         nodes: crew.admin.clone(),
         board: board.clone(),
@@ -175,7 +161,7 @@ async fn story(
         watched: &WATCHED,
         asks: false,
     };
-    let clients = Clients::start(stage, record);
+    let clients = Clients::start(stage, (recorder, started));
     let askers = Askers::start(&crew, &board, &log, options.seed);
     let mut hand = Hand {
         engine: engine.clone(),
@@ -220,6 +206,23 @@ async fn story(
         verdicts,
         wanted: options.faults.clone(),
     })
+}
+
+/// The history's beginning: what `up` has proposed, and the first change of ours.
+async fn begin(crew: &Crew, text: &clients::Text) -> anyhow::Result<(Recorder, Instant)> {
+    let (recorder, started) = (Recorder::default(), Instant::now());
+    for revision in 1..=crew.in_step(LIMIT).await? {
+        let begun = Call::Set {
+            expected: None,
+            value: 0,
+        };
+        let ticket = recorder.call(0, begun, started.elapsed());
+        recorder.answer(ticket, Answer::Set { revision }, started.elapsed());
+    }
+    let first = (None, 1);
+    clients::write(crew.node(1), &text(first.1), first, (&recorder, started)).await;
+    crew.in_step(LIMIT).await?;
+    Ok((recorder, started))
 }
 
 /// One fault after the other until the time is over. After each, everything is healed and waited for.
