@@ -310,9 +310,13 @@ async fn a_leader_that_comes_back_elsewhere_is_found_again() {
     eventually("three voters", all_vote).await;
     n1.shutdown().await;
     drop(n1);
-    eventually("another leads", || {
-        let leader = n3.status().leader;
-        leader.is_some_and(|leader| leader.as_str() != "n1") && n3.is_connected()
+    eventually("another leads, and both know", || {
+        let known = |node: &Handle| {
+            let leader = node.status().leader;
+            let leader = leader.filter(|leader| leader.as_str() != "n1");
+            leader.filter(|_| node.is_connected())
+        };
+        known(&n2).is_some() && known(&n2) == known(&n3)
     })
     .await;
     put(&n2, "{}").await.unwrap();
