@@ -2,7 +2,7 @@
 //! for them.
 //!
 //! They stand in the conventions' `gen_ai.input.messages` and `gen_ai.output.messages`, on the
-//! attempts: an answer from the cache was never sent anywhere. Each is cut at [`MAX_BYTES`] as it is
+//! attempts: an answer from the cache was never sent anywhere. Each is cut at 16 KiB as it is
 //! sent, escapes and brackets counted, so that what waits for the collector stays bounded. The
 //! subscriber says whether they are wanted, by whether it hears [`TARGET`]; nothing is copied while
 //! it does not, nor for a trace that is not told.
