@@ -105,4 +105,7 @@ pub mod decisions {
 
     #[doc = include_str!("guide/decisions/0014-native-streams-are-not-carried-on.md")]
     pub mod d0014_native_streams_are_not_carried_on {}
+
+    #[doc = include_str!("guide/decisions/0015-patience-where-others-stand-in.md")]
+    pub mod d0015_patience_where_others_stand_in {}
 }

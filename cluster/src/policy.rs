@@ -2,6 +2,7 @@
 //! node from the routing config it has in service, for this crate cannot read that.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,19 @@ pub struct BreakerPolicy {
     pub success_threshold: u32,
     /// How long the first token may take, in milliseconds: part of a probe's lease.
     pub first_token_ms: u64,
+}
+
+impl BreakerPolicy {
+    /// The longest it stays open the first time.
+    pub(crate) fn longest_first(&self) -> Duration {
+        longest_first(Duration::from_millis(self.recovery_ms))
+    }
+}
+
+/// The longest that a breaker stays open the first time: the configured time, and the fifth that jitter adds
+/// at most.
+pub fn longest_first(recovery: Duration) -> Duration {
+    recovery.saturating_add(recovery / 5)
 }
 
 /// A limit of the whole cluster.

@@ -227,7 +227,15 @@ impl State {
         let (epoch, cause) = (self.given.handle.view().epoch(), transition.cause.as_str());
         match transition.to {
             Is::Open => {
-                tracing::warn!(%model, from, to, cause, epoch, "breaker tripped");
+                match transition.from {
+                    // a probe failed: nothing new
+                    Is::HalfOpen => {
+                        tracing::info!(%model, from, to, cause, epoch, "breaker moved");
+                    }
+                    Is::Open | Is::Closed => {
+                        tracing::warn!(%model, from, to, cause, epoch, "breaker tripped");
+                    }
+                }
                 self.given.queue.breaker_opened();
             }
             Is::HalfOpen => tracing::info!(%model, from, to, cause, epoch, "breaker moved"),

@@ -48,7 +48,7 @@ pub struct Overlay {
     pub era: u64,
     /// The agreed state.
     pub state: State,
-    /// While open: when the leader may let the first probe go.
+    /// While open: when the leader lets the first probe go, if nothing else is left to ask.
     pub until: Moment,
     /// While half-open, on the node that probes: when it begins no more.
     pub probe_before: Option<Moment>,
@@ -72,8 +72,9 @@ pub(super) enum Word {
 }
 
 impl Overlay {
-    /// Reads a record; `first_token` is how long a probe may take to show that it lives.
-    pub(crate) fn read(agreed: &Agreed, first_token: Duration) -> Self {
+    /// Reads a record; `first_token` is how long a probe may take to show that it lives, `patience` how
+    /// long one is left alone that nothing stands in for.
+    pub(crate) fn read(agreed: &Agreed, first_token: Duration, patience: Duration) -> Self {
         let (record, applied) = (&agreed.record, agreed.applied);
         let state = match record.phase {
             Phase::Closed => State::Closed,
@@ -87,7 +88,7 @@ impl Overlay {
             epoch: record.epoch,
             era: record.epoch,
             state,
-            until: applied + Duration::from_millis(record.cooldown_ms),
+            until: applied + Duration::from_millis(record.cooldown_ms).min(patience),
             probe_before: mine.then_some(applied + probing),
             lease_until: mine.then_some(applied + lease),
             declined: state == State::HalfOpen && agreed.declined,

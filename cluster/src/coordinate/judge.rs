@@ -22,9 +22,11 @@
 //! - one node that fails where another had five good answers is a fault of its path: told in
 //!   [`Figures::path_suspects`], and no reason to open.
 //!
-//! Open to half-open once the cool-down is over, or a health check is good; one node holds the
-//! lease to probe. Half-open to closed or open by that node's word, or to another holder when the
-//! lease is over, or at once when the holder declines it; what it has proved until then counts.
+//! Open to half-open once the cool-down is over, or a health check is good. Where fewer than two of a
+//! group are healthy it is tried after the configured time, however often it has opened: leaving it
+//! alone for longer would make an outage of one more failure. One node holds the lease to probe.
+//! Half-open to closed or open by that node's word, or to another holder when the lease is over, or
+//! at once when the holder declines it; what it has proved until then counts.
 
 mod case;
 mod course;
@@ -56,6 +58,8 @@ const HEARING: Duration = Duration::from_millis(500);
 const WORD: Duration = Duration::from_millis(1_200);
 /// So long in no config and no report forgets a record.
 const FORGET: Duration = Duration::from_secs(600);
+/// Healthy ones that a group needs, for another to be left alone for longer than configured.
+const STAND_INS: usize = 2;
 /// Most faulty paths that are told: enough to see which node it is.
 const MAX_SUSPECTS: usize = 256;
 
@@ -136,10 +140,12 @@ impl Judge {
             .filter(|(target, record)| Self::has_timer(record, policy, target));
         targets.extend(moving.map(|(target, _)| target.clone()));
         let closed = BreakerRecord::default();
+        let needed = self.needed(records, policy, now);
         let mut wanted = Vec::new();
         for target in targets {
             let record = records.get(&target).unwrap_or(&closed);
-            if let Some(step) = self.wanted(&target, record, policy, now) {
+            let is_needed = needed.contains(&target);
+            if let Some(step) = self.wanted(&target, (record, is_needed), policy, now) {
                 wanted.push((rank(&step.step), target, record.epoch, step));
             }
         }
@@ -214,7 +220,7 @@ impl Judge {
     fn wanted(
         &mut self,
         target: &TargetId,
-        record: &BreakerRecord,
+        (record, needed): (&BreakerRecord, bool),
         policy: &Policy,
         now: Duration,
     ) -> Option<Wanted> {
@@ -222,11 +228,12 @@ impl Judge {
         let Some(numbers) = policy.breakers.get(target) else {
             return self.forgotten(target, record, now);
         };
-        if let Some(course) = self.courses.get_mut(target) {
-            course.unknown_since = None;
-        }
         let live = self.probers(target, now);
         let seen = self.seen(target, record.epoch, now);
+        if let Some(course) = self.courses.get_mut(target) {
+            course.unknown_since = None;
+            course.heed(&seen, now);
+        }
         if let Some(member) = rules::path_suspect(&seen)
             && record.phase == Phase::Closed
         {
@@ -238,6 +245,7 @@ impl Judge {
             numbers,
             seen: &seen,
             live: &live,
+            needed,
             holder_unheard: record
                 .holder
                 .is_some_and(|holder| self.is_unheard(holder, now)),
@@ -265,7 +273,7 @@ impl Judge {
         let free = course.is_none_or(|course| course.is_free(epoch, at_once, now));
         if !free
             || wanted.capped && self.is_last(target, records, policy, now)
-            || !self.pace.take(now)
+            || !self.pace.take(rank(&wanted.step) > PRESSING, now)
         {
             return false;
         }
@@ -314,21 +322,57 @@ impl Judge {
         policy: &Policy,
         now: Duration,
     ) -> bool {
-        let healthy = |other: &TargetId| {
-            let agreed = records.get(other).is_none_or(|record| match record.mode {
-                Mode::Auto => record.phase == Phase::Closed,
-                Mode::ForceOpen => false,
-                Mode::ForceClosed => true,
-            });
-            agreed
-                && !self
-                    .courses
-                    .get(other)
-                    .is_some_and(|course| course.is_opening(now))
-        };
+        let healthy = |other: &TargetId| self.is_healthy(other, records, now);
         let groups = policy.groups.iter();
         let mut with_it = groups.filter(|group| group.contains(target));
         with_it.any(|group| !group.iter().any(|other| other != target && healthy(other)))
+    }
+
+    /// Its breaker is closed, and is not about to open.
+    fn is_healthy(
+        &self,
+        target: &TargetId,
+        records: &BTreeMap<TargetId, BreakerRecord>,
+        now: Duration,
+    ) -> bool {
+        let agreed = records.get(target).is_none_or(|record| match record.mode {
+            Mode::Auto => record.phase == Phase::Closed,
+            Mode::ForceOpen => false,
+            Mode::ForceClosed => true,
+        });
+        let course = self.courses.get(target);
+        agreed && !course.is_some_and(|course| course.is_opening(now))
+    }
+
+    /// Upstreams of groups of which fewer than [`STAND_INS`] are healthy; nobody's where no breaker stays
+    /// open for longer than configured, and while a new leader was not told yet what upstreams have asked
+    /// for.
+    fn needed<'a>(
+        &self,
+        records: &BTreeMap<TargetId, BreakerRecord>,
+        policy: &'a Policy,
+        now: Duration,
+    ) -> BTreeSet<&'a TargetId> {
+        let patient = |(target, record): (&TargetId, &BreakerRecord)| {
+            let rest = Duration::from_millis(record.cooldown_ms);
+            let numbers = policy.breakers.get(target);
+            record.phase == Phase::Open
+                && numbers.is_some_and(|numbers| rest > numbers.longest_first())
+        };
+        if !records.iter().any(patient) || self.leads_less_than(SILENT, now) {
+            return BTreeSet::new();
+        }
+        let mut health = BTreeMap::new();
+        let mut healthy = |target: &'a TargetId| {
+            let known = health.entry(target);
+            *known.or_insert_with(|| self.is_healthy(target, records, now))
+        };
+        let mut lacks = |group: &'a [TargetId]| {
+            let good = group.iter().filter(|target| healthy(target));
+            good.count() < STAND_INS
+        };
+        let groups = policy.groups.iter().map(Vec::as_slice);
+        groups.filter(|group| lacks(group)).flatten().collect()
     }
 
     /// A record that no config knows goes once no node has told of it for long.
@@ -391,6 +435,9 @@ impl Node {
         now.saturating_sub(self.heard) < SILENT
     }
 }
+
+/// Ranks up to this free or protect an upstream.
+const PRESSING: u8 = 2;
 
 /// What goes first where not everything may: what frees an upstream, then what protects it, then
 /// what tidies up.

@@ -188,10 +188,7 @@ impl Leader {
             return;
         }
         let flaps = |change: &&BreakerChange| {
-            let opens = matches!(
-                change.to,
-                BreakerStep::Open { .. } | BreakerStep::Reopen { .. }
-            );
+            let opens = matches!(change.to, BreakerStep::Open { .. });
             opens && self.judge.flaps(&TargetId(change.target.clone()), now)
         };
         let flapping = changes.iter().filter(flaps);
@@ -234,7 +231,12 @@ impl Leader {
 fn tell(change: &BreakerChange, flaps: bool) {
     let (target, epoch) = (&change.target, change.expect);
     match &change.to {
-        BreakerStep::Open { cause, cooldown_ms } | BreakerStep::Reopen { cause, cooldown_ms } => {
+        // each cool-down of one that stays dead: nothing new
+        BreakerStep::Reopen { cause, cooldown_ms } => {
+            let cause = cause.as_str();
+            tracing::info!(target, epoch, cause, cooldown_ms, "breaker stays open");
+        }
+        BreakerStep::Open { cause, cooldown_ms } => {
             tracing::warn!(
                 target,
                 epoch,
@@ -246,7 +248,7 @@ fn tell(change: &BreakerChange, flaps: bool) {
                 tracing::warn!(
                     target,
                     cooldown_ms,
-                    "breaker flaps, so it stays open for longer"
+                    "breaker flaps: it stays open for longer where others stand in"
                 );
             }
         }

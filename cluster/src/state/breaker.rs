@@ -95,9 +95,9 @@ pub struct BreakerRecord {
     pub phase: Phase,
     /// Why it opened last.
     pub cause: Cause,
-    /// Openings not yet forgotten; the cool-down doubles with each.
+    /// Openings not yet forgotten; the cool-down doubles with each of the last ten minutes.
     pub opens: u32,
-    /// While open: how long, from a node's own apply, until the first probe, in milliseconds.
+    /// While open: how long at most, from a node's own apply, until the first probe, in milliseconds.
     pub cooldown_ms: u64,
     /// While half-open: the one node that may probe.
     pub holder: Option<MemberId>,

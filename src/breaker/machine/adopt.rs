@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use llm_router_cluster::policy::longest_first;
 use llm_router_cluster::state;
 
 use super::{JITTER, Machine, Phase};
@@ -36,7 +37,7 @@ impl Machine {
         now: Moment,
         jitter: f64,
     ) -> Option<Transition> {
-        let next = Overlay::read(agreed, self.settings.first_token);
+        let next = Overlay::read(agreed, self.settings.first_token, self.longest_first());
         let mode = mode(agreed.record.mode);
         if let Some(known) = self.overlay.filter(|_| mode == self.mode) {
             let closed = known.state == State::Closed && next.state == State::Closed;
@@ -103,9 +104,10 @@ impl Machine {
     /// What an isolated node goes by once it may not go by the agreed record alone.
     fn phase_after(&self, agreed: &Agreed, next: State, now: Moment, jitter: f64) -> Phase {
         let record = &agreed.record;
+        // longer patience is for those who know that others stand in
         let cooldown = match record.cooldown_ms {
             0 => self.settings.recovery_timeout,
-            millis => Duration::from_millis(millis),
+            millis => Duration::from_millis(millis).min(self.longest_first()),
         };
         let spread = cooldown.mul_f64(jitter.clamp(0.0, 1.0));
         let waits = |lease: u64| Phase::Open {
@@ -129,6 +131,11 @@ impl Machine {
                 Phase::Closed
             }
         }
+    }
+
+    /// The longest cool-down of a first opening.
+    fn longest_first(&self) -> Duration {
+        longest_first(self.settings.recovery_timeout)
     }
 
     /// What is agreed decides, and not the machine.

@@ -18,6 +18,8 @@ const LEASE_MS: u64 = 10_000;
 const MANY_MS: u64 = 60_000;
 /// What the leader waits beyond a lease, for clocks that run at different speeds.
 const LEASE_SLACK: Duration = Duration::from_millis(500);
+/// The shortest rest of one that is needed and has opened more than once.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// So long closed forgets one opening.
 const DECAY: Duration = Duration::from_secs(60);
 
@@ -50,6 +52,8 @@ pub(super) struct Case<'a> {
     pub(super) seen: &'a [Seen],
     /// Who may hold the lease.
     pub(super) live: &'a [MemberId],
+    /// Too few others stand in for it.
+    pub(super) needed: bool,
     /// What its holder does is not known yet.
     pub(super) holder_unheard: bool,
     pub(super) course: &'a Course,
@@ -87,8 +91,7 @@ impl Case<'_> {
 
     /// The cool-down is over, or a health check says that the upstream is back.
     fn probing(&self) -> Option<Wanted> {
-        let cooldown = Duration::from_millis(self.record.cooldown_ms);
-        let over = self.course.age(self.now) >= cooldown;
+        let over = self.course.age(self.now) >= self.rest();
         let by_health =
             !over && self.course.trusts_health() && self.seen.iter().any(|node| node.healthy);
         if !over && !by_health {
@@ -99,6 +102,18 @@ impl Case<'_> {
             by_health,
             ..lent.into()
         })
+    }
+
+    /// How long it is left alone: as agreed, and where it is needed no longer than configured, unless the
+    /// upstream still asks for it.
+    fn rest(&self) -> Duration {
+        let agreed = Duration::from_millis(self.record.cooldown_ms);
+        let longer = agreed > self.numbers.longest_first();
+        if !longer || !self.needed || self.course.is_asked_to_wait(self.now) {
+            return agreed;
+        }
+        let first = pace::cooldown(self.numbers.recovery_ms, Strain::NONE, self.lot);
+        Duration::from_millis(first).max(SHORTEST)
     }
 
     /// What the holder tells.
@@ -158,7 +173,7 @@ impl Case<'_> {
     fn cooldown_ms(&self) -> u64 {
         let asked = self.seen.iter().map(|node| node.retry_after).max();
         let strain = Strain {
-            opens: self.record.opens,
+            opens: self.record.opens.min(self.course.opened_lately(self.now)),
             flapping: self.course.is_flapping(self.now),
             retry_after: asked.unwrap_or(0),
         };

@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::identity::MemberId;
 use crate::state::{BreakerRecord, Mode, Phase};
 
-use super::pace::SPACING;
+use super::pace::{LONGEST, SPACING};
+use super::tally::Seen;
 
 /// As many openings within [`FLAPPING_TIME`] are flapping.
-const FLAPPING_OPENS: usize = 5;
+const FLAPPING_OPENS: u32 = 5;
 /// See [`FLAPPING_OPENS`].
 const FLAPPING_TIME: Duration = Duration::from_secs(600);
 
@@ -48,6 +49,8 @@ pub(super) struct Course {
     /// The last probes that began so failed.
     misled: bool,
     proposed: Option<Proposed>,
+    /// Until when the upstream asked to be left alone.
+    asked_until: Duration,
     /// Since when no config has it.
     pub(super) unknown_since: Option<Duration>,
 }
@@ -60,7 +63,7 @@ impl Course {
         }
         match (self.phase, record.phase) {
             (Phase::Closed | Phase::HalfOpen, Phase::Open) if record.mode == Mode::Auto => {
-                if self.openings.len() == FLAPPING_OPENS {
+                if self.openings.len() == FLAPPING_OPENS as usize {
                     self.openings.pop_front();
                 }
                 self.openings.push_back(now);
@@ -133,11 +136,28 @@ impl Course {
         self.proposed.as_ref().is_none_or(quiet)
     }
 
-    /// It opens again and again; one more opening counted.
-    pub(super) fn is_flapping(&self, now: Duration) -> bool {
+    /// How often it has opened in the last ten minutes; five at most.
+    pub(super) fn opened_lately(&self, now: Duration) -> u32 {
         let recent = self.openings.iter();
         let recent = recent.filter(|at| now.saturating_sub(**at) < FLAPPING_TIME);
-        recent.count() + 1 >= FLAPPING_OPENS
+        u32::try_from(recent.count()).unwrap_or(u32::MAX)
+    }
+
+    /// It opens again and again; one more opening counted.
+    pub(super) fn is_flapping(&self, now: Duration) -> bool {
+        self.opened_lately(now) + 1 >= FLAPPING_OPENS
+    }
+
+    /// Takes note of the patience that upstreams ask of nodes.
+    pub(super) fn heed(&mut self, seen: &[Seen], now: Duration) {
+        let asked = seen.iter().map(|node| node.retry_after).max().unwrap_or(0);
+        let until = now.saturating_add(Duration::from_millis(asked.min(LONGEST)));
+        self.asked_until = self.asked_until.max(until);
+    }
+
+    /// The upstream's time is not over yet.
+    pub(super) fn is_asked_to_wait(&self, now: Duration) -> bool {
+        now < self.asked_until
     }
 
     /// A health check's word is taken for it.

@@ -12,7 +12,7 @@ const PER_SECOND: u64 = 20;
 const BURST: u64 = 50;
 /// The longest cool-down that doubling comes to, unless the configured one is longer; also the
 /// most an upstream may ask for.
-const LONGEST: u64 = 300_000;
+pub(super) const LONGEST: u64 = 300_000;
 /// The shortest cool-down of a breaker that opens again and again.
 const FLAPPING: u64 = 60_000;
 
@@ -33,14 +33,15 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Takes one, if there is one.
-    pub(super) fn take(&mut self, now: Duration) -> bool {
+    /// Takes one, if there is one. What can wait leaves half of the burst to what cannot.
+    pub(super) fn take(&mut self, can_wait: bool, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at);
         self.at = self.at.max(now);
         let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         let more = passed.saturating_mul(PER_SECOND);
         self.left = self.left.saturating_add(more).min(BURST * 1000);
-        let taken = self.left >= 1000;
+        let kept = if can_wait { BURST * 500 } else { 0 };
+        let taken = self.left >= kept + 1000;
         if taken {
             self.left -= 1000;
         }
@@ -51,12 +52,21 @@ impl Pace {
 /// What makes a cool-down longer than the configured one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strain {
-    /// Openings not yet forgotten, without the one it is for.
+    /// Openings lately and not yet forgotten, without the one it is for.
     pub(super) opens: u32,
     /// It opened five times in ten minutes.
     pub(super) flapping: bool,
     /// What the upstream asked for, in milliseconds.
     pub(super) retry_after: u64,
+}
+
+impl Strain {
+    /// It opened for the first time.
+    pub(super) const NONE: Strain = Strain {
+        opens: 0,
+        flapping: false,
+        retry_after: 0,
+    };
 }
 
 /// The configured time, doubled by each opening, give or take a fifth so that breakers do not move
@@ -90,11 +100,7 @@ mod tests {
     use super::{Pace, Strain, cooldown, lot};
     use crate::state::TargetId;
 
-    const CALM: Strain = Strain {
-        opens: 0,
-        flapping: false,
-        retry_after: 0,
-    };
+    const CALM: Strain = Strain::NONE;
     /// The lot that adds nothing.
     const EVEN: u64 = 200;
 
@@ -147,9 +153,20 @@ mod tests {
     #[test]
     fn fifty_at_once_then_twenty_a_second() {
         let mut pace = Pace::default();
-        let taken = |pace: &mut Pace, at| (0..99).filter(|_| pace.take(at)).count();
+        let taken = |pace: &mut Pace, at| (0..99).filter(|_| pace.take(false, at)).count();
         assert_eq!(taken(&mut pace, Duration::from_secs(9)), 50);
         assert_eq!(taken(&mut pace, Duration::from_secs(10)), 20);
         assert_eq!(taken(&mut pace, Duration::from_secs(10)), 0);
+    }
+
+    #[test]
+    fn what_can_wait_leaves_half_to_what_cannot() {
+        let mut pace = Pace::default();
+        let now = Duration::from_secs(9);
+        assert_eq!((0..99).filter(|_| pace.take(true, now)).count(), 25);
+        assert_eq!((0..99).filter(|_| pace.take(false, now)).count(), 25);
+        let later = Duration::from_secs(10);
+        assert!(!pace.take(true, later));
+        assert_eq!((0..99).filter(|_| pace.take(false, later)).count(), 20);
     }
 }

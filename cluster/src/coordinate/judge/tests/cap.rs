@@ -93,3 +93,119 @@ fn a_storm_moves_fifty_then_twenty_a_second() {
     }
     assert_eq!(rounds, [20, 20, 20]);
 }
+
+/// An upstream that is to be left alone for long, beside others of which so many are healthy.
+fn resting_beside(healthy: usize) -> Court {
+    let others = ["a", "b", "c"];
+    let mut court = court(&["gpu", "a", "b", "c"]);
+    court.policy.groups = vec![["gpu", "a", "b", "c"].map(target).to_vec()];
+    let open = |cooldown_ms| BreakerRecord {
+        epoch: 1,
+        opens: 5,
+        phase: Phase::Open,
+        cooldown_ms,
+        ..BreakerRecord::default()
+    };
+    court.records.insert(gpu(), open(160_000));
+    for name in &others[healthy..] {
+        court.records.insert(target(name), open(300_000));
+    }
+    court.judge();
+    court
+}
+
+/// Whether it is tried when a node has told of it once more.
+fn is_tried(court: &mut Court, after: u64) -> bool {
+    court.wait(after);
+    court.hear(1, &[("gpu", Evidence::default())]);
+    opened(&court.judge()).contains(&"gpu")
+}
+
+#[test]
+fn one_that_is_needed_is_tried_after_the_configured_time_however_often_it_has_opened() {
+    for healthy in [0, 1] {
+        let mut court = resting_beside(healthy);
+        court.wait(3_900);
+        court.hear(1, &[("gpu", Evidence::default())]);
+        assert_eq!(opened(&court.judge()), [] as [&str; 0], "{healthy}");
+        // the configured five seconds, give or take a fifth
+        assert!(is_tried(&mut court, 2_200), "{healthy}");
+    }
+}
+
+#[test]
+fn one_that_others_stand_in_for_is_left_alone_for_as_long_as_was_agreed() {
+    let mut court = resting_beside(2);
+    for _ in 0..159 {
+        assert!(!is_tried(&mut court, 1_000));
+    }
+    assert!(is_tried(&mut court, 1_000));
+}
+
+#[test]
+fn what_the_upstream_asked_for_stands_though_it_is_needed() {
+    let mut court = resting_beside(0);
+    let asked = |left| Evidence {
+        epoch: 1,
+        retry_after_ms: Some(left),
+        ..Evidence::default()
+    };
+    court.hear(1, &[("gpu", asked(40_000))]);
+    for left in (1..40).rev() {
+        court.wait(1_000);
+        court.hear(1, &[("gpu", asked(left * 1_000))]);
+        assert!(!opened(&court.judge()).contains(&"gpu"), "{left} s");
+    }
+    court.wait(1_000);
+    court.hear(1, &[("gpu", asked(0))]);
+    assert!(opened(&court.judge()).contains(&"gpu"));
+}
+
+#[test]
+fn the_route_with_the_fewest_others_decides() {
+    let mut court = resting_beside(2);
+    court.policy.groups.push(vec![gpu()]);
+    assert!(is_tried(&mut court, 6_100));
+}
+
+#[test]
+fn a_first_opening_rests_for_as_long_as_was_agreed() {
+    let mut court = resting_beside(0);
+    let mut first = court.records[&gpu()].clone();
+    (first.opens, first.cooldown_ms) = (1, 6_000);
+    court.records.insert(gpu(), first);
+    assert!(!is_tried(&mut court, 5_999));
+    assert!(is_tried(&mut court, 1));
+}
+
+#[test]
+fn a_new_leader_hears_what_upstreams_have_asked_for_before_it_tries_one() {
+    let mut court = resting_beside(0);
+    court.wait(60_000);
+    court.judge.begin(court.now);
+    assert!(!is_tried(&mut court, 2_999));
+    assert!(is_tried(&mut court, 1));
+}
+
+#[test]
+fn openings_of_more_than_ten_minutes_ago_make_no_rest_longer() {
+    let mut court = court(&["gpu"]);
+    let closed = BreakerRecord {
+        epoch: 1200,
+        opens: 600,
+        ..BreakerRecord::default()
+    };
+    court.records.insert(gpu(), closed);
+    court.judge();
+    court.wait(10_000);
+    let evidence = Evidence {
+        epoch: 1200,
+        ..streak(5)
+    };
+    court.hear(1, &[("gpu", evidence)]);
+    let steps = court.round();
+    let [BreakerStep::Open { cooldown_ms, .. }] = steps[..] else {
+        panic!("{steps:?}");
+    };
+    assert!((4_000..=6_000).contains(&cooldown_ms), "{cooldown_ms}");
+}
