@@ -206,6 +206,12 @@ async fn events(open: &Open) -> Vec<Result<Event, tonic::Status>> {
         .await
 }
 
+/// The events of a stream in which no error comes.
+async fn whole_stream(open: &Open) -> Vec<Event> {
+    let events = events(open).await;
+    events.into_iter().map(Result::unwrap).collect()
+}
+
 #[tokio::test]
 async fn a_stream_that_is_cut_off_ends_in_an_error_not_a_finish() {
     let node = Scripted::streaming(Duration::ZERO, || {
@@ -237,11 +243,7 @@ async fn a_stream_is_one_start_then_deltas_then_one_finish() {
         ];
         chunks.into_iter().map(Ok).collect()
     });
-    let events: Vec<Event> = events(&Open::before(node).await)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let events = whole_stream(&Open::before(node).await).await;
     let [
         Event::Start(start),
         Event::Delta(a),
@@ -283,11 +285,7 @@ async fn thinking_and_a_refusal_are_told_piece_by_piece() {
         chunks.push(Ok(head.finish(Finish::ContentFilter)));
         chunks
     });
-    let events: Vec<Event> = events(&Open::before(node).await)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let events = whole_stream(&Open::before(node).await).await;
     let [
         Event::Start(_),
         Event::ThinkingDelta(a),
@@ -319,11 +317,7 @@ async fn a_whole_answer_keeps_its_thinking_and_its_refusal() {
         (&*answer.content, answer.thinking(), answer.refusal()),
         ("Well. ", "hm, no", "I can't")
     );
-    let events: Vec<Event> = events(&open)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let events = whole_stream(&open).await;
     let [
         Event::Start(_),
         Event::ThinkingDelta(thinking),
@@ -339,10 +333,10 @@ async fn a_whole_answer_keeps_its_thinking_and_its_refusal() {
 
 #[tokio::test]
 async fn a_hit_streams_in_the_same_shape() {
-    let events = events(&Open::before(Scripted::saying("Paris")).await).await;
+    let events = whole_stream(&Open::before(Scripted::saying("Paris")).await).await;
     let kinds: Vec<&str> = events
         .iter()
-        .map(|event| match event.as_ref().unwrap() {
+        .map(|event| match event {
             Event::Start(_) => "start",
             Event::Delta(_) => "delta",
             Event::ThinkingDelta(_) => "thinking",

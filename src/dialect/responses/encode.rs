@@ -196,11 +196,12 @@ impl Encoder {
         if self.is_silent {
             return;
         }
-        let id = self.items.get(at).map(|item| item.id().to_owned());
+        let item = self.items.get(at).filter(|_| rest.get("item").is_none());
+        let id = item.map(|item| item.id().to_owned());
         self.write(name, |out| {
             out.extend_from_slice(b",\"output_index\":");
             append(&at, out);
-            if let Some(id) = id.filter(|_| rest.get("item").is_none()) {
+            if let Some(id) = id {
                 out.extend_from_slice(b",\"item_id\":");
                 append(&id, out);
             }
@@ -453,6 +454,8 @@ fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
 
 /// A call's arguments are an object with nothing missing.
 fn is_whole(arguments: &str) -> bool {
+    // the ends first: one that goes on is asked about again at every item
     arguments.trim_start().starts_with('{')
+        && arguments.trim_end().ends_with('}')
         && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
 }
