@@ -1,16 +1,29 @@
-//! The engine in process, without any listener.
+//! The engine in process, without any listener. As the README has it:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), llm_router::Error> {
+//! use llm_router::{Cache, Ollama, Priority, Request, Router};
+//!
+//! let router = Router::builder()
+//!     .model("local", Ollama::new("qwen2.5:3b"))
+//!     .route(Priority::Critical, ["local"])
+//!     .cache(Cache::default())
+//!     .build().await?;
+//! let answer = router.generate(Request::prompt("What is the capital of France?")).await?;
+//! println!("{}", answer.content);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! ```
-//! use llm_router::{Cache, Priority, Request, Router};
-//! use llm_router::provider::Demo;
+//! use llm_router::{Cache, Priority, Request, Router, provider::Demo};
 //!
 //! # async fn example() -> Result<(), llm_router::Error> {
 //! let router = Router::builder()
 //!     .model("local", Demo::new("echo"))
 //!     .route(Priority::Critical, ["local"])
 //!     .cache(Cache::default())
-//!     .build()
-//!     .await?;
+//!     .build().await?;
 //! let request = Request::prompt("What is the capital of France?").priority(Priority::Normal);
 //! let answer = router.generate(request).await?;
 //! assert_eq!(answer.content, "What is the capital of France?");

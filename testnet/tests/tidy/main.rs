@@ -7,6 +7,8 @@ mod layers;
 mod map;
 mod sources;
 
+use anyhow::Context;
+
 use sources::{Source, root, rust_sources};
 
 /// Most lines of one file.
@@ -202,5 +204,23 @@ fn the_readme_stays_short_enough_to_be_read() -> anyhow::Result<()> {
         .lines()
         .count();
     assert!(lines <= 200, "{lines} lines");
+    Ok(())
+}
+
+/// What a reader copies is what rustdoc compiles.
+#[test]
+fn the_readmes_rust_is_an_example_of_the_library() -> anyhow::Result<()> {
+    let readme = std::fs::read_to_string(root().join("README.md"))?;
+    let (_, after) = readme
+        .split_once("```rust\n")
+        .context("no Rust in the README")?;
+    let (example, _) = after.split_once("```").context("it does not end")?;
+    let library = std::fs::read_to_string(root().join("src/library.rs"))?;
+    let docs: Vec<&str> = library
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    assert!(docs.join("\n").contains(example), "{example}");
     Ok(())
 }
