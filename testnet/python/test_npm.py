@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import unittest
 
+from process import end
 from wired import Wires
 
 MODULES = os.environ.get("LLM_ROUTER_NPM", "")
@@ -31,13 +32,7 @@ class Script:
         return json.loads(line)
 
     def stop(self):
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
+        end(self.process)
 
 
 @unittest.skipUnless(MODULES and shutil.which("node"), "the npm packages are not installed")

@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import time
 
+from process import end
+
 
 class Upstream:
     """Starts on construction; `stop` ends it."""
@@ -42,13 +44,7 @@ class Upstream:
         raise AssertionError(f"not within {seconds} s; {self.order('stats')}")
 
     def stop(self):
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
+        end(self.process)
 
 
 KEY = "sk-of-the-testnet"

@@ -5,20 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . testnet/scripts/say.sh
+. testnet/scripts/venv.sh
 
-requirements=testnet/python/embedding_requirements.txt
 venv="$(cache_home)/python-embedding"
-stamp="$venv/installed.txt"
-
-install() {
-    python3 -m venv --clear "$venv" &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --retries 2 --timeout 60 -r "$requirements" &&
-        cp "$requirements" "$stamp"
-}
-
 python=()
-if cmp -s "$requirements" "$stamp" || { say "installing onnxruntime (once)" && install; }; then
+if want_venv "$venv" testnet/python/embedding_requirements.txt "onnxruntime" 60; then
     python=(--python "$venv/bin/python")
 else
     say "NO ONNXRUNTIME: it could not be installed; its columns stay empty."

@@ -5,24 +5,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . testnet/scripts/say.sh
+. testnet/scripts/venv.sh
 
-requirements=testnet/python/kubernetes_requirements.txt
 venv="$(cache_home)/kubernetes"
-stamp="$venv/installed.txt"
-
-install() {
-    python3 -m venv --clear "$venv" &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --retries 2 --timeout 30 -r "$requirements" &&
-        cp "$requirements" "$stamp"
-}
-
-if ! cmp -s "$requirements" "$stamp" || ! "$venv/bin/python" -c 'import kubernetes_validate, yaml' 2>/dev/null; then
-    say "installing the Kubernetes schemas (once)"
-    if ! install; then
-        say "SKIPPED: the Kubernetes schemas could not be installed; the manifests were not checked."
-        exit 0
-    fi
+if ! want_venv "$venv" testnet/python/kubernetes_requirements.txt "the Kubernetes schemas" 30 \
+    'kubernetes_validate, yaml'; then
+    say "SKIPPED: the Kubernetes schemas could not be installed; the manifests were not checked."
+    exit 0
 fi
 
 PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" testnet/python/manifests.py \

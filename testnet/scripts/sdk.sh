@@ -5,24 +5,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . testnet/scripts/say.sh
+. testnet/scripts/venv.sh
 
-requirements=testnet/python/requirements.txt
 venv="$(cache_home)/python"
-stamp="$venv/installed.txt"
-
-install() {
-    python3 -m venv --clear "$venv" &&
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --retries 2 --timeout 30 -r "$requirements" &&
-        cp "$requirements" "$stamp"
-}
-
-if ! cmp -s "$requirements" "$stamp" || ! "$venv/bin/python" -c 'import openai, anthropic, google.genai, ollama, langchain_openai, grpc' 2>/dev/null; then
-    say "installing the Python clients (once)"
-    if ! install; then
-        say "SKIPPED: the Python clients could not be installed; their tests did not run."
-        exit 0
-    fi
+if ! want_venv "$venv" testnet/python/requirements.txt "the Python clients" 30 \
+    'openai, anthropic, google.genai, ollama, langchain_openai, grpc'; then
+    say "SKIPPED: the Python clients could not be installed; their tests did not run."
+    exit 0
 fi
 
 npm_home="$(cache_home)/npm"
