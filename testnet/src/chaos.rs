@@ -9,8 +9,9 @@
 //! disks forget, are where that is caught.
 
 pub mod clients;
-mod last;
+pub(crate) mod last;
 pub mod report;
+pub mod seen;
 pub mod verb;
 mod watch;
 
@@ -21,8 +22,8 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
+use crate::check::Verdict;
 use crate::check::history::Recorder;
-use crate::check::{Verdict, breaker};
 use crate::cluster::{Cluster, LIMIT};
 use crate::nemesis::{Board, Carried, Fault, Frail, Schedule, carry_out, frail};
 use crate::witness::Witness;
@@ -113,17 +114,16 @@ async fn story(options: Options) -> anyhow::Result<Report> {
     let healing = healed.elapsed();
     let seen = clients.finish().await?;
     let faults = tallies.values().map(|tally: &Tally| tally.done).sum();
-    let mut verdicts = last::consistent(&seen.history);
+    let mut verdicts = last::consistent(&seen);
     let whole = harmed.is_ok() && in_step.is_ok();
-    verdicts.push(breaker::epochs(&seen.looks));
     verdicts.push(frail.probed_by_one());
-    verdicts.push(outcome(
+    verdicts.push(Verdict::went(
         "every node comes back, none ends by itself",
         faults,
         &harmed,
     ));
     if harmed.is_ok() {
-        verdicts.push(outcome("healed nodes get in step", faults, &in_step));
+        verdicts.push(Verdict::went("healed nodes get in step", faults, &in_step));
     }
     if let (true, Ok(revision)) = (whole, in_step) {
         verdicts.extend(last::settle(&cluster, &upstream, &base, revision).await?);
@@ -137,14 +137,6 @@ async fn story(options: Options) -> anyhow::Result<Report> {
         healing,
         verdicts,
     })
-}
-
-fn outcome<T>(promise: &'static str, faults: usize, told: &anyhow::Result<T>) -> Verdict {
-    let told = told
-        .as_ref()
-        .map(drop)
-        .map_err(|error| format!("{error:#}"));
-    Verdict::of(promise, faults, told)
 }
 
 async fn harm(

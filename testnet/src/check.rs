@@ -7,6 +7,8 @@ pub mod equal;
 pub mod history;
 pub mod linear;
 
+use crate::table::Table;
+
 /// What one invariant says of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -41,10 +43,29 @@ impl Verdict {
         Verdict::new(promise, checked, found.err().into_iter().collect())
     }
 
+    /// The verdict over how something went that is right when it goes well.
+    pub fn went<T>(promise: &'static str, checked: usize, told: &anyhow::Result<T>) -> Self {
+        let told = told.as_ref().map(drop);
+        Verdict::of(promise, checked, told.map_err(|error| format!("{error:#}")))
+    }
+
     /// Nothing is wrong.
     pub fn holds(&self) -> bool {
         self.violations.is_empty()
     }
+}
+
+/// A line for each promise.
+pub fn table(verdicts: &[Verdict]) -> Table {
+    let mut table = Table::new(&["promise", "checked", "broken"]);
+    for verdict in verdicts {
+        table.row(vec![
+            verdict.promise.to_owned(),
+            verdict.checked.to_string(),
+            verdict.violations.len().to_string(),
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 pub mod backends;
 pub mod chaos;
 pub mod check;
+pub mod choice;
 pub mod client;
 pub mod cluster;
 pub mod collector;

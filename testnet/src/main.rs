@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use llm_router::cache::embed::Embedder;
 use llm_router_testnet::backends::Backend;
 use llm_router_testnet::chaos;
+use llm_router_testnet::choice::one_of;
 use llm_router_testnet::collector::verbs::{Collect, Trace};
 use llm_router_testnet::compose::verbs::Verb;
 use llm_router_testnet::doors::Door;
@@ -83,9 +84,12 @@ enum Command {
     /// Bend recorded answers and feed them to what reads an upstream's. Exits with an error, and keeps
     /// the input, when one breaks a promise.
     Fuzz {
-        /// What reads: sse, lines, json, events, openai, responses, anthropic, gemini, ollama; all,
-        /// one after the other, when none is given.
-        #[arg(long, value_delimiter = ',', value_parser = target)]
+        /// What reads; all, one after the other, when none is given.
+        #[arg(
+            long,
+            value_delimiter = ',',
+            value_parser = one_of(Target::ALL.map(Target::name), Target::named)
+        )]
         target: Vec<Target>,
         /// How long for each.
         #[arg(long, default_value_t = 1.0)]
@@ -127,11 +131,19 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Pairs {
-    /// Through these doors: chat, completions, messages, responses, grpc; all when none is given.
-    #[arg(long, value_delimiter = ',', value_parser = door)]
+    /// Through these doors; all when none is given.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = one_of(Door::ALL.map(Door::name), Door::named)
+    )]
     doors: Vec<Door>,
-    /// Over these dialects: openai, azure, anthropic, gemini, ollama, plugin; all when none is given.
-    #[arg(long, value_delimiter = ',', value_parser = backend)]
+    /// Over these dialects; all when none is given.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = one_of(Backend::ALL.map(Backend::name), Backend::named)
+    )]
     backends: Vec<Backend>,
 }
 
@@ -149,18 +161,6 @@ impl Pairs {
         };
         (doors, backends)
     }
-}
-
-fn door(name: &str) -> Result<Door, String> {
-    Door::named(name).ok_or_else(|| format!("no such door: {name}"))
-}
-
-fn target(name: &str) -> Result<Target, String> {
-    Target::named(name).ok_or_else(|| format!("no such target: {name}"))
-}
-
-fn backend(name: &str) -> Result<Backend, String> {
-    Backend::named(name).ok_or_else(|| format!("no such dialect: {name}"))
 }
 
 #[derive(Debug, clap::Args)]

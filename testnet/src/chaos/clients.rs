@@ -10,9 +10,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::chaos::watch;
-use crate::check::breaker::Look;
-use crate::check::history::{Answer, Call, History, Recorder};
+use super::seen::Seen;
+use super::watch;
+use crate::check::history::{Answer, Call, Recorder};
 use crate::client::{Client, chat};
 use crate::cluster::admin::{Fresh, Put, put, read};
 use crate::nemesis::{Board, frail};
@@ -31,23 +31,6 @@ const WATCH: Duration = Duration::from_millis(200);
 const FRAIL_FIRST: &str = "frail-first";
 /// Failed requests that are kept in full.
 const MOST_TOLD: usize = 20;
-
-/// What all clients did and saw.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Every operation on the configuration.
-    pub history: History,
-    /// Inference requests that were answered as they should.
-    pub good: u64,
-    /// Those that failed on a node that was whole all the while; the first few in full.
-    pub failed: Vec<String>,
-    /// How many those were.
-    pub failures: u64,
-    /// Those that failed on a node that was down, or stood still, at some time meanwhile.
-    pub excused: u64,
-    /// What nodes that were whole held of the frail model's breaker, in order on each node.
-    pub looks: Vec<Look>,
-}
 
 /// The configuration that carries a serial number: [`serial`] reads it out again.
 pub type Text = Arc<dyn Fn(u64) -> String + Send + Sync>;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::clients::{serial, serial_in, with_serial};
+use super::seen::Seen;
 use crate::check::history::{Answer, Call, History, Operation};
-use crate::check::{Verdict, durable, equal};
-use crate::client::chat;
+use crate::check::{Verdict, breaker, durable, equal};
+use crate::client::{Client, chat};
 use crate::cluster::Cluster;
-use crate::cluster::admin::{Fresh, read};
+use crate::cluster::admin::{Fresh, kept, read};
 use crate::eventually;
 use crate::witness::Witness;
 
@@ -68,8 +69,8 @@ pub(super) async fn settle(
 }
 
 /// Safety, by the clients' own word.
-pub(super) fn consistent(history: &History) -> Vec<Verdict> {
-    let count = history.operations.len();
+pub(crate) fn consistent(seen: &Seen) -> Vec<Verdict> {
+    let (history, count) = (&seen.history, seen.history.operations.len());
     vec![
         Verdict::of(
             "reads and writes are linearizable",
@@ -77,38 +78,53 @@ pub(super) fn consistent(history: &History) -> Vec<Verdict> {
             history.linearizable(),
         ),
         Verdict::of("a node never goes back", count, history.monotonic()),
+        breaker::epochs(&seen.looks),
     ]
 }
 
 /// Safety, by what the healed nodes hold.
 pub(super) async fn judge(cluster: &Cluster, history: &History) -> anyhow::Result<Vec<Verdict>> {
+    let nodes: Vec<&Client> = cluster.ids().map(|id| cluster.http(id)).collect();
+    let durable = durable(&nodes, history).await?;
     let mut shown = BTreeMap::new();
-    let mut last = (0, 0);
     for id in cluster.ids() {
-        // A linearizable read first: nothing acknowledged is missing on the node after it.
-        let (revision, config) = read(cluster.http(id), Fresh::Linearizable).await?;
-        last = (revision, serial(&config));
         let state = cluster.shown(id, "gpt").await;
         shown.insert(id, state.with_context(|| format!("n{id} shows nothing"))?);
     }
-    let kept = cluster.kept(1).await?;
-    let mut kept: BTreeMap<u64, u64> = kept
+    Ok(vec![durable, equal::check(&shown)])
+}
+
+/// No acknowledged change is missing on any of these nodes, each of which has one more that is its
+/// [`last_serial`].
+///
+/// # Errors
+/// A node does not answer.
+pub(crate) async fn durable(nodes: &[&Client], history: &History) -> anyhow::Result<Verdict> {
+    let mut last = (0, 0);
+    for &node in nodes {
+        // a linearizable read first: nothing acknowledged is missing on the node after it
+        let (revision, config) = read(node, Fresh::Linearizable).await?;
+        last = (revision, serial(&config));
+    }
+    let first = nodes.first().context("no node")?;
+    let old = kept(first).await?;
+    let mut held: BTreeMap<u64, u64> = old
         .iter()
         .map(|(revision, routes)| (*revision, serial_in(routes)))
         .collect();
-    // It differs in nothing from the one in force.
-    kept.insert(last.0, last.1);
+    // it differs in nothing from the one in force
+    held.insert(last.0, last.1);
     let mut all = history.clone();
-    all.operations.extend(cluster.ids().map(last_write));
-    Ok(vec![durable::check(&all, &kept), equal::check(&shown)])
+    all.operations.extend((1..=nodes.len()).map(last_write));
+    Ok(durable::check(&all, &held))
 }
 
 /// The serial number of a node's last write.
-fn last_serial(node: usize) -> u64 {
+pub(crate) fn last_serial(node: usize) -> u64 {
     LAST + node as u64
 }
 
-/// The writes of [`settle`], whose ends nobody recorded.
+/// A node's last write, whose end nobody recorded.
 fn last_write(node: usize) -> Operation {
     Operation {
         client: u64::MAX,

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::clients::Seen;
+use super::seen::Seen;
 use super::{Options, Tally};
-use crate::check::Verdict;
-use crate::check::history::{Answer, Call, Operation};
+use crate::check::{self, Verdict};
 use crate::nemesis::Fault;
-use crate::spans::Spans;
 use crate::table::Table;
 
 /// What happened, and whether it was right.
@@ -31,35 +29,6 @@ impl Report {
     /// Nothing is wrong.
     pub fn holds(&self) -> bool {
         self.seen.failures == 0 && self.verdicts.iter().all(Verdict::holds)
-    }
-
-    /// From each of these moments until the end of the first write that was called later and
-    /// acknowledged.
-    fn recoveries(&self, began: &[Duration]) -> Spans {
-        let acknowledged: Vec<(Duration, Duration)> = self
-            .seen
-            .history
-            .operations
-            .iter()
-            .filter(|operation| matches!(operation.answer, Answer::Set { .. }))
-            .filter_map(|operation| Some((operation.called, operation.returned?)))
-            .collect();
-        let next = |&moment: &Duration| {
-            let later = acknowledged.iter().filter(|(called, _)| *called >= moment);
-            later.map(|(_, returned)| *returned - moment).min()
-        };
-        began.iter().filter_map(next).collect()
-    }
-
-    fn count(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
-        let operations = self.seen.history.operations.iter();
-        operations.filter(|operation| wanted(operation)).count()
-    }
-
-    fn writes(&self, wanted: impl Fn(&Answer) -> bool) -> usize {
-        self.count(|operation| {
-            matches!(operation.call, Call::Set { .. }) && wanted(&operation.answer)
-        })
     }
 
     fn faults(&self) -> Table {
@@ -86,7 +55,7 @@ impl Report {
     }
 
     fn row(&self, name: &str, tally: &Tally) -> Vec<String> {
-        let spans = self.recoveries(&tally.began);
+        let spans = self.seen.writes_again(&tally.began);
         vec![
             name.to_owned(),
             tally.done.to_string(),
@@ -108,15 +77,7 @@ impl fmt::Display for Report {
         } = self.options;
         writeln!(f, "{nodes} nodes, {lasting:?} of faults, seed {seed}\n")?;
         writeln!(f, "{}", self.faults())?;
-        writeln!(
-            f,
-            "writes: {} acknowledged, {} lost the race, {} refused, {} unknown; reads: {}",
-            self.writes(|answer| matches!(answer, Answer::Set { .. })),
-            self.writes(|answer| matches!(answer, Answer::Stale { .. })),
-            self.writes(|answer| *answer == Answer::Refused),
-            self.writes(|answer| *answer == Answer::Unknown),
-            self.count(|operation| matches!(operation.answer, Answer::Read { .. })),
-        )?;
+        writeln!(f, "{}", self.seen.changes())?;
         writeln!(
             f,
             "requests: {} good, {} failed on nodes that were whole, {} on nodes that were down",
@@ -127,15 +88,7 @@ impl fmt::Display for Report {
             "in step {} ms after the last repair\n",
             self.healing.as_millis()
         )?;
-        let mut table = Table::new(&["promise", "checked", "broken"]);
-        for verdict in &self.verdicts {
-            table.row(vec![
-                verdict.promise.to_owned(),
-                verdict.checked.to_string(),
-                verdict.violations.len().to_string(),
-            ]);
-        }
-        writeln!(f, "{table}")?;
+        writeln!(f, "{}", check::table(&self.verdicts))?;
         let told = self.verdicts.iter().flat_map(|verdict| &verdict.violations);
         for violation in told.chain(&self.seen.failed) {
             writeln!(f, "  {violation}")?;

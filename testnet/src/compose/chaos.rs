@@ -24,17 +24,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::Context;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::chaos::clients::{self, Clients, Stage};
+use crate::chaos::last::consistent;
+use crate::check::Verdict;
 use crate::check::history::{Answer, Call, Recorder};
 use crate::compose::engine::Engine;
 use crate::compose::plan::{Plan, UPSTREAMS};
 use crate::compose::{image, launch, settings, tell};
 use crate::nemesis::Board;
-use crate::signal;
 use askers::{Askers, Log, QUIET};
 use crew::{Crew, LIMIT};
 use fault::Deck;
@@ -95,7 +96,9 @@ pub(crate) struct Tally {
     /// When each had set in, from the start of the run.
     pub(crate) began: Vec<Duration>,
     /// From when it was taken back until all nodes were ready and in step.
-    pub(crate) healed: Vec<Duration>,
+    pub(crate) in_step: Vec<Duration>,
+    /// From when it was taken back until breakers had closed, changes were agreed and every node answered.
+    pub(crate) well: Vec<Duration>,
 }
 
 /// Starts containers, harms them, and removes them.
@@ -104,13 +107,8 @@ pub(crate) struct Tally {
 /// What kept the run from its end; what is wrong with the nodes is in the report.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let engine = Engine::find().await?;
-    // one that somebody else has there is not taken down from under them
-    let left = engine.left_of(&options.project).await?;
-    ensure!(
-        left.is_empty(),
-        "`{0}` is up already: llm-router-testnet down --project {0}",
-        options.project
-    );
+    // before anything of one that is up is touched
+    launch::is_free(&engine, &options.project).await?;
     let means = Means::find().await;
     for lack in means.lacks() {
         tell(&format!("some faults cannot be brought about: {lack}"))?;
@@ -118,26 +116,25 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let mut plan = Plan::new(&options.project, options.nodes)?;
     plan.small_disks = means.disks.is_none();
     plan.faketime.clone_from(&means.faketime);
-    image::build().await?;
-    let other_image = match &options.upgrade {
-        Some(image) => image.clone(),
-        None => image::twin(&engine, &plan.image).await?,
-    };
-    let lasts = async {
+    let twin = image::twin_of(&plan);
+    let work = Box::pin(async {
+        image::build().await?;
+        let other_image = match &options.upgrade {
+            Some(image) => image.clone(),
+            None => {
+                image::copy(&engine, &plan, &twin).await?;
+                twin.clone()
+            }
+        };
         let up = launch::up(&engine, plan.clone(), false).await?;
-        story(&engine, up, (means, other_image.clone()), options).await
-    };
-    let told = tokio::select! {
-        told = Box::pin(lasts) => told,
-        asked = signal::asked_to_end() => asked.and_then(|()| Err(anyhow!("told to end"))),
-    };
-    if !options.keep {
-        let down = launch::down(&engine, &plan, false).await;
-        if options.upgrade.is_none() {
-            engine.docker(&["image", "rm", &other_image]).await?;
-        }
+        story(&engine, up, (means, other_image), options).await
+    });
+    let told = launch::only_for(&engine, &plan, options.keep, work).await;
+    let made = options.upgrade.is_none() && !options.keep;
+    if made && engine.has_image(&twin).await {
+        let gone = engine.docker(&["image", "rm", &twin]).await;
         if told.is_ok() {
-            down?;
+            gone?;
         }
     }
     told.with_context(|| format!("run it again: {}", options.command()))
@@ -173,19 +170,21 @@ async fn story(
         other_image,
         moments: Mutex::default(),
         probes: Mutex::default(),
+        unwell: Mutex::default(),
     };
     let mut tallies = BTreeMap::new();
     let harmed = harm(&mut hand, options, started, &mut tallies).await;
-    let healed = hand.healed(started).await;
+    let healed = hand.healed("all faults", started).await;
     let apart = askers.finish().await?;
     let changes = clients.finish().await?;
-    let mut verdicts = last::consistent(&changes);
+    let mut verdicts = consistent(&changes);
     verdicts.push(apart.verdict());
     verdicts.push(hand.probed_seldom());
     let faults = tallies.values().map(|tally: &Tally| tally.done).sum();
     let back = harmed.and(healed.map(drop));
     let whole = back.is_ok();
-    verdicts.push(last::outcome(
+    verdicts.push(hand.became_well(faults));
+    verdicts.push(Verdict::went(
         "every node comes back and gets in step",
         faults,
         &back,
@@ -252,17 +251,22 @@ async fn harm(
             )
         };
         let carried = hand.carry_out(&step).await.with_context(what)?;
-        let (harmed, healed) = hand.healed(started).await.with_context(what)?;
+        let healed = hand.healed(name, started).await.with_context(what)?;
         let tally = tallies.entry(step.fault).or_default();
         match carried {
             Carried::Done => {
                 tally.done += 1;
-                tally.began.push(harmed);
-                tally.healed.push(healed);
+                tally.began.push(healed.harmed);
+                tally.in_step.push(healed.in_step);
+                tally.well.extend(healed.well);
+                let well = match healed.well {
+                    Some(well) => format!("well after {} ms", well.as_millis()),
+                    None => "NOT WELL".to_owned(),
+                };
                 tell(&format!(
-                    "{:>5} s  {name}, healed after {} ms",
+                    "{:>5} s  {name}: in step after {} ms, {well}",
                     began.as_secs(),
-                    healed.as_millis()
+                    healed.in_step.as_millis(),
                 ))?;
             }
             Carried::Void(why) => tally.void.push(why),

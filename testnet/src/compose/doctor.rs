@@ -3,6 +3,7 @@
 use tokio::process::Command;
 
 use super::engine::{self, Engine};
+use super::launch::PROMETHEUS;
 use super::plan::Plan;
 use crate::node::{binary, weights};
 use crate::table::Table;
@@ -171,9 +172,11 @@ async fn base(engine: &Engine) -> Result<String, String> {
 }
 
 async fn prometheus(engine: &Engine) -> Result<String, String> {
-    match engine.has_image("prom/prometheus").await {
-        true => Ok("prom/prometheus is here; `up` starts it".to_owned()),
-        false => Err("not here, and not started: docker pull prom/prometheus".to_owned()),
+    match engine.has_image(PROMETHEUS).await {
+        true => Ok(format!("{PROMETHEUS} is here; `up` starts it")),
+        false => Err(format!(
+            "not here, and not started: docker pull {PROMETHEUS}"
+        )),
     }
 }
 

@@ -55,7 +55,6 @@ fn node(text: &mut String, plan: &Plan, id: usize) {
         text,
         "    command: [serve, -c, {HOME}/node.yaml, --insecure-no-auth, --faults, {HOME}/faults]"
     );
-    // the upstreams take any key, and nothing outside this network does
     let clock = match plan.faketime {
         Some(_) => format!(
             ", LD_PRELOAD: {FAKETIME}, FAKETIME_TIMESTAMP_FILE: {HOME}/clock, \
@@ -63,6 +62,7 @@ fn node(text: &mut String, plan: &Plan, id: usize) {
         ),
         None => String::new(),
     };
+    // the upstreams take any key, and nothing outside this network does
     let _ = writeln!(
         text,
         "    environment: {{ TESTNET_KEY: of-the-testnet, LLM_ROUTER_MODELS: {MODELS}{clock} }}"

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use tokio::process::Command;
 
 use super::engine::Engine;
+use super::plan::Plan;
 
 /// Where the repository was when this was built.
 fn repository() -> PathBuf {
@@ -26,6 +27,7 @@ pub(super) async fn build() -> anyhow::Result<()> {
     }
     let mut command = Command::new(&script);
     command
+        .kill_on_drop(true)
         .env("LLM_ROUTER_BIN", crate::node::binary()?)
         .env("LLM_ROUTER_TESTNET_BIN", std::env::current_exe()?);
     let status = command.status().await;
@@ -36,18 +38,25 @@ pub(super) async fn build() -> anyhow::Result<()> {
     }
 }
 
-/// An image of the same binary under another name and with another digest, to upgrade to.
+/// The name of a testnet's own image of the same binary, to upgrade to.
+pub(super) fn twin_of(plan: &Plan) -> String {
+    format!("llm-router:{}-next", plan.project)
+}
+
+/// Makes an image of the same binary as the node's under another name and with another digest.
 ///
 /// # Errors
 /// The engine fails.
-pub(super) async fn twin(engine: &Engine, image: &str) -> anyhow::Result<String> {
-    let twin = format!("{image}-next");
-    let container = engine.docker(&["create", image]).await?;
+pub(super) async fn copy(engine: &Engine, plan: &Plan, to: &str) -> anyhow::Result<()> {
+    // by its label `down` finds what is broken off here
+    let project = format!("com.docker.compose.project={}", plan.project);
+    let words = ["create", "--label", &project, &plan.image];
+    let container = engine.docker(&words).await?;
     let container = container.trim();
     let label = "LABEL llm-router.generation=next";
     let made = engine
-        .docker(&["commit", "--change", label, container, &twin])
+        .docker(&["commit", "--change", label, container, to])
         .await;
     engine.docker(&["rm", container]).await?;
-    made.map(|_| twin)
+    made.map(drop)
 }

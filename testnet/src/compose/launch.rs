@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -13,6 +13,7 @@ use super::plan::{Plan, UPSTREAMS};
 use super::{disk, figures, file, image, settings};
 use crate::client::{Client, whole};
 use crate::node::{binary, without_foreign};
+use crate::signal;
 
 /// The user of the images, for a caller who is root.
 const NOBODY: u32 = 10_001;
@@ -21,21 +22,14 @@ const READY: Duration = Duration::from_secs(90);
 /// Pause between two looks.
 const STEP: Duration = Duration::from_millis(100);
 /// The image that scrapes, where it is on this machine.
-const PROMETHEUS: &str = "prom/prometheus";
+pub(super) const PROMETHEUS: &str = "prom/prometheus";
 
 /// Makes images, files and certificates, starts everything, and waits until the nodes agree.
 ///
 /// # Errors
 /// It does not come up; what is there stays for a look, and `down` removes it.
 pub(super) async fn up(engine: &Engine, mut plan: Plan, build: bool) -> anyhow::Result<Plan> {
-    let left = engine.left_of(&plan.project).await?;
-    if !left.is_empty() {
-        bail!(
-            "`{}` is up already, or not all down: llm-router-testnet down --project {}",
-            plan.project,
-            plan.project
-        );
-    }
+    is_free(engine, &plan.project).await?;
     if build {
         image::build().await?;
     }
@@ -54,6 +48,45 @@ pub(super) async fn up(engine: &Engine, mut plan: Plan, build: bool) -> anyhow::
     }
     agree(&plan).await?;
     Ok(plan)
+}
+
+/// Runs `work` on a testnet that is there for it alone: none of that name may be up before, and nothing of
+/// it is left afterwards, whether `work` ends, fails, or is told to end. With `keep` the containers stay.
+///
+/// # Errors
+/// Those of `work`, before those of taking it down.
+pub(super) async fn only_for<T>(
+    engine: &Engine,
+    plan: &Plan,
+    keep: bool,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    // one that somebody else has there is not taken down from under them
+    is_free(engine, &plan.project).await?;
+    let told = tokio::select! {
+        told = work => told,
+        asked = signal::asked_to_end() => asked.and_then(|()| Err(anyhow!("told to end"))),
+    };
+    if keep {
+        return told;
+    }
+    let gone = down(engine, plan, false).await;
+    let told = told?;
+    gone?;
+    Ok(told)
+}
+
+/// Refuses a name under which something is up.
+///
+/// # Errors
+/// Something is.
+pub(super) async fn is_free(engine: &Engine, project: &str) -> anyhow::Result<()> {
+    let left = engine.left_of(project).await?;
+    ensure!(
+        left.is_empty(),
+        "`{project}` is up already, or not all down: llm-router-testnet down --project {project}"
+    );
+    Ok(())
 }
 
 /// Removes everything of a project; nothing of it is left when this gives `Ok`.

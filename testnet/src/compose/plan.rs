@@ -15,6 +15,9 @@ pub const UPSTREAMS: [&str; 3] = ["fast", "slow", "flaky"];
 pub const COLLECTOR: &str = "collector";
 /// Where nodes reach it.
 const OTLP: &str = "http://collector:4317";
+/// The images that are made here: the node's, and that of upstreams and collector.
+const IMAGE: &str = "llm-router:testnet";
+const TOOLS: &str = "llm-router-tools:testnet";
 /// Where the plan is kept in its folder.
 const FILE: &str = "plan.json";
 /// First ports that are tried, so that they are the same every day: HTTP, gRPC, orders, traces.
@@ -86,8 +89,8 @@ impl Plan {
             folder: folder(project)?,
             user: String::new(),
             weights: crate::node::weights(),
-            image: "llm-router:testnet".to_owned(),
-            tools: "llm-router-tools:testnet".to_owned(),
+            image: IMAGE.to_owned(),
+            tools: TOOLS.to_owned(),
             otlp: Some(OTLP.to_owned()),
             over: Vec::new(),
             small_disks: false,
@@ -230,8 +233,8 @@ pub(crate) fn example(nodes: usize) -> Plan {
         folder: "/tmp/with \"quotes\" and $dollars".into(),
         user: "10001:10001".to_owned(),
         weights: Some("/tmp/models/all-MiniLM-L6-v2".into()),
-        image: "llm-router:testnet".to_owned(),
-        tools: "llm-router-tools:testnet".to_owned(),
+        image: IMAGE.to_owned(),
+        tools: TOOLS.to_owned(),
         otlp: Some(OTLP.to_owned()),
         over: Vec::new(),
         small_disks: false,

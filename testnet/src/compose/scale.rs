@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use anyhow::{anyhow, ensure};
 use clap::Args;
 
 use super::engine::Engine;
@@ -16,7 +15,6 @@ use super::verbs::nodes;
 use super::{launch, tell};
 use crate::node::weights;
 use crate::openloop::{self, Options, Report};
-use crate::signal;
 use crate::table::{self, Table};
 
 /// What is measured.
@@ -79,32 +77,17 @@ impl Scale {
         Ok(all.iter().all(Measured::holds))
     }
 
-    /// One testnet from its first container to its last; nothing of it is left, whatever happens in
-    /// between.
+    /// One testnet from its first container to its last.
     async fn size(&self, engine: &Engine, nodes: usize) -> anyhow::Result<Vec<Measured>> {
         let mut plan = Plan::new(&format!("{}-{nodes}", self.project), nodes)?;
         if !self.traced {
             plan.otlp = None;
         }
-        // one that somebody has left there is not taken down from under them
-        let left = engine.left_of(&plan.project).await?;
-        let name = &plan.project;
-        ensure!(
-            left.is_empty(),
-            "`{name}` is up already: llm-router-testnet down --project {name}"
-        );
-        tell(&format!("{name}: starting"))?;
-        let measured = tokio::select! {
-            measured = self.measure(engine, plan.clone()) => measured,
-            asked = signal::asked_to_end() => asked.and_then(|()| Err(anyhow!("told to end"))),
-        };
-        let gone = launch::down(engine, &plan, false).await;
-        let measured = measured?;
-        gone?;
-        Ok(measured)
+        launch::only_for(engine, &plan, false, self.measure(engine, plan.clone())).await
     }
 
     async fn measure(&self, engine: &Engine, plan: Plan) -> anyhow::Result<Vec<Measured>> {
+        tell(&format!("{}: starting", plan.project))?;
         let plan = launch::up(engine, plan, true).await?;
         let mut all = Vec::new();
         for distinct in [Some(self.cached), None] {

@@ -30,11 +30,8 @@ pub(super) fn node_file(plan: &Plan, id: usize) -> String {
     );
     if let Some(endpoint) = &plan.otlp {
         let endpoint = quoted(endpoint);
-        // every request, so that whichever one is asked for can be shown
-        let _ = writeln!(
-            text,
-            "telemetry: {{ otlp_endpoint: {endpoint}, sampling: {{ ratio: 1.0 }} }}"
-        );
+        // by default every request is told: whichever one is asked for can be shown
+        let _ = writeln!(text, "telemetry: {{ otlp_endpoint: {endpoint} }}");
     }
     text.push_str("cluster:\n");
     if id > 1 {

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::plan::Plan;
 use super::scale::Scale;
 use super::{doctor, launch, pressure, snippets, status, tell};
+use crate::choice::one_of;
 use crate::doors::{At, Door};
 use crate::openloop::Options;
 
@@ -115,8 +116,12 @@ pub struct Load {
     /// For how long.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Through these doors: chat, completions, messages, responses, grpc; all when none is given.
-    #[arg(long, value_delimiter = ',', value_parser = door)]
+    /// Through these doors; all when none is given.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = one_of(Door::ALL.map(Door::name), Door::named)
+    )]
     doors: Vec<Door>,
     /// The model or route that is asked for.
     #[arg(long, default_value = "auto")]
@@ -136,10 +141,6 @@ pub struct Load {
     /// Ask these nodes instead of the testnet's: HTTP and gRPC, `host:port/host:port`.
     #[arg(long, value_delimiter = ',', value_name = "HTTP/GRPC", value_parser = pair)]
     at: Vec<(String, String)>,
-}
-
-fn door(name: &str) -> Result<Door, String> {
-    Door::named(name).ok_or_else(|| format!("no such door: {name}"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

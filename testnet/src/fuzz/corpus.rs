@@ -97,12 +97,7 @@ pub async fn record() -> anyhow::Result<usize> {
         for model in ["echo", "parallel", "thinking"] {
             for stream in [false, true] {
                 let (path, body) = ask(target, model, stream);
-                let request = client
-                    .request(Method::POST, &path)
-                    .header("x-api-key", "k")
-                    .header("x-goog-api-key", "k")
-                    .header("anthropic-version", "2023-06-01")
-                    .json(&body);
+                let request = request(&client, &path, &body);
                 let answer = request.send().await?.error_for_status()?;
                 let form = if stream { "stream" } else { "whole" };
                 let file = folder.join(format!("{model}.{form}"));
@@ -137,13 +132,7 @@ async fn record_errors(upstream: &Upstream, client: &Client) -> anyhow::Result<u
         ] {
             upstream.set_fault(trouble);
             let (path, body) = ask(target, "echo", false);
-            let request = client
-                .request(Method::POST, &path)
-                .header("x-api-key", "k")
-                .header("x-goog-api-key", "k")
-                .header("anthropic-version", "2023-06-01")
-                .json(&body);
-            let answer = request.send().await?.bytes().await?;
+            let answer = request(client, &path, &body).send().await?.bytes().await?;
             std::fs::write(folder.join(format!("{name}.{}", target.name())), answer)?;
             written += 1;
         }
@@ -179,12 +168,21 @@ async fn record_vectors(client: &Client) -> anyhow::Result<usize> {
     ];
     let written = asked.len();
     for (target, path, body) in asked {
-        let request = client.request(Method::POST, path);
-        let request = request.header("x-goog-api-key", "k").json(&body);
+        let request = request(client, path, &body);
         let answer = request.send().await?.error_for_status()?;
         std::fs::write(folder.join(target.name()), answer.bytes().await?)?;
     }
     Ok(written)
+}
+
+/// With the headers that any of the dialects asks for.
+fn request(client: &Client, path: &str, body: &Value) -> reqwest::RequestBuilder {
+    client
+        .request(Method::POST, path)
+        .header("x-api-key", "k")
+        .header("x-goog-api-key", "k")
+        .header("anthropic-version", "2023-06-01")
+        .json(body)
 }
 
 fn ask(target: Target, model: &str, stream: bool) -> (String, Value) {

@@ -53,7 +53,7 @@ pub(super) struct Count {
 }
 
 /// All that was seen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     /// By what was being done when the request began.
     pub(super) counts: BTreeMap<&'static str, Count>,
@@ -83,12 +83,7 @@ impl Log {
             now: Mutex::new(QUIET),
             crowded: AtomicBool::new(false),
             serial: AtomicU64::new(0),
-            seen: Mutex::new(Seen {
-                counts: BTreeMap::new(),
-                told: Vec::new(),
-                hung: 0,
-                doors: BTreeMap::new(),
-            }),
+            seen: Mutex::default(),
         }))
     }
 
@@ -109,13 +104,7 @@ impl Log {
 
     /// What was seen so far; nothing of it stays.
     pub(super) fn take(&self) -> Seen {
-        let mut seen = self.0.seen.lock();
-        Seen {
-            counts: std::mem::take(&mut seen.counts),
-            told: std::mem::take(&mut seen.told),
-            hung: seen.hung,
-            doors: std::mem::take(&mut seen.doors),
-        }
+        std::mem::take(&mut *self.0.seen.lock())
     }
 
     /// What came of far too many requests.
@@ -133,12 +122,12 @@ impl Log {
         count.failed += wrong;
     }
 
-    fn add(&self, what: &'static str, came: Came, door: Door, took: Duration) {
+    fn add(&self, what: &'static str, came: Came, (node, door): (usize, Door), took: Duration) {
         let mut seen = self.0.seen.lock();
         if let Came::Failed(told) | Came::Hung(told) = &came
             && seen.told.len() < MOST_TOLD
         {
-            let told = format!("{what}: {}: {told}", door.name());
+            let told = format!("{what}: {}: n{node}: {told}", door.name());
             seen.told.push(told);
         }
         seen.hung += u64::from(matches!(came, Came::Hung(_)));
@@ -267,13 +256,8 @@ impl Seat {
         // it left for the door that was just being shut: who balances loads asks another node
         let turned = heard.unsent && !self.board.may_be_asked(node);
         let came = judge(&heard, question, (whole && !turned, crowded));
-        let came = match came {
-            Came::Failed(told) => Came::Failed(format!("n{node}: {told}")),
-            Came::Hung(told) => Came::Hung(format!("n{node}: {told}")),
-            came @ (Came::Good { .. } | Came::Excused | Came::Refused) => came,
-        };
         let right = matches!(came, Came::Good { .. });
-        self.log.add(what, came, door, took);
+        self.log.add(what, came, (node, door), took);
         right.then_some(heard)
     }
 }

@@ -1,19 +1,18 @@
 //! Carries out one fault and takes it back.
 
+mod healing;
 mod rolling;
 mod upstream;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::future::try_join_all;
-use llm_router::types::unix_seconds;
+use jiff::Timestamp;
 use parking_lot::Mutex;
-use rand::rngs::SmallRng;
-use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
 use super::askers::Log;
-use super::crew::{Crew, LIMIT};
+use super::crew::Crew;
 use super::fault::{Fault, Step, Whom};
 use super::means::Means;
 use super::wires::Wires;
@@ -74,6 +73,8 @@ pub(super) struct Hand {
     pub(super) moments: Mutex<(Option<Instant>, Option<Instant>)>,
     /// How long an upstream was left alone by all nodes' word, and how often it was asked meanwhile.
     pub(super) probes: Mutex<Vec<(Duration, u64)>>,
+    /// What was not well again after a fault.
+    pub(super) unwell: Mutex<Vec<String>>,
 }
 
 impl Hand {
@@ -201,36 +202,23 @@ impl Hand {
             Whom::All => true,
             Whom::Leader | Whom::Follower => gone.contains(&a) != gone.contains(&b),
         };
-        let links: Vec<(usize, usize)> = self
-            .plan
-            .links()
-            .into_iter()
+        let between = self.plan.links().into_iter();
+        // the one that leaves their network first
+        let links: Vec<(usize, usize)> = between
             .filter(|&(a, b)| apart(a, b))
+            .map(|(a, b)| if gone.contains(&a) { (a, b) } else { (b, a) })
             .collect();
         let wires = self.wires();
-        for &(a, b) in &links {
-            wires
-                .cut(self.taken(&gone, (a, b)), self.stays(&gone, (a, b)))
-                .await?;
+        for &(leaves, stays) in &links {
+            wires.cut(leaves, stays).await?;
         }
         self.sets_in();
         sleep(step.lasts).await;
-        for &(a, b) in &links {
-            wires
-                .join(self.taken(&gone, (a, b)), self.stays(&gone, (a, b)))
-                .await?;
+        for &(leaves, stays) in &links {
+            wires.join(leaves, stays).await?;
         }
         self.is_lifted();
         Ok(Carried::Done)
-    }
-
-    /// Of two nodes the one that leaves their network.
-    fn taken(&self, gone: &[usize], (a, b): (usize, usize)) -> usize {
-        if gone.contains(&a) { a } else { b }
-    }
-
-    fn stays(&self, gone: &[usize], (a, b): (usize, usize)) -> usize {
-        if gone.contains(&a) { b } else { a }
     }
 
     fn wires(&self) -> Wires<'_> {
@@ -289,22 +277,13 @@ impl Hand {
         more: &[&str],
         step: &Step,
     ) -> anyhow::Result<Carried> {
-        let update = |words: &[&str]| {
-            let mut all = vec!["update"];
-            all.extend(words);
-            all.into_iter().map(str::to_owned).collect::<Vec<_>>()
-        };
-        let run = async |words: &[&str]| {
-            let words = update(words);
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            self.each(&words, &[id]).await
-        };
-        if let Err(error) = run(less).await {
+        let update = async |words: &[&str]| self.each(&[&["update"], words].concat(), &[id]).await;
+        if let Err(error) = update(less).await {
             return Ok(Carried::Void(format!("{error:#}")));
         }
         self.sets_in();
         sleep(step.lasts).await;
-        run(more).await?;
+        update(more).await?;
         self.is_lifted();
         Ok(Carried::Done)
     }
@@ -353,13 +332,15 @@ impl Hand {
         })
     }
 
-    /// How many seconds a node's clock is ahead, by the date on its answers.
+    /// How many seconds a node's clock is ahead: its latest line has the engine's time and its own. (The date
+    /// on its answers never goes back.)
     async fn clock_of(&self, id: usize) -> Option<i64> {
-        let reply = self.crew.node(id).get("/health").await.ok()?;
-        let date = httpdate::parse_http_date(reply.header("date")).ok()?;
-        let since = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        let theirs = i64::try_from(since.as_secs()).ok()?;
-        Some(theirs - i64::try_from(unix_seconds()).ok()?)
+        let name = format!("n{id}");
+        let words = ["logs", "--no-color", "--timestamps", "--tail", "1", &name];
+        let line = self.engine.compose(&self.plan, &words).await.ok()?;
+        let mut times = line.split_whitespace().filter_map(|word| word.parse().ok());
+        let (engine, node): (Timestamp, Timestamp) = (times.next()?, times.next()?);
+        Some(node.duration_since(engine).as_secs())
     }
 
     /// Renamed into place: nobody reads half of it.
@@ -401,12 +382,11 @@ impl Hand {
     /// Far more requests than two processors answer. What is refused has to be told so; nothing hangs.
     async fn crowd(&self, step: &Step) -> anyhow::Result<Carried> {
         self.log.crowd(true);
-        let mut random = SmallRng::seed_from_u64(step.pick as u64);
         let options = Options {
             rate: TOO_MANY,
             lasting: step.lasts,
             most: 4096,
-            seed: random.random_range(0..u64::MAX),
+            seed: step.pick as u64,
             ..Options::default()
         };
         self.sets_in();
@@ -417,22 +397,5 @@ impl Hand {
         self.log.crowd(false);
         self.log.add_crowd(Fault::Overload.as_str(), &ran?);
         Ok(Carried::Done)
-    }
-
-    /// Waits until all is as it was before: when the fault had set in, from `started` on, and how long
-    /// it took from its end.
-    ///
-    /// # Errors
-    /// It does not become so.
-    pub(super) async fn healed(&self, started: Instant) -> anyhow::Result<(Duration, Duration)> {
-        let (harmed, lifted) = *self.moments.lock();
-        for id in self.crew.ids() {
-            self.crew.ready(id).await?;
-        }
-        self.crew.in_step(LIMIT).await?;
-        let now = Instant::now();
-        let lifted = lifted.unwrap_or(now);
-        let harmed = harmed.unwrap_or(lifted);
-        Ok((harmed.saturating_duration_since(started), now - lifted))
     }
 }

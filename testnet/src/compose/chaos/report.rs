@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use super::askers::{self, Count};
 use super::{Fault, Tally};
-use crate::chaos::clients;
-use crate::check::Verdict;
-use crate::check::history::{Answer, Call, Operation};
+use crate::chaos::seen::Seen;
+use crate::check::{self, Verdict};
 use crate::spans::Spans;
 use crate::table::Table;
 
@@ -22,7 +20,7 @@ pub struct Report {
     /// Faults by kind.
     pub(super) tallies: BTreeMap<Fault, Tally>,
     /// What those saw who changed and read the configuration.
-    pub(super) changes: clients::Seen,
+    pub(super) changes: Seen,
     /// What those saw who asked for answers.
     pub(super) asked: askers::Seen,
     /// What the checkers say.
@@ -65,21 +63,6 @@ impl Report {
         all
     }
 
-    /// From each of these moments until the end of the first write that was called later and
-    /// acknowledged.
-    fn writes_again(&self, began: &[Duration]) -> Spans {
-        let operations = self.changes.history.operations.iter();
-        let acknowledged: Vec<(Duration, Duration)> = operations
-            .filter(|operation| matches!(operation.answer, Answer::Set { .. }))
-            .filter_map(|operation| Some((operation.called, operation.returned?)))
-            .collect();
-        let next = |&moment: &Duration| {
-            let later = acknowledged.iter().filter(|(called, _)| *called >= moment);
-            later.map(|(_, returned)| *returned - moment).min()
-        };
-        began.iter().filter_map(next).collect()
-    }
-
     fn faults(&self) -> Table {
         let mut table = Table::new(&[
             "fault",
@@ -88,6 +71,8 @@ impl Report {
             "next write p50 ms",
             "p99",
             "in step p50 ms",
+            "p99",
+            "well p50 ms",
             "p99",
             "answered",
             "recovered",
@@ -102,7 +87,8 @@ impl Report {
             all.done += tally.done;
             all.void.extend(tally.void.iter().cloned());
             all.began.extend(&tally.began);
-            all.healed.extend(&tally.healed);
+            all.in_step.extend(&tally.in_step);
+            all.well.extend(&tally.well);
             let count = self.asked.counts.get(fault.as_str());
             let count = count.cloned().unwrap_or_default();
             table.row(self.row(fault.as_str(), tally, &count));
@@ -113,14 +99,17 @@ impl Report {
     }
 
     fn row(&self, name: &str, tally: &Tally, count: &Count) -> Vec<String> {
-        let again = self.writes_again(&tally.began);
-        let healed: Spans = tally.healed.iter().copied().collect();
+        let again = self.changes.writes_again(&tally.began);
+        let in_step: Spans = tally.in_step.iter().copied().collect();
+        let well: Spans = tally.well.iter().copied().collect();
         let mut row = vec![
             name.to_owned(),
             tally.done.to_string(),
             tally.void.len().to_string(),
         ];
-        row.extend([again.ms(50), again.ms(99), healed.ms(50), healed.ms(99)]);
+        for spans in [again, in_step, well] {
+            row.extend([spans.ms(50), spans.ms(99)]);
+        }
         let counts = [
             count.good,
             count.recovered,
@@ -140,42 +129,15 @@ impl Report {
         }
         table
     }
-
-    fn count(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
-        let operations = self.changes.history.operations.iter();
-        operations.filter(|operation| wanted(operation)).count()
-    }
-
-    fn writes(&self, wanted: impl Fn(&Answer) -> bool) -> usize {
-        self.count(|operation| {
-            matches!(operation.call, Call::Set { .. }) && wanted(&operation.answer)
-        })
-    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n\n{}", self.head, self.faults())?;
         writeln!(f, "{}", self.doors())?;
-        writeln!(
-            f,
-            "changes: {} acknowledged, {} lost the race, {} refused, {} unknown; reads: {}",
-            self.writes(|answer| matches!(answer, Answer::Set { .. })),
-            self.writes(|answer| matches!(answer, Answer::Stale { .. })),
-            self.writes(|answer| *answer == Answer::Refused),
-            self.writes(|answer| *answer == Answer::Unknown),
-            self.count(|operation| matches!(operation.answer, Answer::Read { .. })),
-        )?;
+        writeln!(f, "{}", self.changes.changes())?;
         writeln!(f, "requests without an end: {}\n", self.asked.hung)?;
-        let mut table = Table::new(&["promise", "checked", "broken"]);
-        for verdict in &self.verdicts {
-            table.row(vec![
-                verdict.promise.to_owned(),
-                verdict.checked.to_string(),
-                verdict.violations.len().to_string(),
-            ]);
-        }
-        writeln!(f, "{table}")?;
+        writeln!(f, "{}", check::table(&self.verdicts))?;
         let mut voids: Vec<&String> = self
             .tallies
             .values()

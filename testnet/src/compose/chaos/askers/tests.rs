@@ -60,8 +60,18 @@ fn every_request_is_counted_under_what_was_being_done() {
     let log = Log::new();
     log.now("kill-leader");
     let good = Came::Good { recovered: true };
-    log.add("kill-leader", good, Door::Chat, Duration::from_millis(3));
-    log.add("kill-leader", Came::Excused, Door::Chat, Duration::ZERO);
+    log.add(
+        "kill-leader",
+        good,
+        (1, Door::Chat),
+        Duration::from_millis(3),
+    );
+    log.add(
+        "kill-leader",
+        Came::Excused,
+        (1, Door::Chat),
+        Duration::ZERO,
+    );
     let seen = log.take();
     let count = &seen.counts["kill-leader"];
     assert_eq!((count.good, count.recovered, count.excused), (1, 1, 1));

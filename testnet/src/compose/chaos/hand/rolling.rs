@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::sleep;
 
-use super::{Carried, Hand, LIMIT};
+use super::{Carried, Hand};
+use crate::compose::chaos::crew::LIMIT;
 use crate::compose::file;
 
 /// Between the word that a node leaves and its end: who balances loads has heard of it by then.

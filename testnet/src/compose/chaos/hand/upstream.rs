@@ -12,6 +12,8 @@ use crate::compose::chaos::fault::{Sick, Step};
 use crate::eventually;
 use crate::orders;
 
+/// The upstreams that do nothing wrong of their own.
+pub(super) const WHOLE: [&str; 2] = ["fast", "slow"];
 /// How long an upstream is left alone at first; see the routing.
 const COOL_DOWN: Duration = Duration::from_secs(5);
 /// Requests let go before a breaker opened arrive until then.
@@ -25,7 +27,7 @@ impl Hand {
             Sick::Silent => "trouble silent",
             Sick::Cuts => "trouble cut by reset 2",
         };
-        let name = ["fast", "slow"][step.pick % 2];
+        let name = WHOLE[step.pick % WHOLE.len()];
         let address = self.plan.orders(name).context("no such upstream")?;
         orders::give(address, order).await?;
         self.sets_in();
