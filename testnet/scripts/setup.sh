@@ -28,13 +28,24 @@ need_rust() {
 
 have_cxx() { has c++ || has g++ || has clang++; }
 
+# libclang-cpp, which comes with LLVM itself, is another library.
+libclang_in() {
+    local file
+    for file in "$1"/libclang.so* "$1"/libclang-[0-9]*.so* "$1"/libclang.dylib; do
+        [ -e "$file" ] && return 0
+    done
+    return 1
+}
+
 have_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
-    has llvm-config && ls "$(llvm-config --libdir)"/libclang* >/dev/null 2>&1 && return 0
-    ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*-linux-*/libclang*.so* /usr/lib64/libclang*.so* \
-        /usr/lib64/llvm*/lib*/libclang*.so* /usr/lib/libclang*.so* \
-        /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib \
-        /Library/Developer/CommandLineTools/usr/lib/libclang.dylib >/dev/null 2>&1
+    has llvm-config && libclang_in "$(llvm-config --libdir)" && return 0
+    local folder
+    for folder in /usr/lib/llvm-*/lib /usr/lib/*-linux-*/ /usr/lib64 /usr/lib64/llvm*/lib* /usr/lib \
+        /opt/homebrew/opt/llvm/lib /usr/local/opt/llvm/lib /Library/Developer/CommandLineTools/usr/lib; do
+        libclang_in "$folder" && return 0
+    done
+    return 1
 }
 
 have_python() {
