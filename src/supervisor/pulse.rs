@@ -180,7 +180,7 @@ impl State {
         let connected = link.is_connected();
         self.loans.hear(&heard);
         for model in &models {
-            self.lend(model, connected, instant);
+            self.lend(model, instant);
             if connected != self.connected {
                 model.shared.breaker.look_again();
             }
@@ -189,12 +189,12 @@ impl State {
         self.probe(&models, now);
         self.show_suspects(link, &heard, &models);
         self.report((link, urgent), &models, (now, instant));
-        let expiry = self.loans.next_expiry(instant).filter(|_| connected);
+        let expiry = self.loans.next_expiry(instant);
         expiry.unwrap_or(instant + EVERY).min(instant + EVERY)
     }
 
     /// Hands a model its parts of its limits.
-    fn lend(&self, model: &ModelHandle, connected: bool, now: Instant) {
+    fn lend(&self, model: &ModelHandle, now: Instant) {
         let (config, metrics) = (&model.spec.config, self.given.recorder.metrics());
         let limits = [
             (
@@ -209,7 +209,7 @@ impl State {
                 metrics.limit_share(model.name(), kind.as_str(), None);
                 continue;
             };
-            let part = self.loans.part(&id(model, kind), connected, now);
+            let part = self.loans.part(&id(model, kind), now);
             let own = || self.given.bridge.part_of(limit);
             let (amount, taken) = match part {
                 Part::Lent { amount, number } => (amount, Some(number)),

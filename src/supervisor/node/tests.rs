@@ -134,10 +134,14 @@ impl Node {
     }
 
     fn share(&self, number: u64, amount: u64) {
+        self.share_for(60_000, number, amount);
+    }
+
+    fn share_for(&self, valid_ms: u64, number: u64, amount: u64) {
         let share = Share {
             number,
             amount,
-            valid_ms: 60_000,
+            valid_ms,
         };
         self.stand.lend([(self.limit(), share)]);
     }
@@ -270,7 +274,7 @@ async fn a_node_whose_share_is_used_up_asks_at_once_and_goes_on_when_lent_more()
 }
 
 #[tokio::test]
-async fn without_a_leader_a_node_uses_an_equal_part_and_at_least_one() {
+async fn without_a_leader_a_loan_holds_to_its_end_and_then_an_equal_part_and_at_least_one() {
     let node = node(false).await;
     node.share(1, 4);
     node.takes(1).await;
@@ -282,16 +286,24 @@ async fn without_a_leader_a_node_uses_an_equal_part_and_at_least_one() {
         bytes: 1,
     };
     let queue = &node.model.shared.queue;
+    node.stand.isolate();
     let first = queue.admit(ticket()).await.unwrap();
     let second = queue.admit(ticket()).await.unwrap();
-    node.stand.isolate();
+    let limit = node.limit();
+    // told, and so looked at, since the leader was lost
+    node.stand
+        .reported(|report| report.demand.get(&limit).is_some_and(|now| now.used == 2))
+        .await;
+    let third = queue.admit(ticket()).await.unwrap();
+
+    node.share_for(0, 2, 4);
     eventually("noticed", async || queue.is_saturated()).await;
-    drop(first);
+    drop((first, second));
     assert!(
         queue.admit(ticket()).await.is_err(),
         "one of four for each of three"
     );
-    drop(second);
+    drop(third);
     assert!(queue.admit(ticket()).await.is_ok());
     node.fleet.stop().await;
 }

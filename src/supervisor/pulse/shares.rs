@@ -25,25 +25,33 @@ pub(super) enum Part {
 /// Everything lent.
 #[derive(Debug, Default)]
 pub(super) struct Loans {
-    shares: BTreeMap<LimitId, Share>,
-    /// When the leader said so.
+    /// Each with the end of its time.
+    shares: BTreeMap<LimitId, (Share, Instant)>,
+    /// When the leader last spoke.
     at: Option<Instant>,
 }
 
 impl Loans {
-    /// Takes over what the leader said last: all of the node's shares, so one it does not name is
-    /// gone.
+    /// Takes over what the leader said last. A loan it does not name goes on to its end: a new leader
+    /// names none in its first word, and counts on what the last one lent.
     pub(super) fn hear(&mut self, heard: &Heard) {
-        if self.at != heard.at {
-            self.shares.clone_from(&heard.directive.shares);
-            self.at = heard.at;
+        let Some(at) = heard.at.filter(|_| self.at != heard.at) else {
+            return;
+        };
+        self.at = heard.at;
+        self.shares.retain(|_, (_, end)| *end > at);
+        for (limit, share) in &heard.directive.shares {
+            if let Some(end) = at.checked_add(Duration::from_millis(share.valid_ms)) {
+                self.shares.insert(limit.clone(), (*share, end));
+            }
         }
     }
 
-    /// The node's part. A loan holds while a leader is in reach and its time is not over.
-    pub(super) fn part(&self, limit: &LimitId, connected: bool, now: Instant) -> Part {
+    /// The node's part. A loan holds until its time is over, whether or not a leader is in reach: so
+    /// long nobody else is lent what this node holds, and this node keeps off what others hold.
+    pub(super) fn part(&self, limit: &LimitId, now: Instant) -> Part {
         match self.shares.get(limit) {
-            Some(share) if connected && self.holds(share, now) => Part::Lent {
+            Some((share, end)) if now < *end => Part::Lent {
                 amount: share.amount,
                 number: share.number,
             },
@@ -53,21 +61,13 @@ impl Loans {
 
     /// Number of the loan taken over last, 0 when there is none.
     pub(super) fn taken(&self, limit: &LimitId) -> u64 {
-        self.shares.get(limit).map_or(0, |share| share.number)
+        self.shares.get(limit).map_or(0, |(share, _)| share.number)
     }
 
     /// When the next loan's time is over.
     pub(super) fn next_expiry(&self, now: Instant) -> Option<Instant> {
-        let ends = self.shares.values().filter_map(|share| self.ends(share));
+        let ends = self.shares.values().map(|(_, end)| *end);
         ends.filter(|end| *end > now).min()
-    }
-
-    fn holds(&self, share: &Share, now: Instant) -> bool {
-        self.ends(share).is_some_and(|end| now < end)
-    }
-
-    fn ends(&self, share: &Share) -> Option<Instant> {
-        self.at?.checked_add(Duration::from_millis(share.valid_ms))
     }
 }
 
@@ -106,38 +106,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_loan_ends_with_its_time_and_with_the_leader() {
-        let (now, mut loans) = (Instant::now(), Loans::default());
-        assert_eq!(loans.part(&limit(), true, now), Part::Own);
-        loans.hear(&heard(now, 7, 3));
-        let lent = Part::Lent {
-            amount: 3,
-            number: 7,
-        };
-        let late = now + Duration::from_millis(800);
-        assert_eq!(loans.part(&limit(), true, now), lent);
-        assert_eq!(loans.part(&limit(), false, now), Part::Own);
-        assert_eq!(loans.next_expiry(now), Some(late));
-        assert_eq!(loans.part(&limit(), true, late), Part::Own);
-        assert_eq!(loans.next_expiry(late), None);
+    const LATE: Duration = Duration::from_millis(800);
+
+    const fn lent(number: u64, amount: u64) -> Part {
+        Part::Lent { amount, number }
     }
 
     #[test]
-    fn a_later_word_replaces_all_that_was_lent() {
+    fn a_loan_ends_with_its_time() {
         let (now, mut loans) = (Instant::now(), Loans::default());
+        assert_eq!(loans.part(&limit(), now), Part::Own);
         loans.hear(&heard(now, 7, 3));
-        loans.hear(&heard(now + Duration::from_millis(100), 8, 0));
+        assert_eq!(loans.part(&limit(), now), lent(7, 3));
+        assert_eq!(loans.next_expiry(now), Some(now + LATE));
+        assert_eq!(loans.part(&limit(), now + LATE), Part::Own);
+        assert_eq!(loans.next_expiry(now + LATE), None);
+    }
+
+    #[test]
+    fn a_later_word_replaces_what_it_names_and_the_rest_goes_on_to_its_end() {
+        let (now, mut loans) = (Instant::now(), Loans::default());
+        let later = now + Duration::from_millis(100);
+        loans.hear(&heard(now, 7, 3));
+        loans.hear(&heard(later, 8, 0));
         assert_eq!(loans.taken(&limit()), 8);
-        let lent = Part::Lent {
-            amount: 0,
-            number: 8,
-        };
-        assert_eq!(loans.part(&limit(), true, now), lent);
-        loans.hear(&Heard {
-            at: Some(now + Duration::from_millis(200)),
+        assert_eq!(loans.part(&limit(), later), lent(8, 0));
+
+        let silent = |at| Heard {
+            at: Some(at),
             ..Heard::default()
-        });
+        };
+        loans.hear(&silent(now + LATE));
+        assert_eq!(loans.part(&limit(), now + LATE), lent(8, 0));
+        assert_eq!(loans.part(&limit(), later + LATE), Part::Own);
+        loans.hear(&silent(later + LATE));
         assert_eq!(loans.taken(&limit()), 0);
     }
 }

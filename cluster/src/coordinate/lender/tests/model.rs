@@ -184,9 +184,10 @@ impl World {
                 continue;
             }
             node.outbox.take(&mut directive, now);
-            // all of its shares: one that is not named is gone
-            let share = directive.shares.get(&id);
-            node.share = share.map(|share| (*share, now + Duration::from_millis(share.valid_ms)));
+            // one that is not named goes on to its end
+            if let Some(share) = directive.shares.get(&id) {
+                node.share = Some((*share, now + Duration::from_millis(share.valid_ms)));
+            }
         }
         node.run(limit, step.ends[index], step.wants[index], now);
         let report = Report {
