@@ -23,7 +23,7 @@ pub(super) fn opening(seen: &[Seen], failure_threshold: u32) -> Option<Opening> 
     if fast(seen, failure_threshold) {
         return opening(Cause::Streak, true);
     }
-    if rate(seen) {
+    if rate(seen, failure_threshold) {
         return opening(Cause::Rate, false);
     }
     if slow(seen) {
@@ -71,13 +71,15 @@ fn fast(seen: &[Seen], failure_threshold: u32) -> bool {
     total >= u64::from(failure_threshold.max(1)) && (with_traffic < 2 || reporting >= 2)
 }
 
-/// At least half of enough calls failed, as two nodes see it, or the only one that has a say.
-fn rate(seen: &[Seen]) -> bool {
+/// At least half of enough calls failed, as two nodes see it, or the only one that has a say. Never
+/// fewer failures than the threshold, as on a node by itself.
+fn rate(seen: &[Seen], failure_threshold: u32) -> bool {
+    let enough = MIN_CALLS.max(u64::from(failure_threshold) * 2);
     let calls: u64 = seen.iter().map(Seen::calls).sum();
     let hard: u64 = seen.iter().map(|node| node.hard).sum();
     let failing = seen.iter().filter(|node| node.hard > 0).count();
     let with_say = seen.iter().filter(|node| node.calls() >= MIN_WORD).count();
-    calls >= MIN_CALLS
+    calls >= enough
         && hard * 2 >= calls
         && (failing >= 2 || with_say == 1)
         && path_fault(seen).is_none()

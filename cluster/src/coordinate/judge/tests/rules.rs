@@ -88,8 +88,6 @@ fn a_threshold_beyond_the_failures_that_are_told_is_reached_by_counts() {
         failure_ages_ms: vec![0; 16],
         ..calls(0, hard)
     };
-    // the rate rule would open a group's last one no sooner
-    court.policy.groups = vec![vec![gpu()]];
     court.hear(1, &[("gpu", told(39))]);
     assert_eq!(causes(&mut court), []);
     court.hear(1, &[("gpu", told(40))]);
@@ -103,6 +101,21 @@ fn half_of_twenty_calls_opens_as_two_nodes_see_it() {
     court.hear(2, &[("gpu", calls(5, 4))]);
     assert_eq!(causes(&mut court), []);
     court.hear(2, &[("gpu", calls(5, 5))]);
+    assert_eq!(causes(&mut court), [Cause::Rate]);
+}
+
+#[test]
+fn a_high_threshold_is_not_undercut_by_the_rate() {
+    let mut court = court(&["gpu"]);
+    let numbers = BreakerPolicy {
+        failure_threshold: 30,
+        ..NUMBERS
+    };
+    court.policy.breakers.insert(gpu(), numbers);
+    court.hear(1, &[("gpu", calls(15, 15))]);
+    court.hear(2, &[("gpu", calls(14, 15))]);
+    assert_eq!(causes(&mut court), []);
+    court.hear(2, &[("gpu", calls(15, 15))]);
     assert_eq!(causes(&mut court), [Cause::Rate]);
 }
 
