@@ -86,6 +86,7 @@ async fn look(
             route,
             tier,
             budget: inner.budget(&prepared.config, request.min_similarity),
+            within: prepared.config.embed_budget.get(),
             now: unix_millis(),
         });
     let mut ahead = Ahead::of(inner, &prepared, asking, request);

@@ -30,9 +30,6 @@ use crate::types::{ChatRequest, Moment};
 
 /// Candidates looked at, nearest first.
 pub(crate) const CANDIDATES: usize = 8;
-/// Longest wait for a vector during a lookup. Asking upstream takes far longer, but a busy
-/// embedder must not hold up everyone.
-const EMBED_WITHIN: Duration = Duration::from_millis(150);
 /// Rows an async thread may scan itself, under 100 µs; larger indexes are scanned elsewhere.
 const INLINE_ROWS: usize = 2000;
 
@@ -44,6 +41,9 @@ pub(super) struct Asking<'a> {
     pub(super) tier: TierState,
     /// What the operator allows and the caller tightens; the tier's caution comes on top.
     pub(super) budget: Budget,
+    /// Longest wait for a vector. Asking upstream takes far longer, but a busy embedder must not hold
+    /// up everyone.
+    pub(super) within: Duration,
     /// Milliseconds since 1970.
     pub(super) now: u64,
 }
@@ -85,7 +85,7 @@ impl<'a> Ahead<'a> {
             let Some(asking) = asking else {
                 return Found::default();
             };
-            let Some(vector) = embed(inner, asking.question, request).await else {
+            let Some(vector) = embed(inner, asking, request).await else {
                 return Found::default();
             };
             let candidates = candidates(inner, prepared, asking, &vector, request).await;
@@ -353,7 +353,7 @@ async fn verified(
     candidate: &Candidate,
     request: &ChatRequest,
 ) -> Outcome {
-    let deadline = request.deadline.min(Moment::now() + EMBED_WITHIN);
+    let deadline = request.deadline.min(Moment::now() + asking.within);
     let scope = request.tenant.as_str();
     let risk = verify(inner, (scope, deadline), asking.question, candidate).await;
     match weigh(inner, asking, candidate, risk) {
@@ -441,11 +441,11 @@ async fn along(
 }
 
 /// The question's vector, or `None` when it is too long or the embedder has no time.
-async fn embed(inner: &Inner, question: &Question, request: &ChatRequest) -> Option<Arc<[f32]>> {
+async fn embed(inner: &Inner, asking: Asking<'_>, request: &ChatRequest) -> Option<Arc<[f32]>> {
     let embedder = inner.embedder.as_ref()?;
-    let deadline = request.deadline.min(Moment::now() + EMBED_WITHIN);
+    let deadline = request.deadline.min(Moment::now() + asking.within);
     let scope = request.tenant.as_str();
-    match embedder.embed(scope, &question.text, deadline).await {
+    match embedder.embed(scope, &asking.question.text, deadline).await {
         Ok(vector) => vector,
         Err(error) => {
             tracing::debug!(%error, "semantic tier skipped");

@@ -111,6 +111,10 @@ pub struct CacheConfig {
     /// Most nodes that are asked for an entry near a question.
     #[garde(range(min = 1, max = 5))]
     pub probes: u8,
+    /// How long a question waits for its vector, or for a word on a doubtful pair, before the semantic
+    /// tier is done without.
+    #[garde(custom(rule::span))]
+    pub embed_budget: Span,
     /// How long other nodes may take to say what they hold near a question.
     #[garde(custom(rule::span))]
     pub lookup_budget: Span,
@@ -189,6 +193,7 @@ impl Default for CacheConfig {
             index: IndexKind::Auto,
             copies: 2,
             probes: 2,
+            embed_budget: Span::from_millis(150),
             lookup_budget: Span::from_millis(20),
             attach_budget: Span::from_millis(500),
             partition_mode: PartitionMode::Serve,
