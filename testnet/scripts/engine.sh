@@ -22,9 +22,12 @@ compose() {
 
 answers() { timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
+# A client alone is no engine, unless it is meant for one elsewhere.
+engine() { has docker && { has dockerd || answers || [ -n "${DOCKER_HOST:-}" ]; }; }
+
 install_missing() {
     local packages=()
-    has docker || packages+=(docker.io)
+    engine || packages+=(docker.io)
     has docker && compose || packages+=(docker-compose)
     [ "${#packages[@]}" = 0 ] && return 0
     $check_only || ! can_apt || (apt_install "${packages[@]}") || true
@@ -48,10 +51,13 @@ start_daemon() {
 
 why_silent() {
     local said
-    said=$(timeout 20 docker version 2>&1 >/dev/null | tail -n 1)
+    said=$(timeout 20 docker version 2>&1 >/dev/null | tail -n 1) || true
     case "$said" in
     *"permission denied"*) lack "the daemon does not let $(id -un) in: sudo usermod -aG docker $(id -un), then log in again" ;;
-    *) lack "no daemon answers ($said): sudo systemctl start docker, or as root: dockerd &" ;;
+    *)
+        has dockerd || lack "Docker's daemon is missing. Debian, Ubuntu: sudo apt-get install docker.io"
+        lack "no daemon answers ($said): sudo systemctl start docker, or as root: dockerd &"
+        ;;
     esac
 }
 
