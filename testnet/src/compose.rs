@@ -32,12 +32,3 @@ pub mod verbs;
 
 pub use engine::Engine;
 pub use plan::Plan;
-
-use std::io::Write as _;
-
-/// Writes one piece of a report to stdout.
-pub(crate) fn tell(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(out.flush()?)
-}

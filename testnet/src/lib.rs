@@ -34,6 +34,7 @@ pub mod placement;
 pub mod proxy;
 pub mod raw;
 pub mod relay;
+pub mod report;
 pub mod signal;
 pub mod spans;
 pub mod sse;
@@ -48,12 +49,6 @@ pub use cluster::Cluster;
 pub use collector::Collector;
 pub use eventually::eventually;
 pub use node::{Node, Setup};
+pub use report::say;
 pub use upstream::Upstream;
 pub use witness::Witness;
-
-/// Says one line aloud, where a captured test would hide it: what was skipped, and why.
-pub fn say(line: &str) {
-    use std::io::Write;
-    // Nobody is left to tell that stderr is gone.
-    let _ = writeln!(std::io::stderr(), "{line}");
-}

@@ -1,7 +1,5 @@
 //! Runs what takes longer than a test may.
 
-#![expect(clippy::print_stdout, reason = "its report is what it is run for")]
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use llm_router_testnet::fuzz::Target;
 use llm_router_testnet::orders::Standing;
 use llm_router_testnet::placement::simulate::{self, Material, Scale};
 use llm_router_testnet::placement::{shipped, texts};
+use llm_router_testnet::report::{ReaderLeft, tell};
 use llm_router_testnet::table::{self, Table};
 use llm_router_testnet::verifier::recipe::Sources;
 use llm_router_testnet::verifier::{grammar, measured, recipe};
@@ -210,7 +209,15 @@ struct Place {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command {
+    match run(Arguments::parse().command).await {
+        // what nobody was told is not known to hold
+        Err(error) if error.is::<ReaderLeft>() => Ok(ExitCode::FAILURE),
+        ended => ended,
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Chaos(verb) => verb.run().await,
         Command::TrainVerifier {
             models,
@@ -228,7 +235,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::TrainCells(arguments) => train_cells(arguments).await,
         Command::Place(arguments) => place(arguments).await,
         Command::Fuzz { record: true, .. } => {
-            println!("{} files", fuzz::record().await?);
+            tell(&format!("{} files", fuzz::record().await?))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Fuzz {
@@ -256,14 +263,14 @@ async fn main() -> anyhow::Result<ExitCode> {
                 thorough,
             };
             let report = faults::run(&options).await?;
-            println!("{report}");
+            tell(&report.to_string())?;
             Ok(verdict(report.holds()))
         }
         Command::Collect(collect) => collect.run().await,
         Command::Trace(trace) => trace.run().await,
         Command::MeasurePairs { pairs, models } => measure_pairs(&models, &pairs).await,
         Command::WritePairs { count, seed } => {
-            write_pairs(count, seed);
+            write_pairs(count, seed)?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -272,7 +279,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn pair_all(pairs: Pairs) -> anyhow::Result<ExitCode> {
     let (doors, backends) = pairs.all();
     let report = wires::run(&wires::Options { doors, backends }).await?;
-    println!("{report}");
+    tell(&report.to_string())?;
     Ok(verdict(report.holds()))
 }
 
@@ -285,12 +292,12 @@ async fn train_verifier(
     let embedder = Embedder::load(models, 0)?;
     let (trained, report) = recipe::make(&embedder, sources, seed).await?;
     std::fs::write(out, serde_json::to_string(&trained)? + "\n")?;
-    println!("{report}");
+    tell(&report.to_string())?;
     for bin in &trained.calibration {
-        println!(
+        tell(&format!(
             "log odds >= {:>5.2}: {:>6} pairs, {:>5} wrong",
             bin.from, bin.pairs, bin.wrong
-        );
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -305,21 +312,22 @@ async fn measure_pairs(models: &Path, pairs: &Path) -> anyhow::Result<ExitCode> 
             .flatten()
             .map(|number| format!("{number:.5}"))
             .collect();
-        println!(
+        tell(&format!(
             "{}\t{}\t{}",
             u8::from(one.pair.same),
             one.similarity,
             numbers.join("\t")
-        );
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_pairs(count: usize, seed: u64) {
-    println!("text_a\ttext_b\tlabel");
+fn write_pairs(count: usize, seed: u64) -> anyhow::Result<()> {
+    tell("text_a\ttext_b\tlabel")?;
     for pair in grammar::pairs(&mut SmallRng::seed_from_u64(seed), count) {
-        println!("{}\t{}\t{}", pair.a, pair.b, u8::from(pair.same));
+        tell(&format!("{}\t{}\t{}", pair.a, pair.b, u8::from(pair.same)))?;
     }
+    Ok(())
 }
 
 async fn fuzz_all(
@@ -333,7 +341,7 @@ async fn fuzz_all(
     };
     let lasting = Duration::try_from_secs_f64(minutes * 60.0)?;
     let seed = seed.unwrap_or_else(rand::random);
-    println!("seed {seed}");
+    tell(&format!("seed {seed}"))?;
     let mut table = Table::new(&["target", "inputs", "finished", "grown"]);
     for target in targets {
         let tally = fuzz::run(target, lasting, seed).await?;
@@ -344,7 +352,7 @@ async fn fuzz_all(
             table::mebibytes(tally.grown),
         ]);
     }
-    println!("{table}");
+    tell(&table.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -352,7 +360,7 @@ async fn train_cells(arguments: TrainCells) -> anyhow::Result<ExitCode> {
     let embedder = Embedder::load(&arguments.models, 0)?;
     let (file, report) = shipped::make(&embedder, &arguments.texts, arguments.seed).await?;
     std::fs::write(&arguments.out, file)?;
-    println!("{report}");
+    tell(&report.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -363,7 +371,7 @@ async fn place(arguments: Place) -> anyhow::Result<ExitCode> {
         entry_bytes: arguments.entry_bytes,
         seed: arguments.seed,
     };
-    println!("{}", simulate::run(&material, scale)?);
+    tell(&simulate::run(&material, scale)?.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Options, run};
 use crate::compose::chaos::{self as containers, Fault};
-use crate::compose::tell;
+use crate::report::tell;
 use crate::table;
 
 /// How nodes are harmed.

@@ -8,8 +8,9 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{Collector, Limits, Options, show};
+use crate::compose::Plan;
 use crate::compose::verbs::PROJECT;
-use crate::compose::{Plan, tell};
+use crate::report::tell;
 use crate::signal;
 
 /// Where a collector shows traces that was started by hand.

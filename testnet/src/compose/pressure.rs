@@ -3,9 +3,9 @@
 use super::engine::Engine;
 use super::figures::{self, Figures};
 use super::plan::Plan;
-use super::tell;
 use crate::doors::At;
 use crate::openloop::{self, Options, Report};
+use crate::report::tell;
 use crate::table::{self, Table};
 
 /// Loads the testnet's nodes, or those at `given`. Whether every request was answered.

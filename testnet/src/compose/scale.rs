@@ -10,11 +10,12 @@ use clap::Args;
 
 use super::engine::Engine;
 use super::figures::{self, Figures};
+use super::launch;
 use super::plan::Plan;
 use super::verbs::nodes;
-use super::{launch, tell};
 use crate::node::weights;
 use crate::openloop::{self, Options, Report};
+use crate::report::tell;
 use crate::table::{self, Table};
 
 /// What is measured.

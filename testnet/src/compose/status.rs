@@ -9,9 +9,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::engine::Engine;
 use super::figures::{self, Figures};
 use super::plan::{COLLECTOR, Plan, UPSTREAMS};
-use super::tell;
 use crate::client::Client;
 use crate::orders;
+use crate::report::tell;
 use crate::table::Table;
 
 /// Clears the screen and goes to its beginning.

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::engine::Engine;
 use super::plan::Plan;
 use super::scale::Scale;
-use super::{doctor, launch, pressure, snippets, status, tell};
+use super::{doctor, launch, pressure, snippets, status};
 use crate::choice::one_of;
 use crate::doors::{At, Door};
 use crate::openloop::Options;
+use crate::report::tell;
 
 /// What a testnet is called when nothing else is said.
 pub(crate) const PROJECT: &str = "llm-router-testnet";
