@@ -87,9 +87,8 @@ async fn story(options: Options) -> anyhow::Result<Report> {
     let board = Board::new(options.nodes);
     let started = Instant::now();
     let record = (Recorder::default(), started);
-    let first = (None, 1);
-    let text = clients::with_serial(&base, first.1);
-    clients::write(cluster.http(1), &text, first, (&record.0, started)).await;
+    let text = clients::with_serial(&base, 1);
+    clients::write_first(cluster.http(1), &text, 1, (&record.0, started)).await?;
     cluster.in_step().await?;
     let written = base.clone();
     let stage = Stage {

@@ -22,6 +22,7 @@ pub mod breakers;
 pub mod cache;
 pub mod certs;
 pub mod damage;
+pub mod figures;
 mod links;
 mod member;
 pub mod ports;

@@ -14,7 +14,7 @@ use super::seen::Seen;
 use super::watch;
 use crate::check::history::{Answer, Call, Recorder};
 use crate::client::{Client, chat};
-use crate::cluster::admin::{Fresh, Put, put, read};
+use crate::cluster::admin::{Fresh, Put, put, put_surely, read};
 use crate::nemesis::{Board, frail};
 
 const WRITERS: u64 = 4;
@@ -156,9 +156,40 @@ pub fn serial_in(paths: &str) -> u64 {
 }
 
 /// Writes a serial number and records it.
-pub async fn write(
+async fn write(
     client: &Client,
     text: &str,
+    (expected, serial): (Option<u64>, u64),
+    (recorder, started): (&Recorder, Instant),
+) -> Answer {
+    let proposed = put(client, text, expected);
+    recorded(proposed, (expected, serial), (recorder, started)).await
+}
+
+/// The first write of all, which everything else needs: sent until it is known to be agreed.
+///
+/// # Errors
+/// When it is refused, or left open for too long.
+pub async fn write_first(
+    client: &Client,
+    text: &str,
+    serial: u64,
+    record: (&Recorder, Instant),
+) -> anyhow::Result<()> {
+    let proposed = async {
+        let told = put_surely(client, text).await;
+        told.unwrap_or_else(|error| Put::Unknown(format!("{error:#}")))
+    };
+    let answer = recorded(proposed, (None, serial), record).await;
+    anyhow::ensure!(
+        matches!(answer, Answer::Set { .. }),
+        "the first change: {answer:?}"
+    );
+    Ok(())
+}
+
+async fn recorded(
+    proposed: impl Future<Output = Put>,
     (expected, serial): (Option<u64>, u64),
     (recorder, started): (&Recorder, Instant),
 ) -> Answer {
@@ -168,7 +199,7 @@ pub async fn write(
     };
     let writer = serial / PER_WRITER;
     let ticket = recorder.call(writer, call, started.elapsed());
-    let answer = match put(client, text, expected).await {
+    let answer = match proposed.await {
         Put::Done(revision) => Answer::Set { revision },
         Put::Stale(current) => Answer::Stale { current },
         Put::Refused(_) => Answer::Refused,

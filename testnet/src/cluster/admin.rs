@@ -61,12 +61,43 @@ impl Fresh {
 
 /// Proposes a routing configuration through one node.
 pub async fn put(client: &Client, text: &str, expected: Option<u64>) -> Put {
+    put_as(&request_id(), client, text, expected).await
+}
+
+/// Agrees on a routing configuration through one node, whatever was there. What is left open, as between
+/// two leaders, is sent again under the same name, and takes effect once.
+///
+/// # Errors
+/// When it is left open for too long; the error carries what the node said last.
+pub async fn put_surely(client: &Client, text: &str) -> anyhow::Result<Put> {
+    let (name, mut open) = (request_id(), String::new());
+    let told = eventually(
+        "a change is agreed or refused",
+        LIMIT,
+        async || match put_as(&name, client, text, None).await {
+            Put::Unknown(why) => {
+                open = why;
+                None
+            }
+            told @ (Put::Done(_) | Put::Stale(_) | Put::Refused(_)) => Some(told),
+        },
+    );
+    told.await.context(open)
+}
+
+/// A name for one change, however often it is sent.
+fn request_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+async fn put_as(id: &str, client: &Client, text: &str, expected: Option<u64>) -> Put {
     let query = expected.map_or_else(String::new, |revision| {
         format!("?expected_revision={revision}")
     });
     let request = client
         .request(Method::PUT, &format!("/admin/v1/config{query}"))
         .header("content-type", "application/yaml")
+        .header("x-request-id", id)
         .timeout(PATIENCE)
         .body(text.to_owned());
     match whole(request).await {
@@ -120,12 +151,14 @@ pub async fn read(client: &Client, fresh: Fresh) -> anyhow::Result<(u64, Value)>
 }
 
 impl Cluster {
-    /// Agrees on a routing configuration through a node, whatever was there; gives the revision.
+    /// Agrees on a routing configuration through a node, whatever was there; gives the revision. See
+    /// [`put_surely`].
     ///
     /// # Errors
-    /// When it is not agreed.
+    /// When it is refused, or not agreed in time.
     pub async fn put(&self, id: usize, text: &str) -> anyhow::Result<u64> {
-        let told = put(self.http(id), text, None).await;
+        let told = put_surely(self.http(id), text).await;
+        let told = told.with_context(|| format!("through n{id}"))?;
         told.agreed()
             .with_context(|| format!("n{id} says {told:?}"))
     }

@@ -12,11 +12,14 @@ use crate::eventually;
 
 /// How long nodes may take to agree after everything works again; far more than they should.
 pub const LIMIT: Duration = Duration::from_secs(20);
+/// How long a node may take to say how it stands: one that does not get to run for a moment is there
+/// all the same, and one that has ended refuses at once.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a node stands in its cluster, by its own word; `None` while it does not answer.
 pub async fn status(client: &Client) -> Option<Value> {
     let asked = client.get("/admin/v1/cluster");
-    let reply = tokio::time::timeout(Duration::from_secs(1), asked).await;
+    let reply = tokio::time::timeout(PATIENCE, asked).await;
     let reply = reply.ok()?.ok()?;
     (reply.status == 200).then(|| reply.json())
 }
@@ -71,15 +74,23 @@ impl Cluster {
         eventually("there is a leader", LIMIT, async || self.leader_now().await).await
     }
 
+    /// The leader, and the running nodes that do not lead, by one look: by two, one node can be both.
+    ///
+    /// # Errors
+    /// When there is no leader in time.
+    pub async fn roles(&self) -> anyhow::Result<(usize, Vec<usize>)> {
+        let leader = self.leader().await?;
+        let mut others = self.running();
+        others.retain(|&id| id != leader);
+        Ok((leader, others))
+    }
+
     /// Running nodes that do not lead.
     ///
     /// # Errors
     /// When there is no leader in time.
     pub async fn followers(&self) -> anyhow::Result<Vec<usize>> {
-        let leader = self.leader().await?;
-        let mut running = self.running();
-        running.retain(|&id| id != leader);
-        Ok(running)
+        Ok(self.roles().await?.1)
     }
 
     /// Waits until `n` nodes are members, as many of them as can vote do, and all agree on who

@@ -34,8 +34,9 @@ use crate::check::Verdict;
 use crate::check::history::{Answer, Call, Recorder};
 use crate::compose::engine::Engine;
 use crate::compose::plan::{Plan, UPSTREAMS};
-use crate::compose::{image, launch, settings, tell};
+use crate::compose::{image, launch, settings};
 use crate::nemesis::Board;
+use crate::report::tell;
 use askers::{Askers, Log, QUIET};
 use crew::{Crew, LIMIT};
 use fault::Deck;
@@ -218,8 +219,7 @@ async fn begin(crew: &Crew, text: &clients::Text) -> anyhow::Result<(Recorder, I
         let ticket = recorder.call(0, begun, started.elapsed());
         recorder.answer(ticket, Answer::Set { revision }, started.elapsed());
     }
-    let first = (None, 1);
-    clients::write(crew.node(1), &text(first.1), first, (&recorder, started)).await;
+    clients::write_first(crew.node(1), &text(1), 1, (&recorder, started)).await?;
     crew.in_step(LIMIT).await?;
     Ok((recorder, started))
 }

@@ -28,7 +28,7 @@ const CRASHES: [&str; 9] = [
 ];
 /// How long a node stands still at least, where that is to be long: several elections, and longer
 /// than a client of the harness waits for a word about a breaker or a leader.
-const LONG: Duration = Duration::from_secs(4);
+const LONG: Duration = Duration::from_secs(6);
 const SLOWEST_MS: usize = 500;
 const NARROW: u32 = 64 << 10;
 

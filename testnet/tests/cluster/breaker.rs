@@ -10,8 +10,12 @@ use llm_router_testnet::witness::{Manner, Visit};
 use llm_router_testnet::{Cluster, Witness, eventually};
 use tokio::time::{Instant, sleep};
 
+use crate::orders::until_told;
+
 /// Far more than a verdict takes to be agreed; the bench has the figures.
 const SOON: Duration = Duration::from_secs(3);
+/// Requests let go before a breaker opened arrive until then.
+const ARRIVE: Duration = Duration::from_millis(200);
 /// How long the breaker stays open at first.
 const COOL_DOWN: Duration = Duration::from_millis(1_500);
 
@@ -38,6 +42,19 @@ async fn everywhere(cluster: &Cluster, wanted: &str) -> anyhow::Result<()> {
         for id in cluster.running() {
             let (state, _) = cluster.breaker(id, "gpt").await?;
             (state == wanted).then_some(())?;
+        }
+        Some(())
+    })
+    .await
+}
+
+/// Waits until every node goes by an agreed record by which the upstream is to be left alone: on its own
+/// word a node may have opened before, and probes as it likes.
+async fn agreed_to_leave_it(cluster: &Cluster) -> anyhow::Result<()> {
+    eventually("every node knows that it is dead", LIMIT, async || {
+        for id in cluster.running() {
+            let (epoch, state) = cluster.agreed_breaker(id, "gpt").await?;
+            (epoch > 0 && state != "closed").then_some(())?;
         }
         Some(())
     })
@@ -72,7 +89,6 @@ async fn a_dead_upstream_is_left_alone_by_all_probed_by_one_and_taken_up_by_all(
         .map(|id| Load::start(cluster.http(id), "gpt", 1))
         .collect();
     everywhere(&cluster, "open").await?;
-    let opened = Instant::now();
     let wasted = upstream.count();
     // Five decide, and each node has one client: what was in flight comes on top.
     assert!(
@@ -81,8 +97,11 @@ async fn a_dead_upstream_is_left_alone_by_all_probed_by_one_and_taken_up_by_all(
     );
 
     // While it is dead, probes go on: one at a time over all nodes, although all are asked.
+    agreed_to_leave_it(&cluster).await?;
+    sleep(ARRIVE).await;
+    let left_alone = Instant::now();
     sleep(COOL_DOWN * 3).await;
-    let probes = stays(&upstream.visits(), opened);
+    let probes = stays(&upstream.visits(), left_alone);
     assert!(!probes.is_empty(), "nobody probed");
     assert!(most_at_once(&probes) <= 1, "{probes:?}");
     assert!(probes.len() <= 6, "{} probes", probes.len());
@@ -98,12 +117,14 @@ async fn a_dead_upstream_is_left_alone_by_all_probed_by_one_and_taken_up_by_all(
     for load in loads {
         load.finish().await?;
     }
-    let epochs: Vec<_> = [1, 2, 3].map(|id| cluster.breaker(id, "gpt")).into();
-    let epochs = futures::future::join_all(epochs).await;
-    assert!(
-        epochs.windows(2).all(|pair| pair[0] == pair[1]),
-        "{epochs:?}"
-    );
+    eventually("all nodes are at the same epoch", LIMIT, async || {
+        let first = cluster.breaker(1, "gpt").await?;
+        for id in [2, 3] {
+            (cluster.breaker(id, "gpt").await? == first).then_some(())?;
+        }
+        Some(())
+    })
+    .await?;
     cluster.end().await
 }
 
@@ -181,11 +202,14 @@ async fn an_operators_word_holds_on_every_node() -> anyhow::Result<()> {
     let upstream = Witness::start().await?;
     let cluster = Cluster::of(3, &config(&upstream)).await?;
     let say = async |mode: &str| {
-        let order = cluster
-            .http(2)
-            .request(http::Method::PUT, "/admin/v1/models/gpt/breaker")
-            .json(&serde_json::json!({ "mode": mode }));
-        llm_router_testnet::client::whole(order).await
+        until_told(async || {
+            let order = cluster
+                .http(2)
+                .request(http::Method::PUT, "/admin/v1/models/gpt/breaker")
+                .json(&serde_json::json!({ "mode": mode }));
+            llm_router_testnet::client::whole(order).await
+        })
+        .await
     };
     assert_eq!(say("force_open").await?.status, 200);
     for id in cluster.ids() {

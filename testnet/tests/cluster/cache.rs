@@ -7,14 +7,20 @@ mod hits;
 mod moves;
 mod purge;
 
-use llm_router_testnet::client::{Client, chat};
+use llm_router_testnet::client::{Client, Reply, chat};
 use llm_router_testnet::cluster::cache::SPREADS;
 use llm_router_testnet::cluster::{Cluster, Setup};
 use llm_router_testnet::{Upstream, eventually, node, say};
+use serde_json::Value;
 
-/// A cache that checks none of its hits and has time to ask the other nodes, so that a busy machine
-/// turns no hit into a miss.
-const UNHURRIED: &str = "shadow_rate: 0, lookup_budget: 500ms";
+use crate::orders::until_told;
+
+/// A cache that checks none of its hits and has time to embed and to ask the other nodes, so that a
+/// busy machine turns no hit into a miss.
+const UNHURRIED: &str = "shadow_rate: 0, embed_budget: 10s, lookup_budget: 5s, attach_budget: 10s";
+
+/// The same where nodes are away: to ask one in vain costs no more than this.
+const BRISK: &str = "shadow_rate: 0, lookup_budget: 500ms, attach_budget: 2s";
 
 /// One model whose answers say the question back.
 fn routing(upstream: &Upstream) -> String {
@@ -40,6 +46,14 @@ async fn with_weights(upstream: &Upstream) -> anyhow::Result<Option<Cluster>> {
 /// Three nodes whose cache is the exact tier alone, their entries settled.
 async fn three(upstream: &Upstream) -> anyhow::Result<Cluster> {
     let cluster = Cluster::of(3, &routing(upstream)).await?;
+    cluster.settled(3).await?;
+    Ok(cluster)
+}
+
+/// The same for stories in which nodes are away.
+async fn three_brisk(upstream: &Upstream) -> anyhow::Result<Cluster> {
+    let routing = upstream.config("gpt", &format!("cache: {{ {BRISK} }}\n"));
+    let cluster = Cluster::of(3, &routing).await?;
     cluster.settled(3).await?;
     Ok(cluster)
 }
@@ -82,6 +96,37 @@ async fn store(cluster: &Cluster, questions: &[String]) -> anyhow::Result<()> {
         anyhow::ensure!(part == "miss", "{question}: {part}");
     }
     Ok(())
+}
+
+/// Calls answers off through a node, as [`until_called_off`].
+async fn call_off(cluster: &Cluster, through: usize, what: &Value) -> anyhow::Result<Value> {
+    until_called_off(async || cluster.try_purge(through, what).await).await
+}
+
+/// Calls answers off, again and again while there is no leader; gives the reply's body. Where an order
+/// was left open, the one before may have taken entries out and `removed` is null.
+async fn until_called_off(
+    mut order: impl AsyncFnMut() -> anyhow::Result<Reply>,
+) -> anyhow::Result<Value> {
+    let mut open = false;
+    let reply = until_told(async || {
+        let told = order().await;
+        open |= told.as_ref().is_ok_and(is_left_open);
+        told
+    })
+    .await?;
+    anyhow::ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+    let mut called_off = reply.json();
+    anyhow::ensure!(called_off["removed"].is_u64(), "{called_off}");
+    if open {
+        called_off["removed"] = Value::Null;
+    }
+    Ok(called_off)
+}
+
+/// Nothing was agreed that anybody knows of, and it may be.
+fn is_left_open(reply: &Reply) -> bool {
+    reply.status == 503 && reply.json()["error"]["maybe_applied"] != false
 }
 
 /// Waits until two nodes hold each of so many answers.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use llm_router_testnet::client::chat;
-use llm_router_testnet::cluster::Faults;
 use llm_router_testnet::cluster::admin::{Put, put};
 use llm_router_testnet::cluster::damage::{How, What};
+use llm_router_testnet::cluster::{Faults, LIMIT};
 use llm_router_testnet::nemesis::rebuild;
 use llm_router_testnet::{Cluster, Witness, eventually};
 
@@ -16,6 +16,18 @@ fn config(upstream: &Witness, mark: &str) -> String {
         "models:\n{}routes:\n  - {{ name: {mark}, targets: [gpt] }}\n",
         upstream.model("gpt", "")
     )
+}
+
+/// Orders a snapshot; gives the leader, who has written it.
+async fn with_a_snapshot(cluster: &Cluster) -> anyhow::Result<usize> {
+    eventually("the leader writes a snapshot", LIMIT, async || {
+        let leader = cluster.leader_now().await?;
+        let reply = cluster.snapshot(leader).await.ok()?;
+        // by a leader that came in between, it is that one's
+        let still = cluster.leader_now().await? == leader;
+        (reply.status < 300 && still).then_some(leader)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -37,9 +49,7 @@ async fn a_node_with_damaged_data_refuses_to_start_and_the_others_go_on() -> any
         // The leader of the moment has a snapshot, whatever else it has.
         let mut victim = cluster.followers().await?[0];
         if what == What::Snapshot {
-            victim = cluster.leader().await?;
-            let reply = cluster.snapshot(victim).await?;
-            assert!(reply.status < 300, "{}", reply.text());
+            victim = with_a_snapshot(&cluster).await?;
         }
         let spoken = cluster.log(victim).len();
         cluster.kill(victim).await?;
@@ -74,11 +84,14 @@ async fn a_node_with_damaged_data_refuses_to_start_and_the_others_go_on() -> any
 async fn a_full_disk_refuses_changes_with_507_and_routing_goes_on() -> anyhow::Result<()> {
     let upstream = Witness::start().await?;
     let cluster = Cluster::of(3, &config(&upstream, "start")).await?;
-    let leader = cluster.leader().await?;
-    let follower = cluster.followers().await?[0];
+    let (leader, followers) = cluster.roles().await?;
+    let follower = followers[0];
     cluster.faults(leader, &Faults::default().with("room enospc *"))?;
-    let full = put(cluster.http(follower), &config(&upstream, "never"), None).await;
-    assert_eq!(full, Put::Refused(507));
+    eventually("a leader without room takes nothing", SOON, async || {
+        let told = put(cluster.http(follower), &config(&upstream, "never"), None).await;
+        (told == Put::Refused(507)).then_some(())
+    })
+    .await?;
     for id in cluster.ids() {
         let reply = cluster
             .http(id)

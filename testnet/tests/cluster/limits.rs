@@ -9,8 +9,17 @@ use llm_router_testnet::{Cluster, Witness, eventually};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-const SOON: Duration = Duration::from_secs(6);
+const SOON: Duration = Duration::from_secs(15);
 const LIMIT: u64 = 6;
+
+/// Waits until a node goes by a share below what it would use on its own: it was lent its first.
+async fn lent(cluster: &Cluster, id: usize, (limit, own): (&str, u64)) -> anyhow::Result<()> {
+    eventually("its first share", SOON, async || {
+        let share = cluster.share(id, "gpt", limit).await?;
+        (share < own).then_some(())
+    })
+    .await
+}
 
 async fn finish(loads: Vec<Load>) -> anyhow::Result<u64> {
     let mut good = 0;
@@ -34,15 +43,22 @@ async fn max_concurrency_is_one_limit_that_follows_demand() -> anyhow::Result<()
         (upstream.in_flight() == LIMIT).then_some(())
     })
     .await?;
-    // Demand everywhere: shares move, and the sum stays.
+    // Demand everywhere: shares move, and the sum stays. Told that nothing is left for it, a node
+    // begins nothing; one that was told nothing yet would go by its even part.
+    for id in [2, 3] {
+        lent(&cluster, id, ("concurrency", 1)).await?;
+    }
     for id in [2, 3] {
         loads.push(Load::start(cluster.http(id), "gpt", 12));
     }
     sleep(Duration::from_secs(4)).await;
-    assert_eq!(upstream.most_in_flight(), LIMIT);
     for (load, id) in loads.iter().zip(1..) {
-        assert!(load.answered() > 0, "n{id} starves");
+        eventually(&format!("n{id} does not starve"), SOON, async || {
+            (load.answered() > 0).then_some(())
+        })
+        .await?;
     }
+    assert_eq!(upstream.most_in_flight(), LIMIT);
 
     // Alone, a node uses its even part, and the others at most the whole.
     let alone = cluster.followers().await?[0];
@@ -67,6 +83,9 @@ async fn requests_per_minute_are_counted_over_all_nodes() -> anyhow::Result<()> 
         upstream.model("gpt", &keys)
     );
     let cluster = Cluster::of(3, &config).await?;
+    for id in cluster.ids() {
+        lent(&cluster, id, ("requests", RPM as u64 / 3)).await?;
+    }
     let loads: Vec<Load> = cluster
         .ids()
         .map(|id| Load::start(cluster.http(id), "gpt", 2))
@@ -101,7 +120,9 @@ async fn tokens_per_minute_are_counted_over_all_nodes() -> anyhow::Result<()> {
             .await?;
         assert_eq!(first.status, 200, "{}", first.text());
     }
-    sleep(Duration::from_secs(2)).await;
+    for id in cluster.ids() {
+        lent(&cluster, id, ("tokens", TPM as u64 / 3)).await?;
+    }
     let (began, mut refused) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(8) {
         for id in cluster.ids() {

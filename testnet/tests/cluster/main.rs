@@ -13,6 +13,7 @@ mod keys;
 mod leader;
 mod limits;
 mod members;
+mod orders;
 mod partition;
 mod refusal;
 mod secure;

@@ -6,13 +6,16 @@ use llm_router_testnet::client::{chat, whole};
 use llm_router_testnet::cluster::Break;
 use llm_router_testnet::cluster::admin::{Put, put};
 use llm_router_testnet::{Cluster, Witness, eventually};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 const SOON: Duration = Duration::from_secs(6);
 /// A node without a quorum says so within half a second; a busy machine gets as much again.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// Healed nodes are equal within two seconds; a busy machine gets more.
-const HEALED: Duration = Duration::from_secs(5);
+/// The same where it has to find out first, and one try is all there is; one that waited for its quorum
+/// would take five seconds.
+const FOUND_OUT: Duration = Duration::from_secs(4);
+/// Time for five elections of a node that needs nobody's consent to stand for one.
+const ELECTIONS: Duration = Duration::from_secs(2);
 
 fn config(upstream: &Witness, mark: &str) -> String {
     format!(
@@ -27,21 +30,20 @@ async fn a_minority_serves_refuses_changes_at_once_and_is_equal_once_healed() ->
     let upstream = Witness::start().await?;
     let cluster = Cluster::of(3, &config(&upstream, "start")).await?;
     for how in [Break::Drop, Break::Reset, Break::Swallow] {
-        let alone = cluster.leader().await?;
-        let others = cluster.followers().await?;
+        let (alone, others) = cluster.roles().await?;
         cluster.isolate(alone, how);
         let refused = Instant::now();
         let lost = put(cluster.http(alone), &config(&upstream, "never"), None).await;
         let spent = refused.elapsed();
         assert!(matches!(lost, Put::Unknown(_)), "{lost:?}");
-        assert!(spent < AT_ONCE + AT_ONCE, "{how:?}: {spent:?}");
+        assert!(spent < FOUND_OUT, "{how:?}: {spent:?}");
 
         let text = config(&upstream, "without-it");
         let revision = cluster.put_until(others[0], &text).await?;
         alone_it_serves_and_says_so(&cluster, &upstream, alone).await?;
 
         cluster.heal();
-        let healed = cluster.in_step_within(HEALED).await?;
+        let healed = cluster.in_step().await?;
         assert!(healed >= revision, "{healed} and {revision}");
         let seen = cluster.http(alone).get("/admin/v1/config").await?.text();
         assert!(!seen.contains("never"), "{seen}");
@@ -60,16 +62,19 @@ async fn alone_it_serves_and_says_so(
         .await?;
     assert_eq!(reply.status, 200, "{}", reply.text());
 
-    let started = Instant::now();
-    let text = config(upstream, "never");
-    let request = client
-        .request(http::Method::PUT, "/admin/v1/config")
-        .body(text);
-    let refused = whole(request).await?;
-    let spent = started.elapsed();
-    assert_eq!(refused.status, 503, "{}", refused.text());
-    assert!(spent < AT_ONCE, "{spent:?}");
-    assert!(!refused.header("retry-after").is_empty());
+    // a machine that stands still for a moment spoils one try, a node that dawdles all of them
+    let mut spent = Vec::new();
+    for _ in 0..3 {
+        let started = Instant::now();
+        let request = client
+            .request(http::Method::PUT, "/admin/v1/config")
+            .body(config(upstream, "never"));
+        let refused = whole(request).await?;
+        spent.push(started.elapsed());
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert!(!refused.header("retry-after").is_empty());
+    }
+    assert!(spent.iter().any(|&spent| spent < AT_ONCE), "{spent:?}");
 
     let path = "/admin/v1/config?consistency=linearizable";
     assert_eq!(client.get(path).await?.status, 503);
@@ -84,35 +89,43 @@ async fn alone_it_serves_and_says_so(
 async fn a_node_that_is_not_heard_does_not_disturb_the_others() -> anyhow::Result<()> {
     let upstream = Witness::start().await?;
     let cluster = Cluster::of(3, &config(&upstream, "start")).await?;
-    let leader = cluster.leader().await?;
-    let follower = cluster.followers().await?[0];
-    let term = cluster.status(leader).await.unwrap_or_default()["term"].clone();
+    let (leader, followers) = cluster.roles().await?;
+    let follower = followers[0];
 
     // It hears nobody, and would be heard: pre-vote keeps its elections from the others.
     for other in cluster.ids().filter(|&id| id != follower) {
         cluster.one_way(other, follower, Break::Drop);
     }
-    eventually("it knows that it is alone", SOON, async || {
-        (cluster.status(follower).await?["connected"] == false).then_some(())
-    })
-    .await?;
+    let term = term_alone(&cluster, follower).await?;
     for round in 0..5 {
         let text = config(&upstream, &format!("round-{round}"));
         cluster.put(leader, &text).await?;
     }
+    sleep(ELECTIONS).await;
+    // it hears of nobody else's: a term that grew is its own doing, and would depose the leader
+    let later = term_alone(&cluster, follower).await?;
+    assert_eq!(later, term, "it stood for election unasked");
     cluster.heal();
-    cluster.in_step_within(HEALED).await?;
-    let status = cluster.status(leader).await.unwrap_or_default();
-    assert_eq!(status["term"], term, "the term grew: {status}");
+    cluster.in_step().await?;
     cluster.end().await
+}
+
+/// The term of a node, once it knows that it is alone.
+async fn term_alone(cluster: &Cluster, id: usize) -> anyhow::Result<u64> {
+    eventually("it knows that it is alone", SOON, async || {
+        let status = cluster.status(id).await?;
+        let term = status["term"].as_u64()?;
+        (status["connected"] == false).then_some(term)
+    })
+    .await
 }
 
 #[tokio::test]
 async fn all_of_five_nodes_stay_one_cluster_with_two_of_them_away() -> anyhow::Result<()> {
     let upstream = Witness::start().await?;
     let mut cluster = Cluster::of(5, &config(&upstream, "start")).await?;
-    let away = cluster.followers().await?[0];
-    let dead = cluster.followers().await?[1];
+    let followers = cluster.followers().await?;
+    let (away, dead) = (followers[0], followers[1]);
     let rest: Vec<usize> = cluster
         .ids()
         .filter(|&id| id != away && id != dead)
@@ -122,6 +135,6 @@ async fn all_of_five_nodes_stay_one_cluster_with_two_of_them_away() -> anyhow::R
     cluster.put(rest[0], &config(&upstream, "by-three")).await?;
     cluster.heal();
     cluster.restart(dead).await?;
-    cluster.in_step_within(HEALED).await?;
+    cluster.in_step().await?;
     cluster.end().await
 }

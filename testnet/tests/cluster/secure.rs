@@ -8,6 +8,8 @@ use llm_router_testnet::cluster::certs::Certs;
 use llm_router_testnet::cluster::{Cluster, Setup};
 use llm_router_testnet::{Witness, eventually};
 
+use crate::refusal::members;
+
 const GIVES_UP: Duration = Duration::from_secs(20);
 
 fn setup(upstream: &Witness) -> Setup {
@@ -42,7 +44,7 @@ async fn a_foreign_and_a_borrowed_certificate_are_refused() -> anyhow::Result<()
     let mut cluster = Cluster::prepare(3, setup(&upstream)).await?;
     cluster.launch(1).await?;
     cluster.launch(2).await?;
-    let before = cluster.status(1).await.unwrap_or_default()["nodes"].clone();
+    let before = members(&cluster).await?;
     let own = cluster.certs().unwrap().folder().to_owned();
     let foreign = Certs::create(&cluster.folder().join("foreign"), 3).await?;
     let file = cluster.folder().join("n3").join("node.yaml");
@@ -74,8 +76,7 @@ async fn a_foreign_and_a_borrowed_certificate_are_refused() -> anyhow::Result<()
         assert_ne!(code, Some(0), "{log}");
         let said = log[spoken..].to_lowercase();
         assert!(said.contains("certificate"), "{said}");
-        let now = cluster.status(1).await.unwrap_or_default()["nodes"].clone();
-        assert_eq!(now, before);
+        assert_eq!(members(&cluster).await?, before);
     }
 
     // With its own it is welcome.

@@ -21,6 +21,10 @@ const PROPOSE: &str = "llm_router.cluster.v1.RaftService/Propose";
 const COME: Duration = Duration::from_secs(60);
 /// All have come when none has for so long.
 const QUIET: Duration = Duration::from_secs(4);
+/// How long an answer is held back for everybody to be waiting for it, on a busy machine too.
+const HELD: Duration = Duration::from_secs(5);
+/// Answers that others wait for.
+const AWAITED: u64 = 3;
 /// Enough that some keys are the asking node's and some another's.
 const QUESTIONS: u64 = 12;
 
@@ -49,7 +53,10 @@ async fn three(collector: &Collector, routing: String, weights: bool) -> anyhow:
 
 /// A cache that checks none of its hits and has time to ask the other nodes.
 fn routing(upstream: &Upstream) -> String {
-    upstream.config("gpt", "cache: { shadow_rate: 0, lookup_budget: 500ms }\n")
+    upstream.config(
+        "gpt",
+        "cache: { shadow_rate: 0, embed_budget: 10s, lookup_budget: 5s, attach_budget: 10s }\n",
+    )
 }
 
 /// Asks over gRPC inside a trace of the client's; says whether it came from the cache.
@@ -185,29 +192,31 @@ async fn a_request_that_waits_for_another_s_answer_points_at_the_trace_that_make
 -> anyhow::Result<()> {
     let collector = Collector::start().await?;
     let upstream = Upstream::start().await?;
-    upstream.wait_before_the_first_token(Duration::from_millis(1500))?;
+    upstream.wait_before_the_first_token(HELD)?;
     let cluster = three(&collector, routing(&upstream), false).await?;
-    for number in 0..3 {
-        let prompt = format!("one answer for all, number {number}");
-        let mut asking = JoinSet::new();
-        let leads = trace(3, number);
-        let address = |id: usize| cluster.grpc_address(id).to_owned();
-        asking.spawn(generate(address(1), leads.clone(), prompt.clone()));
-        eventually("the upstream is asked", COME, async || {
-            (upstream.in_flight() == 1).then_some(())
-        })
-        .await?;
+    let address = |id: usize| cluster.grpc_address(id).to_owned();
+    let prompt = |number: u64| format!("one answer for all, number {number}");
+    // side by side: each is long in coming
+    let mut asking = JoinSet::new();
+    for number in 0..AWAITED {
+        asking.spawn(generate(address(1), trace(3, number), prompt(number)));
+    }
+    eventually("the upstream is asked for each", COME, async || {
+        (upstream.in_flight() == AWAITED).then_some(())
+    })
+    .await?;
+    for number in 0..AWAITED {
         for id in [2, 3] {
             let follows = trace(3 + id as u64, number);
-            asking.spawn(generate(address(id), follows, prompt.clone()));
+            asking.spawn(generate(address(id), follows, prompt(number)));
         }
-        while let Some(told) = asking.join_next().await {
-            told??;
-        }
-        assert_eq!(upstream.requests(), number + 1);
     }
+    while let Some(told) = asking.join_next().await {
+        told??;
+    }
+    assert_eq!(upstream.requests(), AWAITED);
     collector.quiet(QUIET, COME).await?;
-    for number in 0..3 {
+    for number in 0..AWAITED {
         let leads = trace(3, number);
         let tree = whole(&collector, &leads)?;
         assert_eq!(tree.named("chat scripted").count(), 1, "{tree}");
@@ -267,8 +276,8 @@ async fn a_change_that_a_follower_takes_is_traced_to_the_leader() -> anyhow::Res
     let collector = Collector::start().await?;
     let upstream = Upstream::start().await?;
     let cluster = three(&collector, routing(&upstream), false).await?;
-    let leader = cluster.leader().await?;
-    let follower = cluster.followers().await?[0];
+    let (leader, followers) = cluster.roles().await?;
+    let follower = followers[0];
     let trace = trace(8, 0);
     let config = upstream.config("gpt", "retry: { max_attempts: 2 }\n");
     let request = cluster

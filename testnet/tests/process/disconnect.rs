@@ -6,9 +6,10 @@ use llm_router_testnet::client::{chat, chat_stream};
 use llm_router_testnet::{Node, Upstream, eventually};
 use tokio::task::JoinSet;
 
-/// A departure is seen upstream within this.
-const PROMPTLY: Duration = Duration::from_millis(200);
+/// A departure is seen upstream within this, with room for a busy machine.
+const PROMPTLY: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(10);
+/// Far longer than that: whatever ends by then has not ended by itself.
 const LONG: Duration = Duration::from_secs(30);
 
 async fn in_flight(upstream: &Upstream) -> anyhow::Result<()> {
@@ -54,7 +55,8 @@ async fn leaving_a_whole_answer_aborts_the_upstream() -> anyhow::Result<()> {
 #[tokio::test]
 async fn leaving_a_running_stream_aborts_the_upstream() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_between_tokens(Duration::from_millis(300))?;
+    // the first comes at once, the second long after the client has left
+    upstream.wait_between_tokens(LONG)?;
     let node = Node::start(&upstream.config("gpt", "")).await?;
     let mut events = node
         .http()
@@ -69,12 +71,12 @@ async fn leaving_a_running_stream_aborts_the_upstream() -> anyhow::Result<()> {
 #[tokio::test]
 async fn leaving_the_queue_frees_the_place_and_never_reaches_the_upstream() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.wait_before_answering(Duration::from_secs(2))?;
+    upstream.wait_before_answering(LONG)?;
     let model = upstream.model("gpt", "max_concurrency: 1");
     let node = Node::start(&format!("models:\n{model}")).await?;
     let (first, second) = (node.http().clone(), node.http().clone());
     let mut running = JoinSet::new();
-    running.spawn(async move { first.chat(&chat("gpt", "holds the slot")).await });
+    running.spawn(async move { first.chat(&chat("gpt", "holds the slot")).await.map(drop) });
     in_flight(&upstream).await?;
     let mut waiting = JoinSet::new();
     waiting.spawn(async move { second.chat(&chat("gpt", "waits")).await.map(drop) });
@@ -83,10 +85,12 @@ async fn leaving_the_queue_frees_the_place_and_never_reaches_the_upstream() -> a
     waiting.abort_all();
 
     depth_is(&node, 0, PROMPTLY).await?;
-    while let Some(reply) = running.join_next().await {
-        assert_eq!(reply??.status, 200);
-    }
-    assert_eq!(upstream.requests(), 1);
+    // whoever comes next gets the slot, not the one that left
+    upstream.wait_before_answering(Duration::ZERO)?;
+    running.abort_all();
+    let reply = node.http().chat(&chat("gpt", "comes after")).await?;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(upstream.requests(), 2);
     Ok(())
 }
 

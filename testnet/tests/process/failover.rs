@@ -81,7 +81,8 @@ async fn a_half_open_breaker_sends_exactly_one_probe() -> anyhow::Result<()> {
     }
     breaker_becomes(node.http(), "open").await?;
     primary.restart().await?;
-    primary.wait_before_answering(Duration::from_millis(500))?;
+    // so long is it half open, and seen to be
+    primary.wait_before_answering(Duration::from_secs(5))?;
     let seen = primary.requests();
     // before it is asked by the node itself, for want of anybody else
     breaker_becomes(node.http(), "half_open").await?;
@@ -101,6 +102,7 @@ async fn a_half_open_breaker_sends_exactly_one_probe() -> anyhow::Result<()> {
         "only the probe may reach the primary"
     );
     breaker_becomes(node.http(), "closed").await?;
+    primary.wait_before_answering(Duration::ZERO)?;
     let reply = node.http().chat(&chat("pair", "after the probe")).await?;
     assert_eq!(reply.header("x-llm-router-model"), "primary");
     Ok(())

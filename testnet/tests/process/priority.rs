@@ -7,6 +7,8 @@ use llm_router_testnet::{Node, Reply, Upstream, eventually};
 use tokio::task::JoinSet;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// How long the slot is taken at first: others line up meanwhile, on a busy machine too.
+const TAKEN: Duration = Duration::from_secs(3);
 
 struct Line {
     upstream: Upstream,
@@ -15,10 +17,11 @@ struct Line {
 }
 
 impl Line {
-    /// A node whose one model answers one request at a time, each after `latency`; the slot is taken.
+    /// A node whose one model answers one request at a time; the slot is taken for a while, and those
+    /// that come to it later are answered after `latency`.
     async fn with_latency(latency: Duration) -> anyhow::Result<Self> {
         let upstream = Upstream::start().await?;
-        upstream.wait_before_answering(latency)?;
+        upstream.wait_before_answering(TAKEN)?;
         let model = upstream.model("gpt", "max_concurrency: 1, max_queue_depth: 200");
         let node = Node::start(&format!("models:\n{model}cache: {{ enabled: false }}\n")).await?;
         let mut line = Line {
@@ -31,6 +34,7 @@ impl Line {
             (line.upstream.in_flight() == 1).then_some(())
         })
         .await?;
+        line.upstream.wait_before_answering(latency)?;
         Ok(line)
     }
 
@@ -75,10 +79,11 @@ impl Line {
 
 #[tokio::test]
 async fn critical_overtakes_a_backlog_of_low() -> anyhow::Result<()> {
-    let mut line = Line::with_latency(Duration::from_millis(250)).await?;
+    let mut line = Line::with_latency(Duration::from_millis(50)).await?;
     line.send("low", 10);
-    line.depth_reaches(8).await?;
+    line.depth_reaches(10).await?;
     line.send("critical", 1);
+    line.depth_reaches(11).await?;
 
     let order = line.order().await?;
 
@@ -94,6 +99,7 @@ async fn critical_overtakes_a_backlog_of_low() -> anyhow::Result<()> {
 async fn low_still_moves_under_a_flood_of_critical() -> anyhow::Result<()> {
     let mut line = Line::with_latency(Duration::from_millis(10)).await?;
     line.send("low", 3);
+    line.depth_reaches(3).await?;
     line.send("critical", 60);
 
     let order = line.order().await?;

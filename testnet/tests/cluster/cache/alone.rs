@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use llm_router_testnet::cluster::Break;
+use llm_router_testnet::cluster::cache::SETTLES;
 use llm_router_testnet::{Upstream, eventually};
 
-use super::{UNHURRIED, ask, copied, questions, store, three};
+use super::{BRISK, ask, copied, questions, store, three_brisk};
 
 /// Two seconds after its last contact a node is on its own; a busy machine gets as much again.
-const SOON: Duration = Duration::from_secs(4);
-/// How long the others may take to share anew what it kept.
-const NOTICED: Duration = Duration::from_secs(15);
+const ALONE: Duration = Duration::from_secs(4);
+/// And far more where it is waited for.
+const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_node_that_is_cut_off_goes_on_serving_unless_it_is_told_to_stop() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    let cluster = three(&upstream).await?;
+    let cluster = three_brisk(&upstream).await?;
     let asked = questions("island", 12);
     store(&cluster, &asked).await?;
     copied(&cluster, asked.len()).await?;
@@ -24,7 +25,7 @@ async fn a_node_that_is_cut_off_goes_on_serving_unless_it_is_told_to_stop() -> a
     // what it holds itself
     let mut held = Vec::new();
     cluster.isolate(alone, Break::Drop);
-    tokio::time::sleep(SOON).await;
+    tokio::time::sleep(ALONE).await;
     for question in &asked {
         if ask(cluster.http(alone), question).await? == "exact" {
             held.push(question.clone());
@@ -37,7 +38,7 @@ async fn a_node_that_is_cut_off_goes_on_serving_unless_it_is_told_to_stop() -> a
     cluster.heal();
     cluster.in_step().await?;
 
-    let stop = format!("cache: {{ {UNHURRIED}, partition_mode: stop }}\n");
+    let stop = format!("cache: {{ {BRISK}, partition_mode: stop }}\n");
     let stop = upstream.config("gpt", &stop);
     let revision = cluster.put(other, &stop).await?;
     cluster.serve(revision).await?;
@@ -53,7 +54,7 @@ async fn a_node_that_is_cut_off_goes_on_serving_unless_it_is_told_to_stop() -> a
         assert_eq!(ask(cluster.http(alone), question).await?, "bypass");
     }
     // until the others know that it is gone, they may ask it for a key that it owns, and wait in vain
-    eventually("the others share what there is", NOTICED, async || {
+    eventually("the others share what there is", SETTLES, async || {
         let peers = cluster.cache(other).await?["peers"].take();
         (peers["nodes"] == 2 && peers["moving"] == false).then_some(())
     })

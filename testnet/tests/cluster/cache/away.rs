@@ -5,20 +5,20 @@ use std::time::Duration;
 use llm_router_testnet::{Upstream, eventually};
 use serde_json::json;
 
-use super::{ask, found, questions, store, three};
+use super::{ask, call_off, found, questions, store, three_brisk};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_node_that_stands_still_is_named_and_forgets_when_it_goes_on() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    let cluster = three(&upstream).await?;
+    let cluster = three_brisk(&upstream).await?;
     let asked = questions("paused", 18);
     store(&cluster, &asked).await?;
-    let paused = cluster.followers().await?[0];
-    let through = cluster.leader().await?;
+    let (through, others) = cluster.roles().await?;
+    let paused = others[0];
     cluster.pause(paused).await?;
-    let purged = cluster.purge(through, &json!({ "all": true })).await?;
+    let purged = call_off(&cluster, through, &json!({ "all": true })).await?;
     assert_eq!(
         purged["unreached"],
         json!([format!("n{paused}")]),
@@ -44,7 +44,7 @@ async fn a_node_that_stands_still_is_named_and_forgets_when_it_goes_on() -> anyh
         assert_eq!(ask(cluster.http(paused), question).await?, "miss");
     }
     // everybody is there again: nobody is named
-    let purged = cluster.purge(paused, &json!({ "all": true })).await?;
+    let purged = call_off(&cluster, paused, &json!({ "all": true })).await?;
     assert_eq!(purged["unreached"], json!([]), "{purged}");
     cluster.end().await
 }
@@ -52,7 +52,7 @@ async fn a_node_that_stands_still_is_named_and_forgets_when_it_goes_on() -> anyh
 #[tokio::test]
 async fn without_a_quorum_nothing_is_called_off() -> anyhow::Result<()> {
     let upstream = Upstream::start().await?;
-    let mut cluster = three(&upstream).await?;
+    let mut cluster = three_brisk(&upstream).await?;
     let asked = questions("lonely", 12);
     store(&cluster, &asked).await?;
     let stays = cluster.leader().await?;

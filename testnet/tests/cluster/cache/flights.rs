@@ -5,10 +5,17 @@ use std::time::Duration;
 use llm_router_testnet::client::Client;
 use llm_router_testnet::{Cluster, Upstream, eventually};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::three;
 
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long an answer takes to begin.
+const BRIEF: Duration = Duration::from_millis(700);
+/// The same where it is held back for everybody to be in flight, on a busy machine too.
+const HELD: Duration = Duration::from_secs(5);
+/// Whoever was seen at the door has joined a flight by then.
+const JOINED: Duration = Duration::from_millis(500);
 
 /// What one client was told: the cache's part, and the text.
 async fn asking(client: Client, prompt: String, stream: bool) -> anyhow::Result<(String, String)> {
@@ -19,17 +26,17 @@ fn prompt(number: usize) -> String {
     format!("one two three four five six seven eight {number}")
 }
 
-/// An upstream that takes its time over each word.
-async fn slow() -> anyhow::Result<Upstream> {
+/// An upstream that takes its time over each word, and so long before the first.
+async fn slow(first: Duration) -> anyhow::Result<Upstream> {
     let upstream = Upstream::start().await?;
-    upstream.wait_before_the_first_token(Duration::from_millis(700))?;
+    upstream.wait_before_the_first_token(first)?;
     upstream.wait_between_tokens(Duration::from_millis(50))?;
     Ok(upstream)
 }
 
 #[tokio::test]
 async fn fifty_identical_requests_over_three_nodes_are_one_upstream_call() -> anyhow::Result<()> {
-    let upstream = slow().await?;
+    let upstream = slow(BRIEF).await?;
     let cluster = three(&upstream).await?;
     // each prompt's key is another node's
     for round in 0..4 {
@@ -66,39 +73,48 @@ async fn in_flight(cluster: &Cluster) -> Option<u64> {
 #[tokio::test]
 async fn when_the_client_that_led_goes_away_the_others_on_every_node_get_everything()
 -> anyhow::Result<()> {
-    let upstream = slow().await?;
+    let upstream = slow(HELD).await?;
     let cluster = three(&upstream).await?;
-    for (round, streams) in [true, false, true, false].into_iter().enumerate() {
-        let leads = 1 + round % 3;
-        let mut first = JoinSet::new();
-        first.spawn(asking(cluster.http(leads).clone(), prompt(round), streams));
-        eventually("the upstream is asked", LIMIT, async || {
-            (upstream.in_flight() == 1).then_some(())
-        })
-        .await?;
-        let mut others = JoinSet::new();
-        for number in 0..9 {
-            let client = cluster.http(1 + number % 3).clone();
-            others.spawn(asking(client, prompt(round), number % 2 == 0));
-        }
-        eventually("all are in flight", LIMIT, async || {
-            (in_flight(&cluster).await? == 10).then_some(())
-        })
-        .await?;
-        first.shutdown().await;
-        while let Some(told) = others.join_next().await {
-            assert_eq!(told??, ("exact".to_owned(), prompt(round)), "n{leads} led");
-        }
-        assert_eq!(upstream.requests(), round as u64 + 1);
-        assert_eq!(upstream.aborted(), 0);
+    // side by side: each answer is long in coming
+    let rounds = [true, false, true, false];
+    let leads = |round: usize| 1 + round % 3;
+    let mut first = JoinSet::new();
+    for (round, streams) in rounds.into_iter().enumerate() {
+        let client = cluster.http(leads(round)).clone();
+        first.spawn(asking(client, prompt(round), streams));
     }
+    eventually("the upstream is asked for each", LIMIT, async || {
+        (upstream.in_flight() == rounds.len() as u64).then_some(())
+    })
+    .await?;
+    let mut others = JoinSet::new();
+    for number in 0..9 {
+        for round in 0..rounds.len() {
+            let client = cluster.http(1 + number % 3).clone();
+            let told = asking(client, prompt(round), number % 2 == 0);
+            others.spawn(async move { (round, told.await) });
+        }
+    }
+    eventually("all are in flight", LIMIT, async || {
+        (in_flight(&cluster).await? == 10 * rounds.len() as u64).then_some(())
+    })
+    .await?;
+    sleep(JOINED).await;
+    first.shutdown().await;
+    while let Some(ended) = others.join_next().await {
+        let (round, told) = ended?;
+        let expected = ("exact".to_owned(), prompt(round));
+        assert_eq!(told?, expected, "n{} led", leads(round));
+    }
+    assert_eq!(upstream.requests(), rounds.len() as u64);
+    assert_eq!(upstream.aborted(), 0);
     cluster.end().await
 }
 
 #[tokio::test]
 async fn when_the_node_that_leads_is_killed_requests_on_the_others_are_answered()
 -> anyhow::Result<()> {
-    let upstream = slow().await?;
+    let upstream = slow(HELD).await?;
     let mut cluster = three(&upstream).await?;
     let leads = cluster.followers().await?[0];
     let stay: Vec<usize> = cluster.ids().filter(|&id| id != leads).collect();
@@ -118,6 +134,7 @@ async fn when_the_node_that_leads_is_killed_requests_on_the_others_are_answered(
     })
     .await?;
     // nothing was told yet: what the others get is made anew
+    upstream.wait_before_the_first_token(BRIEF)?;
     cluster.kill(leads).await?;
     while let Some(told) = others.join_next().await {
         let (_, text) = told??;

@@ -5,7 +5,7 @@ use llm_router_testnet::cluster::{Cluster, Setup};
 use llm_router_testnet::{Upstream, eventually};
 use serde_json::json;
 
-use super::{ask, questions, routing, store, three, with_weights};
+use super::{ask, call_off, questions, routing, store, three, with_weights};
 
 #[tokio::test]
 async fn what_one_node_stored_is_an_exact_hit_through_all_at_once() -> anyhow::Result<()> {
@@ -80,7 +80,7 @@ async fn over_mtls_it_is_the_same_cache() -> anyhow::Result<()> {
         }
     }
     assert_eq!(upstream.requests(), 9);
-    let purged = cluster.purge(2, &json!({ "all": true })).await?;
+    let purged = call_off(&cluster, 2, &json!({ "all": true })).await?;
     assert_eq!(purged["unreached"], json!([]), "{purged}");
     for (question, id) in asked.iter().zip([1, 2, 3].into_iter().cycle()) {
         assert_eq!(ask(cluster.http(id), question).await?, "miss");
@@ -95,7 +95,7 @@ async fn after_all_nodes_restart_stored_answers_are_hits_and_purged_ones_are_not
     let mut cluster = three(&upstream).await?;
     let (kept, gone) = (questions("kept", 12), questions("gone", 12));
     store(&cluster, &gone).await?;
-    cluster.purge(1, &json!({ "all": true })).await?;
+    call_off(&cluster, 1, &json!({ "all": true })).await?;
     store(&cluster, &kept).await?;
     for id in cluster.ids() {
         assert_eq!(cluster.terminate(id).await?, Some(0), "{}", cluster.log(id));

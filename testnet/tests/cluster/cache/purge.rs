@@ -8,9 +8,11 @@ use llm_router_testnet::{Cluster, Upstream, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{UNHURRIED, ask, ask_with, questions, three};
+use super::{UNHURRIED, ask, ask_with, call_off, questions, three, until_called_off};
 
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long answers are held back for all of them to be under way, on a busy machine too.
+const HELD: Duration = Duration::from_secs(5);
 
 /// Asks each of them through another node, and none was there.
 async fn gone(cluster: &Cluster, questions: &[String]) -> anyhow::Result<()> {
@@ -29,10 +31,10 @@ async fn there(cluster: &Cluster, questions: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everybody has heard, and something was taken out.
+/// Everybody has heard, and something was taken out, where that is known.
 fn complete(purged: &Value) {
     assert_eq!(purged["unreached"], json!([]), "{purged}");
-    assert!(purged["removed"].as_u64() > Some(0), "{purged}");
+    assert_ne!(purged["removed"], 0, "{purged}");
 }
 
 #[tokio::test]
@@ -53,7 +55,7 @@ async fn what_is_called_off_through_one_node_is_gone_on_all_and_nothing_else_is(
     for through in cluster.ids() {
         gone(&cluster, &all).await?;
         there(&cluster, &all).await?;
-        complete(&cluster.purge(through, &json!({ "all": true })).await?);
+        complete(&call_off(&cluster, through, &json!({ "all": true })).await?);
     }
     gone(&cluster, &all).await?;
 
@@ -64,7 +66,7 @@ async fn what_is_called_off_through_one_node_is_gone_on_all_and_nothing_else_is(
         assert_eq!(part, "miss");
     }
     there(&cluster, &tagged).await?;
-    complete(&cluster.purge(1, &json!({ "tag": "site=a" })).await?);
+    complete(&call_off(&cluster, 1, &json!({ "tag": "site=a" })).await?);
     gone(&cluster, &tagged).await?;
 
     // a model
@@ -75,7 +77,7 @@ async fn what_is_called_off_through_one_node_is_gone_on_all_and_nothing_else_is(
             .await?;
         assert_eq!(reply.header("x-llm-router-cache"), "miss");
     }
-    complete(&cluster.purge(2, &json!({ "model": "other" })).await?);
+    complete(&call_off(&cluster, 2, &json!({ "model": "other" })).await?);
     for id in cluster.ids() {
         let asked = format!("from n{}", 1 + id % 3);
         let reply = cluster.http(id).chat(&chat("other", &asked)).await?;
@@ -85,7 +87,7 @@ async fn what_is_called_off_through_one_node_is_gone_on_all_and_nothing_else_is(
     // entries
     for (question, through) in tagged.iter().zip([1, 2, 3].into_iter().cycle()) {
         let entry = entry_of(cluster.http(through), question).await?;
-        complete(&cluster.purge(through, &json!({ "entry": entry })).await?);
+        complete(&call_off(&cluster, through, &json!({ "entry": entry })).await?);
     }
     gone(&cluster, &tagged).await?;
 
@@ -106,7 +108,7 @@ async fn what_was_being_answered_when_it_was_called_off_is_not_served_later() ->
 {
     let upstream = Upstream::start().await?;
     let cluster = three(&upstream).await?;
-    upstream.wait_before_answering(Duration::from_millis(800))?;
+    upstream.wait_before_answering(HELD)?;
     let asked = questions("under way", 12);
     let mut under_way = JoinSet::new();
     for (question, id) in asked.iter().zip([1, 2, 3].into_iter().cycle()) {
@@ -117,7 +119,7 @@ async fn what_was_being_answered_when_it_was_called_off_is_not_served_later() ->
         (upstream.in_flight() == 12).then_some(())
     })
     .await?;
-    cluster.purge(2, &json!({ "all": true })).await?;
+    call_off(&cluster, 2, &json!({ "all": true })).await?;
     // whoever asks now gets an answer that is made now
     upstream.wait_before_answering(Duration::ZERO)?;
     let (early, late) = asked.split_at(6);
@@ -173,13 +175,14 @@ async fn calling_off_one_tenants_answers_leaves_the_others() -> anyhow::Result<(
             assert_eq!(part, "miss", "{tenant} got another tenant's answer");
         }
     }
-    let order = through
-        .request(Method::POST, "/admin/v1/cache/purge")
-        .json(&json!({ "tenant": "red" }))
-        .bearer_auth(&ops);
-    let purged = whole(order).await?;
-    assert_eq!(purged.status, 200, "{}", purged.text());
-    complete(&purged.json());
+    let purged = until_called_off(async || {
+        let order = through
+            .request(Method::POST, "/admin/v1/cache/purge")
+            .json(&json!({ "tenant": "red" }))
+            .bearer_auth(&ops);
+        whole(order).await
+    });
+    complete(&purged.await?);
     for (question, id) in asked.iter().zip([2, 3, 1].into_iter().cycle()) {
         let node = cluster.http(id);
         assert_eq!(
