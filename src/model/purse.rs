@@ -3,7 +3,7 @@
 //! What an attempt may cost is reserved before it begins and settled with what it did cost. By
 //! which terms, is told from outside:
 //! - [`Terms::Own`]: an amount in any sixty seconds, counted here. An embedded engine has the whole
-//!   limit, a node without a leader its part of it.
+//!   limit, a node without a leader its part of it, once what it was lent is used up or has ended.
 //! - [`Terms::Lent`]: what the leader has lent, as a sum since the node started. The leader counts
 //!   the sixty seconds over all nodes.
 //!
@@ -92,6 +92,17 @@ impl Purse {
             self.dry_until = Moment::ZERO;
         }
         more
+    }
+
+    /// Whether this loan is of no use any more to a node that nobody can lend more: it is spent, was too
+    /// little for one who waited, or was left for that before.
+    pub(crate) fn outgrew(&self, (number, amount): (u64, u64), now: Moment) -> bool {
+        match self.terms {
+            Terms::Own(_) => self.taken == number,
+            Terms::Lent(_) => {
+                now < self.dry_until || self.spent.saturating_add(self.reserved) >= amount
+            }
+        }
     }
 
     /// Reserves what an attempt may cost; gives back what is to be released or settled.
@@ -282,6 +293,24 @@ mod tests {
             3,
             "what is reserved is not spent yet"
         );
+    }
+
+    #[test]
+    fn a_loan_that_is_spent_or_too_little_is_left_for_good() {
+        let loan = (7, 3);
+        let mut purse = Purse::new(10, Terms::Lent(3));
+        purse.taken = 7;
+        let reserved = purse.reserve(2, at(0)).unwrap();
+        purse.settle(reserved, 2, at(0));
+        assert!(!purse.outgrew(loan, at(0)), "one is left");
+        purse.dry_until = at(1_000);
+        assert!(purse.outgrew(loan, at(0)), "and was too little");
+        assert!(!purse.outgrew(loan, at(1_000)));
+        purse.reserve(1, at(1_000)).unwrap();
+        assert!(purse.outgrew(loan, at(1_000)));
+        purse.set(Terms::Own(3));
+        assert!(purse.outgrew(loan, at(9_000)));
+        assert!(!purse.outgrew((8, 4), at(9_000)), "another loan");
     }
 
     #[test]

@@ -127,6 +127,14 @@ impl Wallet {
         }
     }
 
+    /// Whether a loan of this number and amount is of no use any more where nobody can lend more.
+    pub(crate) fn outgrew(&self, kind: LimitKind, loan: (u64, u64), now: Moment) -> bool {
+        let mut purses = self.inner.purses.lock();
+        purses
+            .of(kind)
+            .is_some_and(|purse| purse.outgrew(loan, now))
+    }
+
     /// As the leader hears it; nothing where nothing is limited.
     pub(crate) fn demand(&self, kind: LimitKind, now: Moment) -> Option<Demand> {
         let mut purses = self.inner.purses.lock();

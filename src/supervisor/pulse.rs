@@ -179,8 +179,10 @@ impl State {
         let heard = Arc::clone(&link.heard().borrow());
         let connected = link.is_connected();
         self.loans.hear(&heard);
+        self.loans
+            .serve(models.iter().flat_map(limits).map(|(id, _)| id));
         for model in &models {
-            self.lend(model, instant);
+            self.lend(model, connected, (now, instant));
             if connected != self.connected {
                 model.shared.breaker.look_again();
             }
@@ -194,37 +196,42 @@ impl State {
     }
 
     /// Hands a model its parts of its limits.
-    fn lend(&self, model: &ModelHandle, now: Instant) {
-        let (config, metrics) = (&model.spec.config, self.given.recorder.metrics());
-        let limits = [
-            (
-                LimitKind::Concurrency,
-                Some(u64::from(config.max_concurrency)),
-            ),
-            (LimitKind::Requests, config.limits.rpm),
-            (LimitKind::Tokens, config.limits.tpm),
-        ];
-        for (kind, limit) in limits {
-            let Some(limit) = limit else {
+    fn lend(&self, model: &ModelHandle, connected: bool, (now, instant): (Moment, Instant)) {
+        let (shared, metrics) = (&model.shared, self.given.recorder.metrics());
+        let limits: BTreeMap<_, _> = limits(model).collect();
+        for kind in [
+            LimitKind::Concurrency,
+            LimitKind::Requests,
+            LimitKind::Tokens,
+        ] {
+            let id = id(model, kind);
+            let Some(limit) = limits.get(&id) else {
                 metrics.limit_share(model.name(), kind.as_str(), None);
                 continue;
             };
-            let part = self.loans.part(&id(model, kind), now);
-            let own = || self.given.bridge.part_of(limit);
+            let part = match self.loans.part(&id, instant) {
+                // nobody is there who could lend more, and of a rate what was lent is soon spent
+                Part::Lent { amount, number }
+                    if !connected && shared.wallet.outgrew(kind, (number, amount), now) =>
+                {
+                    Part::Own
+                }
+                part @ (Part::Lent { .. } | Part::Own) => part,
+            };
             let (amount, taken) = match part {
                 Part::Lent { amount, number } => (amount, Some(number)),
-                Part::Own => (own(), None),
+                Part::Own => (self.given.bridge.part_of(*limit), None),
             };
             if kind == LimitKind::Concurrency {
                 let cap = u32::try_from(amount).unwrap_or(u32::MAX);
-                model.shared.queue.set_share(cap);
+                shared.queue.set_share(cap);
             } else {
                 let terms = if taken.is_some() {
                     Terms::Lent(amount)
                 } else {
                     Terms::Own(amount)
                 };
-                model.shared.wallet.lend(kind, terms, taken);
+                shared.wallet.lend(kind, terms, taken);
             }
             metrics.limit_share(model.name(), kind.as_str(), Some(amount));
         }
@@ -300,6 +307,22 @@ impl Drop for State {
             prompting.abort();
         }
     }
+}
+
+/// A model's limits, those it has.
+fn limits(model: &ModelHandle) -> impl Iterator<Item = (LimitId, u64)> {
+    let config = &model.spec.config;
+    let limits = [
+        (
+            LimitKind::Concurrency,
+            Some(u64::from(config.max_concurrency)),
+        ),
+        (LimitKind::Requests, config.limits.rpm),
+        (LimitKind::Tokens, config.limits.tpm),
+    ];
+    limits
+        .into_iter()
+        .filter_map(|(kind, limit)| Some((id(model, kind), limit?)))
 }
 
 fn id(model: &ModelHandle, kind: LimitKind) -> LimitId {

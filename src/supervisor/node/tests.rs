@@ -309,6 +309,40 @@ async fn without_a_leader_a_loan_holds_to_its_end_and_then_an_equal_part_and_at_
 }
 
 #[tokio::test]
+async fn without_a_leader_a_rate_that_is_spent_gives_way_to_an_equal_part() {
+    let node = node_over(Upstream::default(), |config| config.limits.rpm = Some(30)).await;
+    let requests = LimitId {
+        kind: LimitKind::Requests,
+        ..node.limit()
+    };
+    let one = Share {
+        number: 1,
+        amount: 1,
+        valid_ms: 60_000,
+    };
+    node.stand.lend([(requests.clone(), one)]);
+    node.stand
+        .reported(|report| report.demand.get(&requests).is_some_and(|it| it.taken == 1))
+        .await;
+    ask(&node.model).await.unwrap();
+    assert!(
+        ask(&node.model).await.is_err(),
+        "the leader lends no more, and is there"
+    );
+
+    node.stand.isolate();
+    eventually("goes on", async || ask(&node.model).await.is_ok()).await;
+    for number in 3..=10 {
+        assert!(ask(&node.model).await.is_ok(), "{number} of ten");
+    }
+    assert!(
+        ask(&node.model).await.is_err(),
+        "ten of thirty for each of three"
+    );
+    node.fleet.stop().await;
+}
+
+#[tokio::test]
 async fn an_operators_word_is_seen_on_every_node_and_after_a_restart_of_the_actor() {
     let node = node(false).await;
     node.agree(BreakerRecord {

@@ -1,6 +1,6 @@
 //! What the leader has lent this node, and whether it still holds. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use llm_router_cluster::handle::Heard;
@@ -29,6 +29,8 @@ pub(super) struct Loans {
     shares: BTreeMap<LimitId, (Share, Instant)>,
     /// When the leader last spoke.
     at: Option<Instant>,
+    /// Limits that models have here.
+    served: BTreeSet<LimitId>,
 }
 
 impl Loans {
@@ -45,6 +47,17 @@ impl Loans {
                 self.shares.insert(limit.clone(), (*share, end));
             }
         }
+    }
+
+    /// Takes note of the limits that models have here. A loan of one that is gone goes with it: where it
+    /// comes back, what was spent is counted anew.
+    pub(super) fn serve(&mut self, limits: impl Iterator<Item = LimitId>) {
+        let now = limits.collect();
+        let gone = self.served.difference(&now);
+        gone.for_each(|limit| {
+            self.shares.remove(limit);
+        });
+        self.served = now;
     }
 
     /// The node's part. A loan holds until its time is over, whether or not a leader is in reach: so
@@ -141,5 +154,17 @@ mod tests {
         assert_eq!(loans.part(&limit(), later + LATE), Part::Own);
         loans.hear(&silent(later + LATE));
         assert_eq!(loans.taken(&limit()), 0);
+    }
+
+    #[test]
+    fn a_loan_goes_with_its_limit_and_not_before_there_is_one() {
+        let (now, mut loans) = (Instant::now(), Loans::default());
+        loans.hear(&heard(now, 7, 3));
+        loans.serve([].into_iter());
+        assert_eq!(loans.part(&limit(), now), lent(7, 3), "it came early");
+        loans.serve([limit()].into_iter());
+        assert_eq!(loans.part(&limit(), now), lent(7, 3));
+        loans.serve([].into_iter());
+        assert_eq!(loans.part(&limit(), now), Part::Own);
     }
 }
