@@ -25,11 +25,11 @@
 //! - of a rate, what nodes say they spent counts for a minute, what they are lent counts until they
 //!   say that they spent it or gave it back. A node that is gone counts as having spent it.
 //!
-//! A node goes by its share to its end, whoever leads by then and whether or not it is in contact.
-//! Without one it uses `max(1, limit / n)` of `n` members: while it is isolated, and before it was
-//! lent its first. With `k` such nodes the sum is at most `limit + k × max(1, limit / n)` once the shares
-//! held at the cut have ended, plus what ran at the cut and has not finished; a limit that was lowered
-//! is kept once every node has taken its cut.
+//! A node goes by its share to its end or until a leader names another, whether or not it is in
+//! contact. Without one it uses `max(1, limit / n)` of `n` members: while it is isolated, before it was
+//! lent its first, and where a new leader could lend it none in time. With `k` such nodes the sum is at
+//! most `limit + k × max(1, limit / n)` once the shares held at the cut have ended, plus what ran at the
+//! cut and has not finished; a limit that was lowered is kept once every node has taken its cut.
 //!
 //! A new leader is told what nodes hold and spent by their first reports; it lends nothing more while
 //! a member that it has not heard of could still hold something. Of a rate it counts what the last

@@ -36,7 +36,8 @@ pub(super) fn lend(table: &mut Table, turn: &mut Turn<'_>) {
             before
         };
         let amount = (*target).min(without.saturating_add(free));
-        // one that was never told anything goes on by itself rather than be told to stand still
+        // one that was told nothing goes on by what the last leader told it, or by itself, rather than
+        // be told to stand still
         let first = part.latest().is_none() && (amount > 0 || *target == 0);
         if first || amount > part.amount() {
             turn.tell(*member, part, amount);

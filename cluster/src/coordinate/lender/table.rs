@@ -110,12 +110,18 @@ impl Table {
     }
 
     fn absorb(&mut self, id: &LimitId, member: MemberId, report: &Report, now: Duration) {
-        let same = self.parts.get(&member).map(|part| part.boot);
-        if same.is_some_and(|boot| boot != report.boot) {
+        let is_rate = id.kind != LimitKind::Concurrency;
+        let told = report.demand.get(id);
+        let known = self.parts.get(&member);
+        // a rate that was taken away and put back on a node, and is counted there from nothing
+        let anew = is_rate
+            && known
+                .zip(told)
+                .is_some_and(|(known, told)| told.used < known.demand.used);
+        if anew || known.is_some_and(|part| part.boot != report.boot) {
             self.give_up(member, now);
         }
-        let is_rate = id.kind != LimitKind::Concurrency;
-        let held = report.held.get(id);
+        let held = report.held.get(id).filter(|_| !anew);
         let known = self.parts.get(&member).map(|part| part.demand);
         // a limit that the node does not speak of is one that it neither uses nor wants
         let silent = known.map_or_else(Demand::default, |known| Demand {
@@ -123,7 +129,7 @@ impl Table {
             wanted: 0,
             taken: known.taken,
         });
-        let demand = report.demand.get(id).copied().unwrap_or(silent);
+        let demand = told.copied().unwrap_or(silent);
         let part = self.parts.entry(member).or_insert_with(|| {
             let part = Part::new(report.boot, demand, held);
             for (index, spent) in (0..).zip(held.iter().flat_map(|held| held.lately)) {
