@@ -22,8 +22,16 @@ compose() {
 
 answers() { timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
+# Where it is on Debian is on nobody's path but root's.
+has_daemon() { has dockerd || [ -x /usr/sbin/dockerd ]; }
+
+is_elsewhere() {
+    [ -n "${DOCKER_HOST:-}" ] ||
+        [ "$(docker context inspect --format '{{.Name}}' 2>/dev/null || echo default)" != default ]
+}
+
 # A client alone is no engine, unless it is meant for one elsewhere.
-engine() { has docker && { has dockerd || answers || [ -n "${DOCKER_HOST:-}" ]; }; }
+engine() { has docker && { has_daemon || answers || is_elsewhere; }; }
 
 install_missing() {
     local packages=()
@@ -55,7 +63,7 @@ why_silent() {
     case "$said" in
     *"permission denied"*) lack "the daemon does not let $(id -un) in: sudo usermod -aG docker $(id -un), then log in again" ;;
     *)
-        has dockerd || lack "Docker's daemon is missing. Debian, Ubuntu: sudo apt-get install docker.io"
+        has_daemon || is_elsewhere || lack "Docker's daemon is missing. Debian, Ubuntu: sudo apt-get install docker.io"
         lack "no daemon answers ($said): sudo systemctl start docker, or as root: dockerd &"
         ;;
     esac
