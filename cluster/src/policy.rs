@@ -39,8 +39,8 @@ impl BreakerPolicy {
     }
 }
 
-/// The longest that a breaker stays open the first time: the configured time, and the fifth that jitter adds
-/// at most.
+/// The longest that a breaker stays open the first time: the configured time, and the fifth that
+/// jitter adds at most.
 pub fn longest_first(recovery: Duration) -> Duration {
     recovery.saturating_add(recovery / 5)
 }

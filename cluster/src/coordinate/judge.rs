@@ -17,8 +17,8 @@
 //! Closed to open, by the rules over ten seconds of calls of all nodes (`rules.rs`):
 //! - fast: so many hard failures in a row as configured, all later than the last good answer
 //!   anywhere, seen by two nodes if two have traffic;
-//! - rate: half of at least 20 calls failed; slow: four in five of them began late. Neither takes
-//!   the last healthy upstream of a group;
+//! - rate: half of at least 20 calls failed, and no fewer than would be too many in a row; slow: four
+//!   in five of them began late. Neither takes the last healthy upstream of a group;
 //! - one node that fails where another had five good answers is a fault of its path: told in
 //!   [`Figures::path_suspects`], and no reason to open.
 //!
@@ -344,9 +344,9 @@ impl Judge {
         agreed && !course.is_some_and(|course| course.is_opening(now))
     }
 
-    /// Upstreams of groups of which fewer than [`STAND_INS`] are healthy; nobody's where no breaker stays
-    /// open for longer than configured, and while a new leader was not told yet what upstreams have asked
-    /// for.
+    /// Upstreams of groups of which fewer than [`STAND_INS`] are healthy; nobody's where no breaker
+    /// stays open for longer than configured, and while a new leader was not told yet what upstreams
+    /// have asked for.
     fn needed<'a>(
         &self,
         records: &BTreeMap<TargetId, BreakerRecord>,

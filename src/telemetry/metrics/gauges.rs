@@ -97,7 +97,7 @@ impl Gauges {
             .u64_observable_gauge("llm_router.limit.share")
             .with_unit("{unit}")
             .with_description(
-                "This node's part of a model's cluster-wide limit: attempts at once, requests or tokens left.",
+                "This node's part of a model's cluster-wide limit: attempts at once; requests or tokens a minute on its own word, or lent since it started.",
             )
             .with_callback(move |gauge| {
                 for model in gauges.labels.load().models() {

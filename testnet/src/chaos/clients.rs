@@ -160,10 +160,10 @@ async fn write(
     client: &Client,
     text: &str,
     (expected, serial): (Option<u64>, u64),
-    (recorder, started): (&Recorder, Instant),
+    record: (&Recorder, Instant),
 ) -> Answer {
     let proposed = put(client, text, expected);
-    recorded(proposed, (expected, serial), (recorder, started)).await
+    answer_of(&recorded(proposed, (expected, serial), record).await)
 }
 
 /// The first write of all, which everything else needs: sent until it is known to be agreed.
@@ -180,11 +180,8 @@ pub async fn write_first(
         let told = put_surely(client, text).await;
         told.unwrap_or_else(|error| Put::Unknown(format!("{error:#}")))
     };
-    let answer = recorded(proposed, (None, serial), record).await;
-    anyhow::ensure!(
-        matches!(answer, Answer::Set { .. }),
-        "the first change: {answer:?}"
-    );
+    let told = recorded(proposed, (None, serial), record).await;
+    anyhow::ensure!(told.agreed().is_some(), "the first change: {told:?}");
     Ok(())
 }
 
@@ -192,21 +189,27 @@ async fn recorded(
     proposed: impl Future<Output = Put>,
     (expected, serial): (Option<u64>, u64),
     (recorder, started): (&Recorder, Instant),
-) -> Answer {
+) -> Put {
     let call = Call::Set {
         expected,
         value: serial,
     };
     let writer = serial / PER_WRITER;
     let ticket = recorder.call(writer, call, started.elapsed());
-    let answer = match proposed.await {
-        Put::Done(revision) => Answer::Set { revision },
-        Put::Stale(current) => Answer::Stale { current },
+    let told = proposed.await;
+    recorder.answer(ticket, answer_of(&told), started.elapsed());
+    told
+}
+
+const fn answer_of(told: &Put) -> Answer {
+    match told {
+        Put::Done(revision) => Answer::Set {
+            revision: *revision,
+        },
+        Put::Stale(current) => Answer::Stale { current: *current },
         Put::Refused(_) => Answer::Refused,
         Put::Unknown(_) => Answer::Unknown,
-    };
-    recorder.answer(ticket, answer.clone(), started.elapsed());
-    answer
+    }
 }
 
 impl Seat {

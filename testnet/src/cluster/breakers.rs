@@ -1,15 +1,10 @@
 //! Breakers, as nodes show them.
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 
 use super::Cluster;
-use super::figures::Figures;
+use super::figures::{Figures, PATIENCE};
 use crate::client::Client;
-
-/// How long a node may take to say.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Epoch and state of a model's breaker as agreed and applied on a node, whatever the node makes of
 /// it; `None` before anything was.

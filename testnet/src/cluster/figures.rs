@@ -8,7 +8,7 @@ use super::Cluster;
 use crate::client::Client;
 
 /// How long a node may take to say.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// All of a node's figures, at one moment.
 #[derive(Debug)]

@@ -104,8 +104,8 @@ impl Case<'_> {
         })
     }
 
-    /// How long it is left alone: as agreed, and where it is needed no longer than configured, unless the
-    /// upstream still asks for it.
+    /// How long it is left alone: as agreed, and where it is needed no longer than configured, unless
+    /// the upstream still asks for it.
     fn rest(&self) -> Duration {
         let agreed = Duration::from_millis(self.record.cooldown_ms);
         let longer = agreed > self.numbers.longest_first();
