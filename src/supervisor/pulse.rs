@@ -35,6 +35,12 @@ const PROBE_PATIENCE: Duration = Duration::from_millis(250);
 const MAX_PATIENCE: Duration = Duration::from_secs(10);
 /// Doublings that reach it.
 const MAX_DOUBLINGS: u32 = 6;
+/// Of what a model may have limits.
+const KINDS: [LimitKind; 3] = [
+    LimitKind::Concurrency,
+    LimitKind::Requests,
+    LimitKind::Tokens,
+];
 /// How often the node's counters are read for the cluster's figures.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -179,8 +185,7 @@ impl State {
         let heard = Arc::clone(&link.heard().borrow());
         let connected = link.is_connected();
         self.loans.hear(&heard);
-        self.loans
-            .serve(models.iter().flat_map(limits).map(|(id, _)| id));
+        self.loans.serve(models.iter().flat_map(limited));
         for model in &models {
             self.lend(model, connected, (now, instant));
             if connected != self.connected {
@@ -198,18 +203,12 @@ impl State {
     /// Hands a model its parts of its limits.
     fn lend(&self, model: &ModelHandle, connected: bool, (now, instant): (Moment, Instant)) {
         let (shared, metrics) = (&model.shared, self.given.recorder.metrics());
-        let limits: BTreeMap<_, _> = limits(model).collect();
-        for kind in [
-            LimitKind::Concurrency,
-            LimitKind::Requests,
-            LimitKind::Tokens,
-        ] {
-            let id = id(model, kind);
-            let Some(limit) = limits.get(&id) else {
+        for kind in KINDS {
+            let Some(limit) = limit(model, kind) else {
                 metrics.limit_share(model.name(), kind.as_str(), None);
                 continue;
             };
-            let part = match self.loans.part(&id, instant) {
+            let part = match self.loans.part(&id(model, kind), instant) {
                 // nobody is there who could lend more, and of a rate what was lent is soon spent
                 Part::Lent { amount, number }
                     if !connected && shared.wallet.outgrew(kind, (number, amount), now) =>
@@ -220,7 +219,7 @@ impl State {
             };
             let (amount, taken) = match part {
                 Part::Lent { amount, number } => (amount, Some(number)),
-                Part::Own => (self.given.bridge.part_of(*limit), None),
+                Part::Own => (self.given.bridge.part_of(limit), None),
             };
             if kind == LimitKind::Concurrency {
                 let cap = u32::try_from(amount).unwrap_or(u32::MAX);
@@ -309,20 +308,19 @@ impl Drop for State {
     }
 }
 
-/// A model's limits, those it has.
-fn limits(model: &ModelHandle) -> impl Iterator<Item = (LimitId, u64)> {
+/// The limits that a model has.
+fn limited(model: &ModelHandle) -> impl Iterator<Item = LimitId> {
+    let has = |kind: &LimitKind| limit(model, *kind).is_some();
+    KINDS.into_iter().filter(has).map(|kind| id(model, kind))
+}
+
+fn limit(model: &ModelHandle, kind: LimitKind) -> Option<u64> {
     let config = &model.spec.config;
-    let limits = [
-        (
-            LimitKind::Concurrency,
-            Some(u64::from(config.max_concurrency)),
-        ),
-        (LimitKind::Requests, config.limits.rpm),
-        (LimitKind::Tokens, config.limits.tpm),
-    ];
-    limits
-        .into_iter()
-        .filter_map(|(kind, limit)| Some((id(model, kind), limit?)))
+    match kind {
+        LimitKind::Concurrency => Some(u64::from(config.max_concurrency)),
+        LimitKind::Requests => config.limits.rpm,
+        LimitKind::Tokens => config.limits.tpm,
+    }
 }
 
 fn id(model: &ModelHandle, kind: LimitKind) -> LimitId {
